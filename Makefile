@@ -1,0 +1,106 @@
+# Builds, checks and tests nsenter-mcp. `make` alone lists the targets. All work
+# for root and for a user; what they miss on the machine they install with
+# apt-get, by sudo where need be. CI runs .ci/run, which calls lint, test, e2e.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+
+GO ?= go
+GOTEST ?= $(GO) test
+# Tests of what enters a namespace depend on the kernel, which the test cache
+# does not know; those of one package must not depend on their order.
+TESTFLAGS := -count=1 -shuffle=on -exec '$(CURDIR)/.ci/as-root'
+
+# The version is told to the linker; go itself asks no version control, so the same
+# sources give the same bytes wherever they lie.
+VERSION ?= $(shell git describe --tags --dirty 2>/dev/null)
+COMMIT ?= $(shell git describe --always --exclude='*' --abbrev=12 --dirty 2>/dev/null)
+GOBUILD = CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false \
+	-ldflags '-s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)'
+
+# The linters have a go.mod of their own; go keeps the built tool in its cache.
+# Without cgo no C compiler is needed, and code is checked as it is shipped.
+GOLANGCI := CGO_ENABLED=0 $(GO) tool -modfile=.ci/tools/go.mod
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## bin/nsenter-mcp, one static file
+	$(GOBUILD) -o bin/ ./cmd/nsenter-mcp
+
+.PHONY: demo
+demo: build ## a throw-away lab of network namespaces, seen by a real MCP client
+	bin/nsenter-mcp demo
+
+.PHONY: test
+test: ## every test that needs no engine; the race detector watches
+	.ci/install-packages test
+	@# Race builds use cgo; the tags keep the pure Go resolver that is shipped.
+	CGO_ENABLED=1 $(GOTEST) $(TESTFLAGS) -race -tags netgo,osusergo -timeout 10m ./...
+	@# What is shipped has no cgo: there the runtime itself makes the threads.
+	CGO_ENABLED=0 $(GOTEST) $(TESTFLAGS) -timeout 5m ./nsexec/...
+
+.PHONY: e2e
+e2e: build ## the built program with real parts: Docker, ssh, sudo, MCP clients
+	.ci/install-packages test e2e
+	.ci/install-inspector
+	CGO_ENABLED=0 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' \
+		$(GOTEST) $(TESTFLAGS) -tags e2e -timeout 20m ./internal/e2e/...
+
+.PHONY: bench
+BENCH ?= .
+BENCHPKGS ?= ./...
+bench: build ## measured against the usual tools in one run; BENCH=regexp, BENCHPKGS=packages
+	.ci/install-packages test e2e
+	CGO_ENABLED=0 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' \
+		$(GO) test -tags e2e -exec '$(CURDIR)/.ci/as-root' -run '^$$' -bench '$(BENCH)' -benchmem -timeout 30m $(BENCHPKGS)
+
+.PHONY: lint lint-go lint-vet lint-mod lint-text lint-shell lint-self
+lint: lint-go lint-vet lint-mod lint-text lint-shell lint-self ## all checks that run no product code
+
+lint-go:
+	$(GOLANGCI) golangci-lint run
+	@# run sees the files of one system and no others; this sees all.
+	$(GOLANGCI) golangci-lint fmt --diff
+
+# A platform is SYSTEM-ARCHITECTURE[.exe]; this sets it for go.
+platform = GOOS=$(word 1,$(subst -, ,$1)) GOARCH=$(basename $(word 2,$(subst -, ,$1)))
+
+VET := linux-amd64 linux-arm64 darwin-arm64 windows-amd64
+lint-vet: $(VET:%=vet-%)
+vet-%:
+	CGO_ENABLED=0 $(call platform,$*) $(GO) vet -tags e2e ./...
+
+lint-mod:
+	$(GO) mod tidy -diff
+
+lint-text:
+	.ci/check-text
+
+lint-shell:
+	.ci/install-packages lint
+	shellcheck $$(grep -l -d skip '^#!.*bash' .ci/*)
+
+lint-self:
+	.ci/lint-selftest "$$($(GOLANGCI) -n golangci-lint)"
+
+.PHONY: fmt
+fmt: ## formats the code
+	$(GOLANGCI) golangci-lint fmt
+
+DIST := linux-amd64 linux-arm64 darwin-amd64 darwin-arm64 windows-amd64.exe
+.PHONY: dist $(DIST)
+dist: $(DIST) ## release files for every platform in dist/, with their checksums
+	cd dist && sha256sum $(DIST:%=nsenter-mcp-%) >SHA256SUMS
+
+$(DIST):
+	$(call platform,$@) $(GOBUILD) -o dist/nsenter-mcp-$@ ./cmd/nsenter-mcp
+
+.PHONY: clean
+clean: ## removes what make made
+	rm -rf bin dist .ci/node/node_modules

@@ -1,0 +1,47 @@
+package nsexec_test
+
+import (
+	"errors"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"nsenter-mcp/nsexec"
+)
+
+func TestClosedHandle(t *testing.T) {
+	t.Parallel()
+	home := newHome(t)
+	target, other := newNetns(t, home), newNetns(t, home)
+	same, err := home.OpenPath("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, h := range map[string]*nsexec.Handle{"of a target": target, "of home": same} {
+		t.Run(name, func(t *testing.T) {
+			id := h.Identity()
+			if err := h.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if h.Identity() != id {
+				t.Error("identity changed by Close")
+			}
+			use := map[string]func() error{
+				"Do":          func() error { return h.Do(func() error { t.Error("ran"); return nil }) },
+				"Socket":      func() error { _, err := h.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0); return err },
+				"Netlink":     func() error { _, err := h.Netlink(unix.NETLINK_ROUTE); return err },
+				"DialContext": func() error { _, err := h.DialContext(t.Context(), "tcp", "127.0.0.1:1"); return err },
+				"Listen":      func() error { _, err := h.ListenConfig().Listen(t.Context(), "tcp", "127.0.0.1:0"); return err },
+				"NSID in it":  func() error { _, err := h.NSID(other); return err },
+				"WithFD":      func() error { return h.WithFD(func(int) error { t.Error("ran"); return nil }) },
+				"NSID of it":  func() error { _, err := other.NSID(h); return err },
+				"Close":       h.Close,
+			}
+			for name, f := range use {
+				if err := f(); !errors.Is(err, nsexec.ErrClosed) {
+					t.Errorf("%s on a closed handle: %v, want ErrClosed", name, err)
+				}
+			}
+		})
+	}
+}
