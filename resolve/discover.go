@@ -1,0 +1,135 @@
+package resolve
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Inventory is what can be named on this node.
+type Inventory struct {
+	Node string `json:"node,omitempty"`
+	// Workloads are at most [MaxInventory], trouble first.
+	Workloads []Workload `json:"workloads"`
+	Total     int        `json:"total"` // workloads before the cut
+	// Netns are at most MaxInventory.
+	Netns      []NamedNetns  `json:"netns"`
+	NetnsTotal int           `json:"netns_total"`
+	Sources    []SourceState `json:"sources"`
+}
+
+// MaxInventory bounds each list of an [Inventory].
+const MaxInventory = 200
+
+// NamedNetns is a network namespace that has a name in the file system.
+type NamedNetns struct {
+	Name string `json:"name"`
+	Path string `json:"path"` // on the host
+}
+
+// Discover lists what is here: the workloads that the local sources know, the
+// named network namespaces, and how each source did. It opens nothing, and fails
+// only when ctx ends, by an [*Error].
+func (r *Resolver) Discover(ctx context.Context) (Inventory, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.limits.source+r.limits.grace)
+	defer cancel()
+	lists := make([][]Workload, len(r.local))
+	states := make([]SourceState, len(r.local))
+	var wg sync.WaitGroup
+	for i, g := range r.local {
+		wg.Go(func() { lists[i], states[i] = r.list(ctx, g) })
+	}
+	wg.Wait()
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return Inventory{}, ended(ctx, nil)
+	}
+	all := merge(lists...)
+	slices.SortStableFunc(all, troubleFirst)
+	named := r.namedNetns()
+	return Inventory{
+		Node:       r.cfg.Node,
+		Workloads:  atMost(all, MaxInventory),
+		Total:      len(all),
+		Netns:      atMost(named, MaxInventory),
+		NetnsTotal: len(named),
+		Sources:    states,
+	}, nil
+}
+
+// atMost cuts a list, which is never nil afterwards.
+func atMost[T any](list []T, n int) []T {
+	return append([]T{}, list[:min(len(list), n)]...)
+}
+
+// list asks one source for everything.
+func (r *Resolver) list(ctx context.Context, g *guard) ([]Workload, SourceState) {
+	began := time.Now()
+	ws, err := g.call(ctx, list, r.limits.source, r.cfg.Now, r.limits.pause, g.source.List)
+	for i := range ws {
+		ws[i].Source = cmp.Or(ws[i].Source, g.source.Name())
+	}
+	s := SourceState{Name: g.source.Name(), State: "ok", MS: milliseconds(time.Since(began)), Workloads: len(ws)}
+	switch {
+	case err == nil:
+		return ws, s
+	case errors.Is(err, ErrAbsent):
+		s.State = "absent"
+	case errors.Is(err, errPaused):
+		s.State = "skipped"
+	case errors.Is(err, errHung):
+		s.State = "hung"
+	default:
+		s.State = "failed"
+	}
+	s.Error = err.Error()
+	return nil, s
+}
+
+// troubleFirst sorts what needs attention before what runs, and that before what
+// has ended well; by name where equal.
+func troubleFirst(a, b Workload) int {
+	return cmp.Or(
+		cmp.Compare(a.severity(), b.severity()),
+		cmp.Compare(a.Namespace, b.Namespace),
+		cmp.Compare(a.Pod, b.Pod),
+		cmp.Compare(a.firstName(), b.firstName()),
+	)
+}
+
+// severity is 0 for what crashes, 1 for what failed, 2 for what waits, 3 for
+// what runs, 4 for what has ended well.
+func (w *Workload) severity() int {
+	worst := 4
+	if w.Sandbox != nil && w.Sandbox.State.Alive() {
+		worst = 3
+	}
+	for i := range w.Containers {
+		worst = min(worst, w.Containers[i].severity())
+	}
+	return worst
+}
+
+func (c *Container) severity() int {
+	failed := c.ExitCode != nil && *c.ExitCode != 0
+	switch {
+	case c.State == StateRestarting, failed && c.Restarts > 0 && !c.State.Alive():
+		return 0
+	case c.State == StateDead, failed && !c.State.Alive():
+		return 1
+	case c.State == StateCreated, c.State == StatePaused, c.State == StateRemoving:
+		return 2
+	case c.State == StateExited:
+		return 4
+	}
+	return 3
+}
+
+func (w *Workload) firstName() string {
+	if len(w.Containers) == 0 {
+		return ""
+	}
+	return w.Containers[0].label()
+}

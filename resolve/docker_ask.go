@@ -1,0 +1,295 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+)
+
+// list asks for containers, running or not, that pass all filters, each a key
+// and a value.
+func (c *dockerConn) list(ctx context.Context, pairs ...filters.KeyValuePair) ([]dockerContainer, error) {
+	summaries, err := c.api.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(pairs...)})
+	if err != nil {
+		return nil, dockerError(err)
+	}
+	all := make([]dockerContainer, 0, len(summaries))
+	for i := range summaries {
+		all = append(all, fromSummary(&summaries[i]))
+	}
+	return all, nil
+}
+
+func label(key, value string) filters.KeyValuePair { return filters.Arg("label", key+"="+value) }
+
+// workloads groups containers, and marks those of another machine.
+func (c *dockerConn) workloads(all []dockerContainer) []Workload {
+	ws := groupDocker(all)
+	for i := range ws {
+		ws[i].elsewhere = c.elsewhere
+	}
+	return ws
+}
+
+// pod finds a pod by the names that the kubelet gives to containers, for which
+// the engine takes a third of the time that it takes for labels, or where there
+// are no such names, by the labels.
+func (c *dockerConn) pod(ctx context.Context, q Query) ([]Workload, error) {
+	if ids := c.recent.get(q, time.Now()); ids != nil {
+		if ws, err := c.again(ctx, q, ids); ws != nil || err != nil {
+			return ws, err
+		}
+	}
+	asked := time.Now()
+	all, err := c.list(ctx, filters.Arg("name", podPattern(q)))
+	if err == nil && len(all) == 0 {
+		pairs := []filters.KeyValuePair{label(labelPod, q.Pod)}
+		if isUUID(q.Pod) {
+			pairs[0] = label(labelUID, q.Pod)
+		}
+		if q.Namespace != "" {
+			pairs = append(pairs, label(labelNamespace, q.Namespace))
+		}
+		all, err = c.list(ctx, pairs...)
+	}
+	if err != nil {
+		return nil, err
+	}
+	ws, err := c.detail(ctx, all)
+	if len(ws) == 1 && ws[0].settled() {
+		c.recent.put(q, ws[0].ids(), asked)
+	}
+	return ws, err
+}
+
+// podPattern matches the names of a pod's containers, see [k8sName]. The engine
+// holds it against each name with its slash and without.
+func podPattern(q Query) string {
+	const part = "[^_]+"
+	pod, namespace, uid := regexp.QuoteMeta(q.Pod), part, part
+	if q.Namespace != "" {
+		namespace = regexp.QuoteMeta(q.Namespace)
+	}
+	if isUUID(q.Pod) {
+		pod, uid = part, pod
+	}
+	return "^/?k8s_" + part + "_" + pod + "_" + namespace + "_" + uid + "_"
+}
+
+// again asks for the containers that a pod consisted of a moment ago. It returns
+// nothing where they are not what they were, and so perhaps not the pod's any
+// more.
+func (c *dockerConn) again(ctx context.Context, q Query, ids []string) ([]Workload, error) {
+	details, err := c.inspectAll(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]dockerContainer, 0, len(ids))
+	for _, id := range ids {
+		if d, ok := details[id]; ok {
+			all = append(all, d)
+		}
+	}
+	ws := c.workloads(all)
+	if len(all) != len(ids) || len(ws) != 1 || !ws[0].settled() || !exactly(q, ws) {
+		return nil, nil
+	}
+	return ws, nil
+}
+
+// settled reports whether the sandbox and all containers run, so that the
+// kubelet has no reason to make others in their place.
+func (w *Workload) settled() bool {
+	return w.Sandbox != nil && w.Sandbox.State == StateRunning &&
+		!slices.ContainsFunc(w.Containers, func(c Container) bool { return c.State != StateRunning })
+}
+
+// podOf returns the pod that a container belongs to: what is needed to enter it,
+// or with describe all of it.
+func (c *dockerConn) podOf(ctx context.Context, found dockerContainer, describe bool) ([]Workload, error) {
+	if id := found.sandboxID(); id != "" && !describe {
+		all, err := c.inspectAll(ctx, []string{id})
+		if err != nil {
+			return nil, err
+		}
+		if sandbox, ok := all[id]; ok {
+			if ws := c.workloads([]dockerContainer{found, sandbox}); len(ws) == 1 {
+				return ws, nil
+			}
+		}
+	}
+	pairs := []filters.KeyValuePair{}
+	if named, ok := parseK8sName(found.Name); ok {
+		pairs = append(pairs, filters.Arg("name", "^/?k8s_[^_]+_"+regexp.QuoteMeta(named.Pod+"_"+named.Namespace+"_"+named.UID)+"_"))
+	} else {
+		pod, _ := found.pod()
+		pairs = append(pairs, label(labelPod, pod.Pod))
+		if pod.UID != "" {
+			pairs = append(pairs, label(labelUID, pod.UID))
+		}
+	}
+	all, err := c.list(ctx, pairs...)
+	if err != nil {
+		return nil, err
+	}
+	return c.detail(ctx, all)
+}
+
+// container finds a container by its name, its ID, or the start of its ID, which
+// is what the engine itself accepts, and else by its name within a pod.
+func (c *dockerConn) container(ctx context.Context, q Query) ([]Workload, error) {
+	found, err := c.inspect(ctx, q.Container)
+	switch {
+	case err == nil:
+	case cerrdefs.IsNotFound(err), strings.Contains(err.Error(), "ultiple IDs found"):
+		return c.innerContainer(ctx, q)
+	default:
+		return nil, err
+	}
+	ws := c.workloads([]dockerContainer{found})
+	if q.brief {
+		return ws, nil
+	}
+	if _, ok := found.pod(); ok {
+		return c.podOf(ctx, found, q.Describe)
+	}
+	owner, err := c.networkOwner(ctx, found)
+	if err != nil {
+		return nil, err
+	}
+	if owner != nil {
+		ws[0].Sandbox = owner.sandbox()
+		ws[0].HostNetwork = owner.network == "host"
+	}
+	return ws, nil
+}
+
+// innerContainer finds a container by its name within a pod.
+func (c *dockerConn) innerContainer(ctx context.Context, q Query) ([]Workload, error) {
+	all, err := c.list(ctx, label(labelContainer, q.Container))
+	if err != nil {
+		return nil, err
+	}
+	ws := c.workloads(all)
+	if len(ws) != 1 || len(ws[0].Containers) == 0 {
+		return ws, nil // several, or none: no more need be known of them
+	}
+	found, err := c.inspect(ctx, ws[0].Containers[0].ID)
+	if err != nil {
+		return nil, err
+	}
+	return c.podOf(ctx, found, q.Describe)
+}
+
+// maxJoins bounds how far --network container:ID is followed.
+const maxJoins = 4
+
+// networkOwner follows --network container:ID to the container whose network it
+// is; nil where it is its own.
+func (c *dockerConn) networkOwner(ctx context.Context, from dockerContainer) (*dockerContainer, error) {
+	owner := from
+	for range maxJoins {
+		id, joined := strings.CutPrefix(owner.network, "container:")
+		if !joined {
+			break
+		}
+		next, err := c.inspect(ctx, id)
+		if cerrdefs.IsNotFound(err) {
+			break // removed, while what had joined it runs on
+		}
+		if err != nil {
+			return nil, err
+		}
+		owner = next
+	}
+	if owner.ID == from.ID {
+		return nil, nil
+	}
+	return &owner, nil
+}
+
+func (c *dockerConn) inspect(ctx context.Context, name string) (dockerContainer, error) {
+	response, err := c.api.ContainerInspect(ctx, name)
+	if err != nil {
+		return dockerContainer{}, dockerError(err)
+	}
+	found, ok := fromInspect(&response)
+	if !ok {
+		return dockerContainer{}, fmt.Errorf("its answer on %s is not that of a Docker engine", quote(name))
+	}
+	return found, nil
+}
+
+const (
+	// maxInspects bounds the containers of one pod that are looked at closely.
+	maxInspects = 64
+	// inspectParallel is how many are asked for at the same time.
+	inspectParallel = 4
+)
+
+// detail groups the containers of what should be one pod, and asks for the
+// details of its newest sandbox and containers. Where the containers are of
+// several pods, which one is meant is still open, and no detail needed.
+func (c *dockerConn) detail(ctx context.Context, all []dockerContainer) ([]Workload, error) {
+	ws := c.workloads(all)
+	names := map[string]bool{}
+	for i := range ws {
+		names[ws[i].podName()] = true
+	}
+	if len(names) != 1 {
+		return ws, nil
+	}
+	newest := &ws[0]
+	for i := range ws {
+		if newerFirst(&ws[i], newest) < 0 {
+			newest = &ws[i]
+		}
+	}
+	wanted := newest.ids()
+	wanted = wanted[:min(len(wanted), maxInspects)]
+	details, err := c.inspectAll(ctx, wanted)
+	if err != nil {
+		return nil, err
+	}
+	for i := range all {
+		if d, ok := details[all[i].ID]; ok {
+			all[i] = d
+		}
+	}
+	return c.workloads(all), nil
+}
+
+// inspectAll asks for several containers at the same time. Those that are gone
+// meanwhile are left out.
+func (c *dockerConn) inspectAll(ctx context.Context, ids []string) (map[string]dockerContainer, error) {
+	var mu sync.Mutex
+	var failed error
+	details := make(map[string]dockerContainer, len(ids))
+	slots := make(chan struct{}, inspectParallel)
+	var wg sync.WaitGroup
+	for _, id := range ids {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			d, err := c.inspect(ctx, id)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				details[id] = d
+			case !cerrdefs.IsNotFound(err):
+				failed = err
+			}
+		})
+	}
+	wg.Wait()
+	return details, failed
+}

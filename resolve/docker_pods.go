@@ -1,0 +1,234 @@
+package resolve
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+)
+
+// Labels that the kubelet gives to Docker containers (dockershim and
+// cri-dockerd, core/labels.go). Annotations of the pod become labels of the
+// sandbox with a prefix.
+const (
+	labelPod       = "io.kubernetes.pod.name"
+	labelNamespace = "io.kubernetes.pod.namespace"
+	labelUID       = "io.kubernetes.pod.uid"
+	labelContainer = "io.kubernetes.container.name"
+	labelType      = "io.kubernetes.docker.type"
+	labelSandbox   = "io.kubernetes.sandbox.id"
+	labelRestarts  = "annotation.io.kubernetes.container.restartCount"
+	labelDefault   = "annotation.kubectl.kubernetes.io/default-container"
+
+	typeSandbox = "podsandbox"
+)
+
+// dockerContainer is one container as the engine tells of it, in a list or in
+// detail. Its Name is the engine's.
+type dockerContainer struct {
+	Container
+	labels  map[string]string
+	network string // NetworkMode: "bridge", "host", "container:<id>", a network's name
+}
+
+// pod says which pod the container belongs to, by its labels, else by its name.
+// Labels are free text of whoever made the container, so what cannot be a name
+// does not count.
+func (c *dockerContainer) pod() (k8sName, bool) {
+	named, byName := parseK8sName(c.Name)
+	pod := k8sName{
+		Container: c.labels[labelContainer],
+		Pod:       c.labels[labelPod],
+		Namespace: c.labels[labelNamespace],
+		UID:       c.labels[labelUID],
+		Attempt:   named.Attempt,
+	}
+	if pod.Pod == "" {
+		return named, byName
+	}
+	for _, s := range []string{pod.Pod, cmp.Or(pod.Namespace, "default"), cmp.Or(pod.UID, "0"), cmp.Or(pod.Container, "c")} {
+		if checkName("", s, "") != nil {
+			return k8sName{}, false
+		}
+	}
+	pod.Namespace = cmp.Or(pod.Namespace, "default")
+	pod.Container = cmp.Or(pod.Container, named.Container)
+	if c.labels[labelType] == typeSandbox {
+		pod.Container = sandboxContainer
+	}
+	if n, err := strconv.ParseUint(c.labels[labelRestarts], 10, 31); err == nil {
+		pod.Attempt = int(n)
+	}
+	return pod, true
+}
+
+// sandbox is the container seen as the owner of a network.
+func (c *dockerContainer) sandbox() *Sandbox {
+	s := &Sandbox{
+		ID: c.ID, Name: c.Name, PID: c.PID, State: c.State, Created: c.Created,
+		NetnsPath: c.NetnsPath, Runtime: c.Runtime, started: c.StartedAt, hostFiles: c.hostFiles,
+	}
+	if pod, ok := c.pod(); ok {
+		s.Attempt = pod.Attempt
+	}
+	return s
+}
+
+// sandboxID is the container whose network this one of a pod has; "" where it
+// owns that itself, or where that is not said.
+func (c *dockerContainer) sandboxID() string {
+	if id := c.labels[labelSandbox]; len(id) == idLength && isHex(id) {
+		return id
+	}
+	if id, joined := strings.CutPrefix(c.network, "container:"); joined && len(id) == idLength && isHex(id) {
+		return id
+	}
+	return ""
+}
+
+// groupDocker makes workloads of containers: one for each pod, one for each
+// container without a pod, in the order in which they come.
+func groupDocker(all []dockerContainer) []Workload {
+	var order []string
+	groups := map[string][]dockerContainer{}
+	for i := range all {
+		c := &all[i]
+		key := c.ID
+		if pod, ok := c.pod(); ok {
+			key = "pod " + cmp.Or(pod.UID, pod.Namespace+"/"+pod.Pod)
+		}
+		if groups[key] == nil {
+			order = append(order, key)
+		}
+		groups[key] = append(groups[key], *c)
+	}
+	workloads := make([]Workload, 0, len(order))
+	for _, key := range order {
+		members := groups[key]
+		if _, ok := members[0].pod(); ok {
+			workloads = append(workloads, podWorkload(members))
+		} else {
+			workloads = append(workloads, Workload{
+				Source: "docker", Containers: []Container{members[0].Container}, HostNetwork: members[0].network == "host",
+			})
+		}
+	}
+	return workloads
+}
+
+// podWorkload makes one workload of the containers of a pod, past ones included.
+func podWorkload(members []dockerContainer) Workload {
+	pod, _ := members[0].pod()
+	w := Workload{Source: "docker", Pod: pod.Pod, Namespace: pod.Namespace, UID: pod.UID}
+	sandboxes, rest := splitSandboxes(members)
+	slices.SortStableFunc(sandboxes, func(a, b dockerContainer) int {
+		return cmp.Or(
+			-cmp.Compare(boolInt(a.State.Alive()), boolInt(b.State.Alive())),
+			-a.Created.Compare(b.Created),
+		)
+	})
+	for i := range sandboxes {
+		s := sandboxes[i].sandbox()
+		if i > 0 {
+			w.Attempts = append(w.Attempts, *s)
+			continue
+		}
+		w.Sandbox = s
+		w.HostNetwork = sandboxes[i].network == "host"
+		w.DefaultContainer = text(sandboxes[i].labels[labelDefault])
+	}
+	w.Containers = latestAttempts(rest)
+	return w
+}
+
+// splitSandboxes parts a pod's sandboxes from its other containers. Where none
+// is marked as one, it is the container whose network the others have joined.
+func splitSandboxes(members []dockerContainer) (sandboxes, rest []dockerContainer) {
+	joined := map[string]bool{}
+	for i := range members {
+		if id, ok := strings.CutPrefix(members[i].network, "container:"); ok {
+			joined[id] = true
+		}
+	}
+	marked := slices.ContainsFunc(members, func(c dockerContainer) bool { return c.isSandbox() })
+	for _, c := range members {
+		if c.isSandbox() || !marked && (joined[c.ID] || joined[c.Name]) {
+			sandboxes = append(sandboxes, c)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	return sandboxes, rest
+}
+
+func (c *dockerContainer) isSandbox() bool {
+	pod, ok := c.pod()
+	return ok && pod.Container == sandboxContainer
+}
+
+// latestAttempts keeps the newest container of each name: the kubelet makes a
+// new one for every restart and keeps the old ones for their logs. The order is
+// that of creation.
+func latestAttempts(all []dockerContainer) []Container {
+	slices.SortStableFunc(all, func(a, b dockerContainer) int { return a.Created.Compare(b.Created) })
+	latest := make([]Container, 0, len(all))
+	for i := range all {
+		pod, _ := all[i].pod()
+		c := all[i].Container
+		c.RuntimeName, c.Name = c.Name, cmp.Or(pod.Container, c.Name)
+		c.Restarts = max(c.Restarts, pod.Attempt)
+		at := slices.IndexFunc(latest, func(l Container) bool { return l.Name == c.Name })
+		switch {
+		case at < 0:
+			latest = append(latest, c)
+		case c.Restarts >= latest[at].Restarts:
+			latest[at] = c
+		}
+	}
+	return latest
+}
+
+// reasonCompleted is the kubelet's word for a container that has ended well.
+const reasonCompleted = "Completed"
+
+// exitReason says in the kubelet's words why a container does not run.
+func exitReason(c *Container, oomKilled bool) string {
+	switch {
+	case c.State.Alive() || c.ExitCode == nil:
+		return ""
+	case oomKilled:
+		return "OOMKilled"
+	case *c.ExitCode == 0:
+		return reasonCompleted
+	}
+	return "Error"
+}
+
+// exitCodeIn reads the code of a list's status: "Exited (137) 2 minutes ago",
+// "Restarting (1) 3 seconds ago".
+func exitCodeIn(status string) *int {
+	word, rest, _ := strings.Cut(status, " (")
+	if word != "Exited" && word != "Restarting" {
+		return nil
+	}
+	number, _, _ := strings.Cut(rest, ")")
+	code, err := strconv.ParseInt(number, 10, 32)
+	if err != nil {
+		return nil
+	}
+	exit := int(code)
+	return &exit
+}
+
+// text makes what somebody else wrote safe to show: one line, at most 200 bytes.
+func text(s string) string {
+	const limit = 200
+	s = strings.Map(func(c rune) rune {
+		if !unicode.IsGraphic(c) || c == unicode.ReplacementChar {
+			return ' '
+		}
+		return c
+	}, s[:min(len(s), limit)])
+	return strings.TrimSpace(s)
+}

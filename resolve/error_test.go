@@ -1,0 +1,161 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"testing"
+
+	"nsenter-mcp/nsexec"
+)
+
+func TestEnterError(t *testing.T) {
+	t.Parallel()
+	tests := map[Kind]error{
+		KindPermission:   &nsexec.PermissionError{Op: "open ns/net of pid 7", Need: []string{"CAP_SYS_PTRACE"}, Err: fs.ErrPermission},
+		KindKernelTooOld: &nsexec.KernelTooOldError{Have: "4.18", Need: "5.8"},
+		KindUnsupported:  nsexec.ErrUnsupported,
+		KindNoProcess:    nsexec.ErrNoProcess,
+		KindZombie:       nsexec.ErrZombie,
+		KindKernelThread: nsexec.ErrKernelThread,
+		KindNotNetns:     nsexec.ErrNotNetns,
+		KindGone:         nsexec.ErrGone,
+		KindInternal:     errors.New("input/output error"),
+	}
+	for kind, cause := range tests {
+		err := enterError("pid 7", fmt.Errorf("wrapped: %w", cause))
+		if err.Kind != kind || !strings.HasPrefix(err.Error(), "pid 7: ") || !errors.Is(err, cause) {
+			t.Errorf("%v: got %s %q", cause, err.Kind, err.Message)
+		}
+		if kind != KindInternal && !strings.HasSuffix(err.Hint, ".") {
+			t.Errorf("%s: hint %q is no sentence", kind, err.Hint)
+		}
+	}
+	if err := enterError("pid 7", tests[KindPermission]); !strings.Contains(err.Message, "CAP_SYS_PTRACE") {
+		t.Errorf("%q does not name the capability", err.Message)
+	}
+}
+
+func TestEnded(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
+	if err := ended(ctx, nil); err.Kind != KindTimeout || err.Hint == "" || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %+v", err)
+	}
+	ctx, cancel = context.WithCancel(t.Context())
+	cancel()
+	if err := ended(ctx, nil); err.Kind != KindCanceled || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %+v", err)
+	}
+}
+
+func TestWithoutNetwork(t *testing.T) {
+	t.Parallel()
+	code := 2
+	r := New(Config{Node: "node-1"})
+	t.Cleanup(r.Close)
+	stopped := func(state State) Workload {
+		w := bare("db", idA)
+		w.Containers[0].State, w.Containers[0].ExitCode, w.Containers[0].Reason = state, &code, "Error"
+		w.Containers[0].Message = "exec: no such file"
+		return w
+	}
+	ended := pod("shop", "job", "main")
+	ended.Sandbox, ended.Containers[0].State = nil, StateExited
+	waiting := pod("shop", "new", "main")
+	waiting.Sandbox, waiting.Containers[0].State = nil, StateCreated
+	gone := pod("shop", "web", "main")
+	gone.Sandbox.State, gone.Containers[0].State = StateExited, StateExited
+	far := pod("shop", "far", "main")
+	far.Sandbox, far.Node = nil, "node-2"
+	tests := map[string]struct {
+		workload Workload
+		kind     Kind
+		says     string
+	}{
+		"exited":      {stopped(StateExited), KindNotRunning, "exit code 2 (Error): exec: no such file"},
+		"restarting":  {stopped(StateRestarting), KindNotRunning, "call again"},
+		"created":     {stopped(StateCreated), KindNotRunning, "docker start db"},
+		"dead":        {stopped(StateDead), KindNotRunning, "nothing left to enter"},
+		"removing":    {stopped(StateRemoving), KindNotRunning, "nothing left to enter"},
+		"ended pod":   {ended, KindNotRunning, "pod shop/job has ended: container main is exited"},
+		"no sandbox":  {waiting, KindNoSandbox, "kubectl describe pod"},
+		"old sandbox": {gone, KindNotRunning, "the sandbox of pod shop/web is exited"},
+		"other node":  {far, KindOtherNode, "runs on node node-2; this is node-1"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := r.enter(t.Context(), choice{selection: selection{workload: &test.workload, container: whole}}, nil)
+			if err == nil || err.Kind != test.kind || !strings.Contains(err.Message+" "+err.Hint, test.says) {
+				t.Errorf("got %+v, want %s with %q", err, test.kind, test.says)
+			}
+		})
+	}
+}
+
+func TestNotes(t *testing.T) {
+	t.Parallel()
+	code := 0
+	w := pod("shop", "web", "init", "app", "side")
+	w.Sandbox.Runtime = "kata-qemu"
+	w.Containers[0].State, w.Containers[0].ExitCode, w.Containers[0].Reason = StateExited, &code, reasonCompleted
+	w.Containers[1].State = StatePaused
+	w.Containers[2].State = StateRestarting
+	target := &Target{Workload: w}
+	(&entry{workload: &w, container: whole, target: target}).notes()
+	var got []string
+	for _, n := range target.Notes {
+		got = append(got, n.Code)
+	}
+	if want := "container_paused container_not_running vm_runtime"; strings.Join(got, " ") != want {
+		t.Errorf("notes are %q, want %q", got, want)
+	}
+	if said := noted(target, "container_not_running"); !strings.HasPrefix(said, "container side is restarting") {
+		t.Errorf("got %q", said)
+	}
+}
+
+func TestSayHow(t *testing.T) {
+	t.Parallel()
+	w := pod("shop", "web-7", "app")
+	db := bare("db-1", idA)
+	tests := map[string]struct {
+		query  Query
+		choice choice
+		want   string
+	}{
+		"full name":            {Query{Pod: "web-7"}, choice{selection: selection{&w, whole, byName}}, ""},
+		"pod":                  {Query{Pod: "web"}, choice{selection: selection{&w, whole, byPrefix}}, `"web" is only the beginning of a name or ID; the only one that fits is pod shop/web-7`},
+		"pod by sandbox":       {Query{Container: "cafe"}, choice{selection: selection{&w, whole, byPrefix}}, `"cafe" is only the beginning of a name or ID; the only one that fits is pod shop/web-7`},
+		"container of a pod":   {Query{Pod: "web", Container: "app"}, choice{selection: selection{&w, 0, byPrefix}}, "the only one that fits is container app of pod shop/web-7"},
+		"container, no pod":    {Query{Container: "db"}, choice{selection: selection{&db, 0, byPrefix}}, "the only one that fits is container db-1"},
+		"container, by its ID": {Query{Container: idA}, choice{selection: selection{&db, 0, byID}}, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			target := &Target{Workload: *test.choice.workload}
+			if i := test.choice.container; i != whole {
+				target.Container = test.choice.workload.Containers[i].label()
+			}
+			target.sayHow(test.query, test.choice)
+			if got := noted(target, "prefix_match"); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// noted returns the message of a note, "" where there is none of that code.
+func noted(target *Target, code string) string {
+	for _, n := range target.Notes {
+		if n.Code == code {
+			return n.Message
+		}
+	}
+	return ""
+}

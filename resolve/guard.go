@@ -1,0 +1,163 @@
+package resolve
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// guard keeps one source from holding anybody up: it bounds how long and how
+// many at a time it is asked, leaves it alone for a while after it has hung, and
+// turns its panics into errors.
+type guard struct {
+	source Source
+	slots  chan struct{}
+
+	mu      sync.Mutex
+	closed  [2]time.Time // by request: not to be asked before; zero while it is well
+	hanging int          // calls that were given up and have not come back yet
+}
+
+// request is what a source is asked for. One that is slow to list a thousand
+// workloads may well be quick to look up one, so the two are judged apart.
+type request int
+
+const (
+	lookUp request = iota
+	list
+)
+
+func (r request) String() string {
+	if r == list {
+		return "list"
+	}
+	return "look up"
+}
+
+const (
+	// maxParallel bounds the calls under way in one source. More callers than
+	// that wait for their turn within their own time.
+	maxParallel = 32
+	// maxHanging bounds the goroutines lost to a source that ignores its context.
+	maxHanging = 8
+)
+
+// errHung says that a source did not answer in the time it had.
+var errHung = errors.New("did not answer")
+
+// errPaused says that a source is not asked because it has just hung.
+var errPaused = errors.New("not asked")
+
+func newGuard(s Source) *guard {
+	return &guard{source: s, slots: make(chan struct{}, maxParallel)}
+}
+
+// call runs ask against the source. It returns after limit or when ctx ends, even
+// if the source does not. now is the clock for the pause, which lasts as long as
+// pause.
+func (g *guard) call(ctx context.Context, what request, limit time.Duration, now func() time.Time, pause time.Duration,
+	ask func(context.Context) ([]Workload, error),
+) ([]Workload, error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	if err := g.open(what, now()); err != nil {
+		return nil, err
+	}
+	select {
+	case g.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%d callers were in front: %w", maxParallel, ctx.Err())
+	}
+	// Of those who waited for a slot, most need not learn by themselves what the
+	// first ones have.
+	if err := cmp.Or(ctx.Err(), g.open(what, now())); err != nil {
+		<-g.slots
+		return nil, err
+	}
+	type result struct {
+		workloads []Workload
+		err       error
+	}
+	began := time.Now()
+	// One that got its turn late had little time, which is not the source's fault.
+	hung := func(err error) bool {
+		return errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= limit/2
+	}
+	done := make(chan result, 1)
+	go func() {
+		defer func() { <-g.slots }()
+		var r result
+		r.workloads, r.err = recovered(ctx, ask)
+		if hung(r.err) { // before the next one gets the slot
+			g.trip(what, now().Add(pause))
+		}
+		done <- r
+	}()
+	var r result
+	select {
+	case r = <-done:
+	case <-ctx.Done():
+		g.abandon()
+		go func() { <-done; g.returned() }()
+		r.err = ctx.Err()
+	}
+	if hung(r.err) {
+		g.trip(what, now().Add(pause))
+		return nil, fmt.Errorf("%w in time and is left alone for %s", errHung, pause)
+	}
+	return r.workloads, r.err
+}
+
+// recovered keeps a bug in a source, or an answer it did not expect, from
+// ending the process.
+func recovered(ctx context.Context, ask func(context.Context) ([]Workload, error)) (ws []Workload, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			ws, err = nil, &panicError{value: p, stack: debug.Stack()}
+		}
+	}()
+	return ask(ctx)
+}
+
+// panicError is a panic of a source.
+type panicError struct {
+	value any
+	stack []byte
+}
+
+func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+// open reports whether the source may be asked.
+func (g *guard) open(what request, now time.Time) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if wait := g.closed[what].Sub(now); wait > 0 {
+		return fmt.Errorf("%w: it hung, and is tried again in %s", errPaused, wait.Round(100*time.Millisecond))
+	}
+	if g.hanging >= maxHanging {
+		return fmt.Errorf("%w: %d requests to it still hang", errPaused, g.hanging)
+	}
+	return nil
+}
+
+func (g *guard) trip(what request, until time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.closed[what] = until
+}
+
+func (g *guard) abandon() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hanging++
+}
+
+func (g *guard) returned() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hanging--
+}

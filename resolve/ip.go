@@ -1,0 +1,239 @@
+package resolve
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"nsenter-mcp/nsexec"
+)
+
+const (
+	// ipParallel bounds the namespaces that are looked into at the same time.
+	ipParallel = 8
+	// maxNetns bounds how many are looked into at all.
+	maxNetns = 4096
+)
+
+// place is a network namespace to look into: the host's, that of a process, or a
+// named one.
+type place struct {
+	pid  int
+	path string
+	net  uint64 // inode, where known
+}
+
+func (p place) label() string {
+	switch {
+	case p.pid != 0:
+		return pidLabel(p.pid)
+	case p.path != "":
+		return p.path
+	}
+	return hostNetns
+}
+
+// resolveIP opens the network namespace of this node that owns an address.
+func (r *Resolver) resolveIP(ctx context.Context, value string, describe bool) (*Target, error) {
+	ip, err := netip.ParseAddr(value)
+	if err != nil { // parse has checked it
+		return nil, enterError("ip "+quote(value), err)
+	}
+	search := &ipSearch{Resolver: r, ip: ip, began: time.Now()}
+	search.run(ctx)
+	t, failed := search.result(ctx)
+	if failed != nil {
+		return nil, failed
+	}
+	t.Query = Query{IP: value, Describe: describe}
+	if err := r.checkHost(t); err != nil {
+		return nil, t.abort(err)
+	}
+	switch {
+	case t.Process != nil:
+		r.identify(ctx, t, describe)
+		r.processFiles(t)
+	case t.NetnsPath != "":
+		r.pathFiles(t)
+	}
+	return t, nil
+}
+
+// ipSearch looks for one address in all namespaces.
+type ipSearch struct {
+	*Resolver
+	ip    netip.Addr
+	began time.Time
+
+	mu      sync.Mutex
+	owners  []*Target
+	looked  int
+	refused []error
+}
+
+func (s *ipSearch) run(ctx context.Context) {
+	slots := make(chan struct{}, ipParallel)
+	var wg sync.WaitGroup
+	for _, p := range s.places(ctx) {
+		if ctx.Err() != nil {
+			break
+		}
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			s.look(p)
+		})
+	}
+	wg.Wait()
+}
+
+// places lists each namespace once, by its lowest PID where it has processes.
+func (r *Resolver) places(ctx context.Context) []place {
+	var mu sync.Mutex
+	lowest := map[uint64]int{}
+	// What the scan could not see is not looked into; the answer says so.
+	_ = scanProcesses(ctx, r.procRoot(), scanFor{net: true}, func(p process) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		if pid, ok := lowest[p.net]; !ok || p.pid < pid {
+			lowest[p.net] = p.pid
+		}
+		return true
+	})
+	host := r.cfg.Host.Identity().Inode
+	all := []place{{net: host}}
+	for net, pid := range lowest {
+		if net != host {
+			all = append(all, place{pid: pid, net: net})
+		}
+	}
+	slices.SortFunc(all[1:], func(a, b place) int { return cmp.Compare(a.pid, b.pid) })
+	// Most named ones have processes too; those are opened, and then skipped.
+	for _, n := range r.namedNetns() {
+		all = append(all, place{path: n.Path})
+	}
+	return all[:min(len(all), maxNetns)]
+}
+
+// look opens one namespace and keeps it if it owns the address.
+func (s *ipSearch) look(p place) {
+	t, owns, err := s.owner(p)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case err == nil && owns:
+		t = s.keep(t)
+	case err == nil:
+		s.looked++
+	case errors.Is(err, nsexec.ErrNoProcess), errors.Is(err, nsexec.ErrZombie), errors.Is(err, nsexec.ErrGone):
+		// Ended since it was seen, and its network with it.
+	default:
+		s.refused = append(s.refused, fmt.Errorf("%s: %w", p.label(), err))
+	}
+	if t != nil {
+		_ = t.Close() // was only looked at
+	}
+}
+
+// keep remembers an owner of the address and returns what need not be
+// remembered: the same namespace may be found by a process and by its name, and
+// then the process says more.
+func (s *ipSearch) keep(t *Target) *Target {
+	for i, o := range s.owners {
+		if !o.Net.Identity().Same(t.Net.Identity()) {
+			continue
+		}
+		if o.Process == nil && t.Process != nil {
+			s.owners[i], t = t, o
+		}
+		return t
+	}
+	s.owners = append(s.owners, t)
+	return nil
+}
+
+func (s *ipSearch) owner(p place) (*Target, bool, error) {
+	t := &Target{Via: ViaNetns, Node: s.cfg.Node}
+	switch {
+	case p.pid != 0:
+		process, err := s.cfg.Home.OpenProcess(s.procRoot(), p.pid)
+		if err != nil {
+			return nil, false, err
+		}
+		if err := t.adoptProcess(process); err != nil {
+			return t, false, err.Err
+		}
+	case p.path != "":
+		handle, err := s.cfg.Home.OpenPathIn(s.cfg.Root, p.path)
+		if err != nil {
+			return nil, false, err
+		}
+		t.own(handle)
+		t.Net, t.NetnsPath = handle, p.path
+	default:
+		s.openHost(t)
+	}
+	owns, err := ownsAddress(t.Net, s.ip)
+	return t, owns, err
+}
+
+// result decides, and closes what is not handed out.
+func (s *ipSearch) result(ctx context.Context) (*Target, *Error) {
+	step := Step{
+		Action: "look for " + s.ip.String(), Outcome: outcomeOK,
+		Reason: fmt.Sprintf("%s without it", plural(s.looked, "network namespace")),
+		MS:     milliseconds(time.Since(s.began)),
+	}
+	if len(s.owners) == 1 {
+		t := s.owners[0]
+		t.Steps = append(t.Steps, step)
+		if n := len(s.refused); n > 0 {
+			t.note("not_everywhere", "%s could not be looked into: %v", plural(n, "network namespace"), s.refused[0])
+		}
+		return t, nil
+	}
+	err := s.explain(ctx)
+	step.Outcome = outcomeNone
+	err.Steps = []Step{step}
+	for _, t := range s.owners {
+		_ = t.Close() // was only looked at
+	}
+	return nil, err
+}
+
+func (s *ipSearch) explain(ctx context.Context) *Error {
+	switch {
+	case len(s.owners) > 1:
+		e := &Error{
+			Kind:    KindAmbiguous,
+			Message: fmt.Sprintf("%d network namespaces of this node own %s", len(s.owners), s.ip),
+			Hint:    "Call again with the pid or netns of one candidate.",
+		}
+		slices.SortFunc(s.owners, func(a, b *Target) int { return cmp.Compare(a.PID(), b.PID()) })
+		for _, t := range s.owners[:min(len(s.owners), maxCandidates)] {
+			c := Candidate{PID: t.PID(), Netns: cmp.Or(t.NetnsPath, t.Net.Identity().String())}
+			if t.Process != nil {
+				s.identify(ctx, t, false)
+				c.Source, c.Pod, c.Namespace, c.Container = t.Workload.Source, t.Workload.Pod, t.Workload.Namespace, t.Container
+			}
+			e.Candidates = append(e.Candidates, c)
+		}
+		return e
+	case ctx.Err() != nil:
+		return ended(ctx, nil)
+	case len(s.refused) > 0:
+		e := enterError("ip "+s.ip.String(), s.refused[0])
+		e.Message = fmt.Sprintf("no network namespace that could be looked into owns %s; %d could not (%v)", s.ip, len(s.refused), s.refused[0])
+		return e
+	}
+	return &Error{
+		Kind:    KindNotFound,
+		Message: fmt.Sprintf("no network namespace of this node owns %s (%d looked into)", s.ip, s.looked),
+		Hint:    "It is on another node, or the address of a service, which no interface owns: kubectl get pods,svc -A -o wide tells which.",
+	}
+}

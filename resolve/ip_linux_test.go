@@ -1,0 +1,56 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"nsenter-mcp/internal/lab"
+)
+
+func TestResolveIP(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	pods := w.Pods(t, lab.PodSpec{Name: "web-0", IPv6: true}, lab.PodSpec{Name: "web-1", Style: lab.Calico}, lab.PodSpec{Name: "unseen"})
+	r := w.resolverFor(t, Config{AllowHostNetwork: true, Root: rootWith(t, pods[0].PID, pods[1].PID)})
+	for _, p := range pods[:2] {
+		target := open(t, r, Query{IP: p.IP.String()})
+		inside(t, target, p.Handle)
+		if target.Via != ViaNetns || target.PID() != p.PID || target.App == nil {
+			t.Errorf("%s: got pid %d via %s", p.IP, target.PID(), target.Via)
+		}
+	}
+	inside(t, open(t, r, Query{IP: pods[0].IP6.String()}), pods[0].Handle)
+	inside(t, open(t, r, Query{IP: "::ffff:" + pods[0].IP.String()}), pods[0].Handle)
+	host := open(t, r, Query{IP: w.Node.IP.String()})
+	inside(t, host, w.Node.Handle)
+	if !host.HostNetwork || host.FilesFrom != "the host" {
+		t.Errorf("the node's own address: host network %v, files of %q", host.HostNetwork, host.FilesFrom)
+	}
+	refused(t, w.resolverFor(t, Config{Root: t.TempDir()}), Query{IP: w.Node.IP.String()}, KindHostNetworkDenied)
+	for _, ip := range []string{"192.0.2.77", pods[2].IP.String()} {
+		if e := refused(t, r, Query{IP: ip}, KindNotFound); len(e.Steps) == 0 || !strings.Contains(e.Message, "3 looked into") {
+			t.Errorf("%s: %q with steps %+v", ip, e.Message, e.Steps)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var e *Error
+	if _, err := r.Resolve(ctx, Query{IP: "192.0.2.77"}); !errors.As(err, &e) || e.Kind != KindCanceled {
+		t.Errorf("got %v, want canceled", err)
+	}
+}
+
+func TestResolveIPAmbiguous(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.Pod(t, lab.PodSpec{Name: "a"})
+	b := w.Pod(t, lab.PodSpec{Name: "b", IP: a.IP})
+	r := w.resolverFor(t, Config{Root: rootWith(t, a.PID, b.PID)})
+	e := refused(t, r, Query{IP: a.IP.String()}, KindAmbiguous)
+	if len(e.Candidates) != 2 || !slices.ContainsFunc(e.Candidates, func(c Candidate) bool { return c.PID == b.PID && c.Netns == b.Handle.Identity().String() }) {
+		t.Errorf("candidates are %+v", e.Candidates)
+	}
+}

@@ -1,0 +1,12 @@
+//go:build !linux
+
+package resolve
+
+import (
+	"net/netip"
+
+	"nsenter-mcp/nsexec"
+)
+
+// ownsAddress fails with [nsexec.ErrUnsupported].
+func ownsAddress(*nsexec.Handle, netip.Addr) (bool, error) { return false, nsexec.ErrUnsupported }

@@ -1,0 +1,131 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+	"strings"
+)
+
+// resolveNamed finds and opens a pod or a container.
+func (r *Resolver) resolveNamed(ctx context.Context, q Query) (*Target, error) {
+	var failed *Error
+	// Twice: between being found and being entered a container may have been
+	// restarted, and then has another process, which the second look finds. It
+	// waits for every source, as the first may have had an old view.
+	for try := range 2 {
+		reply := r.ask(ctx, question{query: q, patient: try > 0, lists: true})
+		if ctx.Err() != nil {
+			return nil, ended(ctx, reply.steps)
+		}
+		c, err := r.pick(ctx, q, &reply)
+		if err != nil {
+			err.Steps = reply.steps
+			return nil, err
+		}
+		t, err := r.enter(ctx, c, reply.steps)
+		if err == nil {
+			t.Query = q
+			t.sayHow(q, c)
+			t.sayFailed(reply.failed)
+			return t, nil
+		}
+		if failed = err; err.Kind != KindGone {
+			break
+		}
+	}
+	return nil, failed
+}
+
+// pick decides which workload is meant: what q names exactly, else the one that
+// its name is the beginning of.
+func (r *Resolver) pick(ctx context.Context, q Query, reply *reply) (choice, *Error) {
+	if exactly(q, reply.exact) {
+		return choose(q, reply.exact)
+	}
+	c, err := choose(q, merge(reply.exact, reply.listed))
+	if err != nil {
+		return choice{}, r.unknown(q, err, reply)
+	}
+	if len(reply.listed) == 0 {
+		return c, nil // found by a source itself, in full detail
+	}
+	// A list says little of each; now that it is known which one is meant, it is
+	// asked for by its full name.
+	full := c.fullQuery()
+	detail := r.ask(ctx, question{query: full})
+	reply.steps = append(reply.steps, detail.steps...)
+	if !exactly(full, detail.exact) {
+		// It has ended meanwhile, or its source only lists: then the list counts.
+		return c, nil
+	}
+	d, err := choose(full, detail.exact)
+	if err != nil {
+		return choice{}, err
+	}
+	d.rank = c.rank
+	return d, nil
+}
+
+// fullQuery names what was chosen without any doubt.
+func (c choice) fullQuery() Query {
+	w := c.workload
+	q := Query{Pod: w.Pod, Namespace: w.Namespace}
+	if q.Pod == "" {
+		q.Pod = w.UID
+	}
+	if c.container != whole {
+		q.Container = w.Containers[c.container].ID
+	}
+	return q
+}
+
+// unknown turns "not found" into the truth where somebody who might know has
+// not answered.
+func (r *Resolver) unknown(q Query, err *Error, reply *reply) *Error {
+	if err.Kind != KindNotFound {
+		return err
+	}
+	what := "container " + quote(q.Container)
+	if q.Pod != "" {
+		what = "pod " + quote(q.Pod)
+	}
+	switch {
+	case len(reply.failed) > 0:
+		err.Kind = KindSource
+		err.Message = fmt.Sprintf("%s could not be looked up: %s", what, strings.Join(reply.failed, "; "))
+		err.Hint = "Check that the container runtime runs and that this user may use its socket (nsenter-mcp doctor). " +
+			"Until then name the target by pid or netns, which ask no runtime."
+	case reply.knowing == 0:
+		err.Kind = KindSource
+		err.Message = what + " could not be looked up: no container runtime was found on this node"
+		err.Hint = "If one runs, give its socket (DOCKER_HOST or --docker-host) and run as root. Otherwise name the target by pid or netns."
+	case len(reply.unlisted) > 0:
+		err.Message += " by its full name; what else there is could not be listed (" + strings.Join(reply.unlisted, "; ") + ")"
+		err.Hint = "Give the full name or ID, or name the target by pid or netns."
+	}
+	return err
+}
+
+// sayHow notes a match that was not by the full name.
+func (t *Target) sayHow(q Query, c choice) {
+	if c.rank != byPrefix {
+		return
+	}
+	asked, meant := q.Pod, "pod "+t.Workload.podName()
+	switch {
+	case q.Pod == "" && c.container == whole:
+		asked = q.Container
+	case q.Pod == "":
+		asked, meant = q.Container, "container "+t.Container
+	case q.Container != "":
+		asked, meant = q.Pod+" with container "+q.Container, fmt.Sprintf("container %s of pod %s", t.Container, t.Workload.podName())
+	}
+	t.note("prefix_match", "%q is only the beginning of a name or ID; the only one that fits is %s", asked, meant)
+}
+
+// sayFailed notes the sources that could not add what they know.
+func (t *Target) sayFailed(failed []string) {
+	for _, f := range failed {
+		t.note("source_failed", "%s", f)
+	}
+}

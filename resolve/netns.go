@@ -1,0 +1,275 @@
+package resolve
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"nsenter-mcp/internal/suggest"
+	"nsenter-mcp/nsexec"
+)
+
+// netnsDirs is where network namespaces have names, paths of the host:
+// ip-netns(8) and CNI, and the Docker engine. /var/run is a link to /run almost
+// everywhere.
+var netnsDirs = [...]string{"/run/netns", "/var/run/netns", "/var/run/docker/netns", "/run/docker/netns"}
+
+// hostNetns is the name of the host's own namespace.
+const hostNetns = "host"
+
+// resolveNetns opens a network namespace that is named itself.
+func (r *Resolver) resolveNetns(ctx context.Context, value string, describe bool) (*Target, error) {
+	t := &Target{Via: ViaNetns, Node: r.cfg.Node, Query: Query{Netns: value, Describe: describe}}
+	if err := r.openNetns(ctx, t, value); err != nil {
+		return nil, t.abort(err)
+	}
+	if err := r.checkHost(t); err != nil {
+		return nil, t.abort(err)
+	}
+	if t.Process == nil && describe && value != hostNetns {
+		r.inhabit(ctx, t)
+	}
+	if t.Process != nil {
+		r.identify(ctx, t, describe)
+		if t.host == nil {
+			r.processFiles(t)
+		}
+	}
+	return t, nil
+}
+
+// inhabit finds a process in a network that was opened by a path, for who wants
+// to know whose it is.
+func (r *Resolver) inhabit(ctx context.Context, t *Target) {
+	pid := r.processIn(ctx, t.Net.Identity().Inode)
+	if pid == 0 {
+		return
+	}
+	p, err := r.cfg.Home.OpenProcess(r.procRoot(), pid)
+	if err != nil {
+		return
+	}
+	handle, err := p.Net()
+	same := err == nil && handle.Identity().Same(t.Net.Identity())
+	if err == nil {
+		_ = handle.Close() // was opened only to be compared
+	}
+	if !same {
+		_ = p.Close() // likewise
+		return
+	}
+	t.own(p)
+	t.Process = p
+}
+
+func (r *Resolver) openNetns(ctx context.Context, t *Target, value string) *Error {
+	switch {
+	case value == hostNetns:
+		r.openHost(t)
+		return nil
+	case strings.HasPrefix(value, "/"):
+		return r.openNetnsPath(t, value)
+	}
+	if inode, ok := parseNetLink(value); ok {
+		return r.openInode(ctx, t, inode)
+	}
+	if found, err := r.openNetnsName(t, value); found || err != nil {
+		return err
+	}
+	if inode, err := strconv.ParseUint(value, 10, 64); err == nil {
+		return r.openInode(ctx, t, inode)
+	}
+	return r.noSuchNetns(value)
+}
+
+// openHost takes the Resolver's own handle, which the target does not close, and
+// the host's own files.
+func (r *Resolver) openHost(t *Target) {
+	t.Net = r.cfg.Host
+	files, err := r.cfg.Home.OpenFiles(r.cfg.Root)
+	if err != nil {
+		t.note("no_files", "the host's files cannot be read: %v", err)
+		return
+	}
+	t.own(files)
+	t.Files, t.FilesFrom = files, "the host"
+}
+
+// openNetnsName tries the places where namespaces have names.
+func (r *Resolver) openNetnsName(t *Target, name string) (bool, *Error) {
+	var failed error
+	for _, dir := range netnsDirs {
+		file := path.Join(dir, name)
+		handle, err := r.cfg.Home.OpenPathIn(r.cfg.Root, file)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
+			continue
+		}
+		if err != nil {
+			failed = cmp.Or(failed, err)
+			continue
+		}
+		t.own(handle)
+		t.Net, t.NetnsPath = handle, file
+		r.pathFiles(t)
+		return true, nil
+	}
+	if failed != nil {
+		return false, enterError("netns "+quote(name), failed)
+	}
+	return false, nil
+}
+
+func (r *Resolver) noSuchNetns(name string) *Error {
+	var names []string
+	for _, n := range r.namedNetns() {
+		names = append(names, n.Name)
+	}
+	e := &Error{
+		Kind:       KindNotFound,
+		Message:    fmt.Sprintf("no network namespace is named %s in %s", quote(name), strings.Join(netnsDirs[:3], ", ")),
+		NearMisses: suggest.Closest(name, names, maxNear),
+		Hint:       "Call resolve_pod_pid without arguments to see the names that exist. A container has a name of its own: use container or pod.",
+	}
+	if len(e.NearMisses) > 0 {
+		e.Hint = "Did you mean " + strings.Join(e.NearMisses, ", ") + "?"
+	}
+	return e
+}
+
+// processNetns is the path by which people name the namespace of a process.
+var processNetns = regexp.MustCompile(`^/proc/([0-9]{1,7})/(?:task/[0-9]{1,7}/)?ns/net$`)
+
+func (r *Resolver) openNetnsPath(t *Target, file string) *Error {
+	file = path.Clean(file)
+	// Through the process, which is then pinned and known; below another root
+	// such a link could not be followed at all.
+	if m := processNetns.FindStringSubmatch(file); m != nil {
+		pid, err := strconv.Atoi(m[1])
+		if err != nil {
+			return enterError(quote(file), err)
+		}
+		return r.openPID(t, pid)
+	}
+	handle, err := r.cfg.Home.OpenPathIn(r.cfg.Root, file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Error{
+			Kind:    KindNotFound,
+			Message: fmt.Sprintf("there is no %s on this node", quote(file)),
+			Hint:    "Call resolve_pod_pid without arguments to see the named namespaces. If the path exists on the node, the server does not see it: check --host-root and mount propagation.",
+			Err:     err,
+		}
+	}
+	if err != nil {
+		return enterError("netns "+quote(file), err)
+	}
+	t.own(handle)
+	t.Net, t.NetnsPath = handle, file
+	r.pathFiles(t)
+	return nil
+}
+
+// pathFiles finds the files that go with a network that was opened by a path.
+func (r *Resolver) pathFiles(t *Target) {
+	if dir, name := path.Split(t.NetnsPath); slices.Contains(netnsDirs[:], path.Clean(dir)) {
+		r.netnsFiles(t, name)
+		return
+	}
+	t.note("no_files", "a path names a network only, no files")
+}
+
+// openInode finds the namespace with an inode number: the host's, that of a
+// process, or a named one. Numbers are those of /proc/PID/ns/net.
+func (r *Resolver) openInode(ctx context.Context, t *Target, inode uint64) *Error {
+	if r.cfg.Host.Identity().Inode == inode {
+		r.openHost(t)
+		return nil
+	}
+	if pid := r.processIn(ctx, inode); pid != 0 {
+		err := r.openPID(t, pid)
+		if err == nil && t.Net.Identity().Inode == inode {
+			return nil
+		}
+		// It has ended, or moved on; whatever else holds the namespace may not have.
+		if closeErr := t.Close(); closeErr != nil {
+			return enterError(pidLabel(pid), closeErr)
+		}
+		t.Net, t.Process = nil, nil
+	}
+	for _, n := range r.namedNetns() {
+		handle, err := r.cfg.Home.OpenPathIn(r.cfg.Root, n.Path)
+		if err != nil {
+			continue
+		}
+		if handle.Identity().Inode != inode {
+			_ = handle.Close() // was only looked at
+			continue
+		}
+		t.own(handle)
+		t.Net, t.NetnsPath = handle, n.Path
+		r.pathFiles(t)
+		return nil
+	}
+	if ctx.Err() != nil {
+		return ended(ctx, nil)
+	}
+	return &Error{
+		Kind:    KindNotFound,
+		Message: fmt.Sprintf("no process and no name on this node holds the network namespace with inode %d", inode),
+		Hint:    "Inode numbers come from readlink /proc/PID/ns/net or from netns_inode of an earlier answer; the namespace is gone if its last process has ended.",
+	}
+}
+
+// processIn returns the lowest PID in the namespace, 0 for none.
+func (r *Resolver) processIn(ctx context.Context, inode uint64) int {
+	var mu sync.Mutex
+	lowest := 0
+	// What the scan could not see is not found; that is all that matters here.
+	_ = scanProcesses(ctx, r.procRoot(), scanFor{net: true}, func(p process) bool {
+		if p.net == inode {
+			mu.Lock()
+			defer mu.Unlock()
+			if lowest == 0 || p.pid < lowest {
+				lowest = p.pid
+			}
+		}
+		return true
+	})
+	return lowest
+}
+
+// namedNetns lists the named namespaces, each once, sorted. Nothing is opened,
+// so that what only looks like one is listed too.
+func (r *Resolver) namedNetns() []NamedNetns {
+	var all []NamedNetns
+	seen := map[string]bool{}
+	for _, dir := range netnsDirs {
+		entries, err := os.ReadDir(filepath.Join(r.cfg.Root, dir))
+		if err != nil {
+			continue // that there is none is the usual case
+		}
+		for _, e := range entries {
+			name := e.Name()
+			if seen[name] || e.IsDir() || !printable(name) {
+				continue
+			}
+			seen[name] = true
+			all = append(all, NamedNetns{Name: name, Path: path.Join(dir, name)})
+		}
+	}
+	slices.SortFunc(all, func(a, b NamedNetns) int { return strings.Compare(a.Name, b.Name) })
+	return all
+}
+
+func pidLabel(pid int) string { return fmt.Sprintf("pid %d", pid) }
+
+func processLabel(p *nsexec.Process) string { return pidLabel(p.PID()) }

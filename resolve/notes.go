@@ -1,0 +1,76 @@
+package resolve
+
+import (
+	"fmt"
+	"strings"
+)
+
+// NoteFilesFrom is the code of the note that says whose files a target has. It
+// is of no interest to a tool that reads none.
+const NoteFilesFrom = "files_from"
+
+// notes says what a reader would otherwise stumble over.
+func (e *entry) notes() {
+	t, w := e.target, e.workload
+	if s := w.Sandbox; s != nil && e.sandboxVia() == ViaContainer && len(w.Containers) == 1 {
+		t.note("network_of", "container %s uses the network of container %s", w.Containers[0].label(), sandboxLabel(s))
+	}
+	if len(w.Attempts) > 0 {
+		t.note("older_attempts", "%s of this pod are listed, the newest one that runs was entered", plural(len(w.Attempts), "older sandbox"))
+	}
+	for i := range w.Containers {
+		switch c := &w.Containers[i]; {
+		case c.State == StatePaused:
+			t.note("container_paused", "container %s is frozen (docker pause): its network is there, but nothing in it answers", c.label())
+		case c.Reason == reasonCompleted && i != e.container: // as init containers do
+		case w.Sandbox != nil && c.State != "" && !c.State.Alive():
+			t.note("container_not_running", "%s; the network is entered through the sandbox, which outlives it", c.trouble())
+		}
+	}
+	if name := w.runtime(); isVM(name) {
+		t.note("vm_runtime", "runtime %s gives the workload a kernel or network stack of its own: what is seen here is the outer side of it", name)
+	}
+}
+
+// runtime is the low-level runtime of the workload, "" where it is not known.
+func (w *Workload) runtime() string {
+	if w.Sandbox != nil {
+		return w.Sandbox.Runtime
+	}
+	if len(w.Containers) > 0 {
+		return w.Containers[0].Runtime
+	}
+	return ""
+}
+
+func sandboxLabel(s *Sandbox) string {
+	if s.Name != "" {
+		return s.Name
+	}
+	return shortID(s.ID)
+}
+
+// trouble says in one sentence what state a container is in.
+func (c *Container) trouble() string {
+	s := fmt.Sprintf("container %s is %s", c.label(), c.State)
+	if c.Reason != "" {
+		s += " (" + c.Reason + ")"
+	}
+	if c.ExitCode != nil && c.State != StateCreated {
+		s += fmt.Sprintf(", exit code %d", *c.ExitCode)
+	}
+	if c.Restarts > 0 {
+		s += fmt.Sprintf(", restarted %d times", c.Restarts)
+	}
+	return s
+}
+
+// isVM knows the runtimes whose processes do not use the host's network stack.
+func isVM(runtime string) bool {
+	for _, word := range []string{"kata", "runsc", "gvisor", "firecracker"} {
+		if strings.Contains(runtime, word) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,40 @@
+package resolve
+
+import (
+	"context"
+	"strconv"
+	"strings"
+)
+
+// process is one line of a scan of /proc. Nothing is pinned: whoever uses a PID
+// from a scan opens it and looks again.
+type process struct {
+	pid    int
+	net    uint64 // inode of its network namespace; 0 where it may not be seen
+	cgroup string // content of /proc/PID/cgroup; "" likewise
+}
+
+// scanFor says what a scan reads of each process.
+type scanFor struct{ net, cgroup bool }
+
+// scanProcesses calls visit with each process of the proc file system at
+// procRoot, from several goroutines at once, until visit returns false or ctx
+// ends. Kernel threads and processes that end meanwhile are left out where
+// nothing can be read of them.
+func scanProcesses(ctx context.Context, procRoot string, what scanFor, visit func(process) bool) error {
+	return walkProcesses(ctx, procRoot, what, visit)
+}
+
+// parseNetLink reads the inode number of "net:[4026531840]" (namespaces(7)).
+func parseNetLink(link string) (uint64, bool) {
+	number, ok := strings.CutPrefix(link, "net:[")
+	if !ok {
+		return 0, false
+	}
+	number, ok = strings.CutSuffix(number, "]")
+	if !ok {
+		return 0, false
+	}
+	inode, err := strconv.ParseUint(number, 10, 64)
+	return inode, err == nil
+}

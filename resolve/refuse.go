@@ -1,0 +1,162 @@
+package resolve
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// impossible reports a workload that has no network, as far as its source knows.
+func (e *entry) impossible() *Error {
+	w := e.workload
+	if w.Node != "" && w.Node != e.cfg.Node && e.cfg.Node != "" && w.Sandbox == nil {
+		return w.onOtherNode("this is " + e.cfg.Node)
+	}
+	if e.knownAlive() {
+		return nil
+	}
+	if w.Pod == "" && w.UID == "" {
+		return e.stoppedContainer(&w.Containers[0])
+	}
+	return w.podWithoutNetwork()
+}
+
+func (w *Workload) onOtherNode(why string) *Error {
+	return &Error{
+		Kind: KindOtherNode, Node: w.Node,
+		Message: fmt.Sprintf("pod %s runs on node %s; %s", w.podName(), w.Node, why),
+		Hint:    "Run nsenter-mcp on that node and ask there.",
+	}
+}
+
+// podWithoutNetwork explains a pod of which nothing runs.
+func (w *Workload) podWithoutNetwork() *Error {
+	if w.Sandbox != nil {
+		return &Error{
+			Kind: KindNotRunning, State: w.Sandbox.State,
+			Message: fmt.Sprintf("the sandbox of pod %s is %s, so the pod has no network now", w.podName(), w.Sandbox.State),
+			Hint:    "Wait until the kubelet has made a new sandbox, and call again; kubectl describe pod tells why it was stopped.",
+		}
+	}
+	for i := range w.Containers {
+		if c := &w.Containers[i]; c.State == StateExited || c.State == StateDead {
+			return &Error{
+				Kind: KindNotRunning, State: c.State, ExitCode: c.ExitCode,
+				Message: fmt.Sprintf("pod %s has ended: %s", w.podName(), c.trouble()),
+				Hint:    "A pod that has ended has no network; kubectl logs and kubectl describe pod tell why it ended.",
+			}
+		}
+	}
+	return w.noSandbox()
+}
+
+func (w *Workload) noSandbox() *Error {
+	return &Error{
+		Kind:    KindNoSandbox,
+		Message: w.describe() + " has no sandbox on this node yet, so it has no network",
+		Hint:    "It is not scheduled, or its network could not be set up (CNI, IPAM): kubectl describe pod tells which.",
+	}
+}
+
+// knownAlive reports whether something of the workload has a network, or may
+// have one because nothing is known of its state.
+func (e *entry) knownAlive() bool {
+	w := e.workload
+	unknown := w.Sandbox == nil || w.Sandbox.State == ""
+	for i := range w.Containers {
+		unknown = unknown && w.Containers[i].State == ""
+	}
+	return unknown || w.alive()
+}
+
+func (e *entry) stoppedContainer(c *Container) *Error {
+	err := &Error{Kind: KindNotRunning, State: c.State, ExitCode: c.ExitCode}
+	what := fmt.Sprintf("container %s is %s", quote(c.label()), c.State)
+	switch c.State {
+	case StateRestarting:
+		err.Hint = "It crashes and is started again, and has a network only while it runs: call again, or look at its log (docker logs " + c.label() + ")."
+	case StateCreated:
+		what += ": it was never started"
+		err.Hint = "Start it (docker start " + c.label() + "), then call again."
+	case StateRemoving, StateDead:
+		err.Hint = "Its runtime is removing it; there is nothing left to enter."
+	default:
+		err.Hint = "Start it (docker start " + c.label() + "), then call again; docker logs " + c.label() + " tells why it ended."
+	}
+	if c.ExitCode != nil && c.State != StateCreated {
+		what += fmt.Sprintf(", last exit code %d", *c.ExitCode)
+		if c.Reason != "" {
+			what += " (" + c.Reason + ")"
+		}
+	}
+	if c.Message != "" {
+		what += ": " + c.Message
+	}
+	err.Message = what + "; a container that does not run has no network"
+	return err
+}
+
+// explain sums up why nothing could be opened: the cause that can be cured
+// first, else that the workload is gone.
+func (e *entry) explain() *Error {
+	what := e.workload.describe()
+	if e.ctx.Err() != nil {
+		return ended(e.ctx, nil)
+	}
+	for _, err := range e.failures {
+		switch enterError(what, err).Kind {
+		case KindPermission, KindKernelTooOld, KindUnsupported:
+			return enterError(what, err)
+		}
+	}
+	var said []string
+	for _, err := range e.failures {
+		said = append(said, strings.ReplaceAll(err.Error(), "\n", ", "))
+	}
+	err := &Error{
+		Kind:    KindGone,
+		Message: fmt.Sprintf("%s: none of its processes could be entered", what),
+		Hint:    "It was probably just stopped or restarted: call again. If that does not help, see details.steps.",
+	}
+	switch w := e.workload; {
+	case w.Sandbox == nil && !w.alive():
+		err = w.noSandbox()
+	case w.Sandbox == nil && w.Node != "" && e.cfg.Node == "":
+		err = w.onOtherNode("the name of this one is not known, and no process of the pod is here")
+	}
+	err.Err = errors.Join(e.failures...)
+	if len(said) > 0 {
+		const shown = 3 // details.steps has all
+		err.Message += " (" + strings.Join(said[:min(len(said), shown)], "; ") + ")"
+	}
+	return err
+}
+
+// describe names the workload in messages.
+func (w *Workload) describe() string {
+	switch {
+	case w.Pod != "" || w.UID != "":
+		return "pod " + w.podName()
+	case len(w.Containers) > 0:
+		return "container " + w.Containers[0].label()
+	}
+	return "the target"
+}
+
+// checkHost marks a target whose network is the host's, and refuses it where
+// the operator keeps that closed.
+func (r *Resolver) checkHost(t *Target) *Error {
+	t.HostNetwork = t.Net.Identity().Same(r.cfg.Host.Identity())
+	if !t.HostNetwork || r.cfg.AllowHostNetwork {
+		return nil
+	}
+	what := "this target"
+	if t.Workload.Source != "" {
+		what = t.Workload.describe()
+	}
+	return &Error{
+		Kind:    KindHostNetworkDenied,
+		Message: what + " uses the network of the host itself, which the operator of this server keeps closed",
+		Hint:    "Choose a target with a network of its own, or ask the operator to allow the host network.",
+	}
+}

@@ -1,0 +1,141 @@
+package resolve
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"nsenter-mcp/nsexec"
+)
+
+// Config is what a [Resolver] works with. Home and Host are required.
+type Config struct {
+	Home *nsexec.Home
+	// Host is the host's network namespace: Home.Self(), or another that the
+	// operator has named. The Resolver never closes it.
+	Host *nsexec.Handle
+	// Root is the directory below which the host's files lie, its /proc
+	// included; "" is "/".
+	Root string
+	// Node is this node's name in Kubernetes, "" if it is not known.
+	Node string
+	// Sources know this node's workloads and are asked side by side. Where two
+	// know the same one, the earlier one's word counts.
+	Sources []Source
+	// Cluster are sources that know other nodes too. They are asked where no
+	// local source knows a pod, and for [Query.Describe].
+	Cluster []Source
+	// AllowHostNetwork permits targets whose network is the host's.
+	AllowHostNetwork bool
+	// Logger gets what a caller cannot be told; nil is slog.Default.
+	Logger *slog.Logger
+	// Now is the clock of the pause that a hung source gets; nil is time.Now.
+	Now func() time.Time
+}
+
+// Resolver finds and opens targets. It is safe for concurrent use.
+type Resolver struct {
+	cfg     Config
+	limits  limits
+	local   []*guard
+	cluster []*guard
+	known   identities
+
+	closeOnce sync.Once
+	closed    chan struct{}
+}
+
+// limits are the times that a Resolver gives to sources. They are fields only
+// for tests.
+type limits struct {
+	// source is for one source's whole answer. With what comes after it, a
+	// caller has an answer within 2 s.
+	source time.Duration
+	// grace is for the other sources, once one knows the target.
+	grace time.Duration
+	// patience is how long all are waited for before the lists of those that
+	// have answered are fetched, which is of use only if nobody knows the name.
+	patience time.Duration
+	// pause is how long a source is left alone that did not answer.
+	pause time.Duration
+	// identify is for asking whose process this is, which is welcome but not
+	// needed.
+	identify time.Duration
+}
+
+func defaultLimits() limits {
+	return limits{
+		source:   1700 * time.Millisecond,
+		grace:    50 * time.Millisecond,
+		patience: 250 * time.Millisecond,
+		pause:    10 * time.Second,
+		identify: 500 * time.Millisecond,
+	}
+}
+
+// New returns a Resolver. The caller closes it, and after it what is in cfg.
+func New(cfg Config) *Resolver {
+	if cfg.Root == "" {
+		cfg.Root = "/"
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	r := &Resolver{cfg: cfg, limits: defaultLimits(), closed: make(chan struct{})}
+	for _, s := range cfg.Sources {
+		r.local = append(r.local, newGuard(s))
+	}
+	for _, s := range cfg.Cluster {
+		r.cluster = append(r.cluster, newGuard(s))
+	}
+	return r
+}
+
+// Close ends requests to sources that are still under way. Targets stay open.
+func (r *Resolver) Close() { r.closeOnce.Do(func() { close(r.closed) }) }
+
+// detached returns a context for a request to a source. It does not end with its
+// caller's: a request that outlives its caller still shows whether the source is
+// alive, and its guard bounds it.
+func (r *Resolver) detached(caller context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(caller))
+	go func() {
+		select {
+		case <-r.closed:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// Resolve finds what q names and opens it. Every error is an [*Error]. The
+// caller closes the target.
+func (r *Resolver) Resolve(ctx context.Context, q Query) (*Target, error) {
+	q, err := q.parse(true)
+	if err != nil {
+		return nil, err
+	}
+	var t *Target
+	switch {
+	case q.PID != nil:
+		t, err = r.resolvePID(ctx, *q.PID, q.Describe)
+	case q.Netns != "":
+		t, err = r.resolveNetns(ctx, q.Netns, q.Describe)
+	case q.IP != "":
+		t, err = r.resolveIP(ctx, q.IP, q.Describe)
+	default:
+		t, err = r.resolveNamed(ctx, q)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func (r *Resolver) procRoot() string { return filepath.Join(r.cfg.Root, "proc") }

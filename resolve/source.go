@@ -1,0 +1,52 @@
+package resolve
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// Source knows workloads: a container runtime, the node's own files, the
+// Kubernetes API. It is asked from many goroutines at once. It opens no
+// namespace and owns no policy.
+//
+// A Source need not bound itself: the [Resolver] gives each call a deadline,
+// leaves a source alone for a while that missed it, and survives its panics.
+type Source interface {
+	// Name is one lower-case word for messages: "docker".
+	Name() string
+	// Exact returns the workloads that q (a pod or a container) may mean, in full
+	// detail, in a number of requests that does not grow with the number of
+	// workloads: the filtering is done by whoever is asked. It may return more
+	// than what fits; the Resolver matches again. None is not an error.
+	Exact(ctx context.Context, q Query) ([]Workload, error)
+	// List returns all workloads, cheaply: names, IDs and states suffice, PIDs
+	// may be missing. It serves prefixes, near misses and [Resolver.Discover].
+	// The slice is the caller's from then on.
+	List(ctx context.Context) ([]Workload, error)
+}
+
+var (
+	// ErrAbsent is what a Source returns when what it asks is not installed
+	// here: no socket, no directory. It is no failure.
+	ErrAbsent = errors.New("not present on this node")
+	// ErrCannotTell is what a Source returns for a query of a sort that it knows
+	// nothing of: a name, where it sees IDs only.
+	ErrCannotTell = errors.New("does not know such names")
+)
+
+// SourceState is how a source did when it was last asked.
+type SourceState struct {
+	Name string `json:"name"`
+	// State is "ok", "absent", "failed", "hung" or "skipped" (hung a short while
+	// ago, so not asked again yet).
+	State     string  `json:"state"`
+	Error     string  `json:"error,omitempty"`
+	MS        float64 `json:"ms"`
+	Workloads int     `json:"workloads"`
+}
+
+// milliseconds rounds d for people.
+func milliseconds(d time.Duration) float64 {
+	return float64(d.Microseconds()) / 1000
+}

@@ -1,0 +1,102 @@
+package resolve
+
+import "time"
+
+// State is what a container is doing, in the words of the Docker engine, to
+// which other runtimes' states are mapped.
+type State string
+
+// The states; "" is not known.
+const (
+	StateCreated    State = "created"
+	StateRunning    State = "running"
+	StatePaused     State = "paused" // frozen: its processes exist, so its network does
+	StateRestarting State = "restarting"
+	StateRemoving   State = "removing"
+	StateExited     State = "exited"
+	StateDead       State = "dead"
+)
+
+// Alive reports whether a container in this state has processes.
+func (s State) Alive() bool { return s == StateRunning || s == StatePaused }
+
+// Workload is one pod, or one container that belongs to no pod, as a [Source]
+// knows it. Zero fields are not known.
+type Workload struct {
+	// Source is the name of the source that knows it.
+	Source string `json:"source"`
+	// Pod, Namespace and UID are "" for a container without a pod.
+	Pod       string `json:"pod,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	UID       string `json:"uid,omitempty"`
+	// Node is where the pod runs; "" for sources that see one node only.
+	Node string `json:"node,omitempty"`
+	// HostNetwork says that it was started in the host's network.
+	HostNetwork bool `json:"host_network,omitempty"`
+	// Sandbox owns the network: the pause container of a pod, or the container
+	// whose network another one has joined. Nil where a container has its own.
+	Sandbox *Sandbox `json:"sandbox,omitempty"`
+	// Attempts are older sandboxes of the same pod, newest first.
+	Attempts []Sandbox `json:"attempts,omitempty"`
+	// Containers are those of the pod, each in its latest attempt; or the one
+	// container that this is.
+	Containers []Container `json:"containers"`
+	// DefaultContainer is the annotation kubectl.kubernetes.io/default-container.
+	DefaultContainer string `json:"default_container,omitempty"`
+
+	// asOf is when the source was asked, in nanoseconds of CLOCK_BOOTTIME. A
+	// process that has started since may not be the one it meant; 0 is not known.
+	asOf int64
+	// elsewhere: the source may describe another machine, so that PIDs and paths
+	// count only where the process's cgroup confirms them.
+	elsewhere bool
+}
+
+// Sandbox is what owns a network.
+type Sandbox struct {
+	ID   string `json:"id"`
+	Name string `json:"name,omitempty"` // the runtime's name for it
+	// PID is 0 where there is no process: not running, or a runtime that keeps
+	// the network without one.
+	PID     int       `json:"pid,omitempty"`
+	State   State     `json:"state,omitempty"`
+	Attempt int       `json:"attempt"`
+	Created time.Time `json:"created,omitzero"`
+	// NetnsPath is where the runtime has pinned the network namespace, a path of
+	// the host.
+	NetnsPath string `json:"netns_path,omitempty"`
+	// Runtime is the low-level runtime: "runc", "kata".
+	Runtime string `json:"runtime,omitempty"`
+
+	started   time.Time
+	hostFiles map[string]string
+}
+
+// Container is one container.
+type Container struct {
+	ID string `json:"id"`
+	// Name is the name in the pod, or the runtime's name for a container without
+	// a pod.
+	Name string `json:"name"`
+	// RuntimeName is the runtime's own name where it differs from Name.
+	RuntimeName string `json:"runtime_name,omitempty"`
+	Image       string `json:"image,omitempty"`
+	State       State  `json:"state,omitempty"`
+	// Reason is one word on a container that does not run: Completed, Error,
+	// OOMKilled.
+	Reason string `json:"reason,omitempty"`
+	// Message is what the runtime said of a failed start; at most 200 bytes.
+	Message    string    `json:"message,omitempty"`
+	ExitCode   *int      `json:"exit_code,omitempty"` // of the last run that ended
+	Restarts   int       `json:"restarts"`
+	PID        int       `json:"pid,omitempty"`
+	Created    time.Time `json:"created,omitzero"`
+	StartedAt  time.Time `json:"started_at,omitzero"`
+	FinishedAt time.Time `json:"finished_at,omitzero"`
+	NetnsPath  string    `json:"netns_path,omitempty"`
+	Runtime    string    `json:"runtime,omitempty"`
+
+	// hostFiles are files that the runtime mounts into the container: path in the
+	// container to path on the host. They can be read without any process.
+	hostFiles map[string]string
+}
