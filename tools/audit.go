@@ -1,0 +1,69 @@
+package tools
+
+import (
+	"context"
+	"log/slog"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Record is one call for the audit log.
+type Record struct {
+	Caller    string
+	Tool      string
+	Arguments string // redacted and bounded
+	Target    *TargetInfo
+	Start     time.Time
+	Duration  time.Duration
+	Code      string // error code, "" for success
+}
+
+// AuditTo returns an audit hook that writes one line a call to log.
+func AuditTo(log *slog.Logger) func(context.Context, Record) {
+	return func(ctx context.Context, r Record) {
+		outcome := "ok"
+		if r.Code != "" {
+			outcome = r.Code
+		}
+		attrs := []slog.Attr{
+			slog.String("caller", r.Caller),
+			slog.String("tool", r.Tool),
+			slog.String("arguments", r.Arguments),
+			slog.Duration("duration", r.Duration),
+			slog.String("outcome", outcome),
+		}
+		if t := r.Target; t != nil {
+			attrs = append(attrs, slog.Group("target",
+				slog.String("namespace", t.Namespace), slog.String("pod", t.Pod),
+				slog.String("container", t.Container), slog.Int("pid", t.PID),
+				slog.Uint64("netns_inode", t.NetnsInode), slog.Uint64("netns_cookie", t.NetnsCookie)))
+		}
+		log.LogAttrs(ctx, slog.LevelInfo, "call", attrs...)
+	}
+}
+
+// maxAuditBytes bounds the arguments in an audit record.
+const maxAuditBytes = 1024
+
+// secret matches JSON members and header lines whose values are credentials.
+// It works on text, as arguments that did not even decode are audited too.
+var secret = regexp.MustCompile(`(?i)((?:proxy-)?authorization"?\s*[:=]\s*|(?:set-)?cookie2?"?\s*[:=]\s*|[\w-]*(?:token|secret|passw(?:or)?d|api-?key)"?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|(?:[^"\\\n]|\\.)+)`)
+
+// userinfo matches the credentials in a URL.
+var userinfo = regexp.MustCompile(`://[^/\s"@]+@`)
+
+// redact makes arguments fit for a log.
+func redact(arguments []byte) string {
+	text := arguments
+	cut := len(text) > maxAuditBytes
+	if cut {
+		text = text[:maxAuditBytes]
+	}
+	clean := secret.ReplaceAllString(strings.ToValidUTF8(string(text), "?"), `${1}"REDACTED"`)
+	clean = userinfo.ReplaceAllString(clean, "://REDACTED@")
+	if cut {
+		clean += "..."
+	}
+	return clean
+}

@@ -1,0 +1,117 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+
+	"nsenter-mcp/resolve"
+)
+
+// inventoryOut is what can be named on this node, for a caller that named
+// nothing.
+type inventoryOut struct {
+	Workloads []workloadOut         `json:"workloads" jsonschema:"pods and containers, trouble first"`
+	Total     int                   `json:"total"`
+	Returned  int                   `json:"returned"`
+	Netns     []resolve.NamedNetns  `json:"netns" jsonschema:"named network namespaces"`
+	Sources   []resolve.SourceState `json:"sources" jsonschema:"who was asked"`
+}
+
+// workloadOut is one line of docker ps or kubectl get pods.
+type workloadOut struct {
+	Pod         string        `json:"pod,omitempty" jsonschema:"namespace/name"`
+	Container   string        `json:"container,omitempty" jsonschema:"a container without a pod"`
+	State       resolve.State `json:"state,omitempty" jsonschema:"of the container that is worst off"`
+	Reason      string        `json:"reason,omitempty"`
+	Restarts    int           `json:"restarts,omitempty"`
+	Containers  int           `json:"containers"`
+	HostNetwork bool          `json:"host_network,omitempty"`
+	Image       string        `json:"image,omitempty"`
+}
+
+// defaultRows keeps an inventory near 2 kB.
+const defaultRows = 30
+
+func discover(ctx context.Context, env *Env, in ResolvePodPIDIn) (Answer[ResolvePodPIDOut], error) {
+	found, err := env.Resolver.Discover(ctx)
+	if err != nil {
+		return Answer[ResolvePodPIDOut]{}, err
+	}
+	limit := in.Limit
+	if limit == 0 {
+		limit = defaultRows
+	}
+	here := &inventoryOut{
+		Workloads: []workloadOut{}, Total: found.Total,
+		Netns: found.Netns[:min(limit, len(found.Netns))], Sources: found.Sources,
+	}
+	trouble := 0
+	for _, w := range found.Workloads {
+		row := workloadRow(&w)
+		if row.State != "" && !row.State.Alive() {
+			trouble++
+		}
+		if len(here.Workloads) < limit {
+			here.Workloads = append(here.Workloads, row)
+		}
+	}
+	here.Returned = len(here.Workloads)
+	answer := Answer[ResolvePodPIDOut]{
+		Summary: summarizeInventory(&found, trouble),
+		Data:    ResolvePodPIDOut{Containers: []containerOut{}, Here: here},
+	}
+	if here.Returned < here.Total {
+		answer.Notes = append(answer.Notes, Note{
+			Code:    "more_rows",
+			Message: fmt.Sprintf("%d of %d are shown; a larger limit shows more", here.Returned, here.Total),
+		})
+	}
+	if len(found.Workloads) > 0 {
+		answer.Next = []Next{{
+			Tool: "resolve_pod_pid", Arguments: nameOf(&found.Workloads[0]), Why: "look at the first of them",
+		}}
+	} else if len(found.Netns) > 0 {
+		answer.Next = []Next{{
+			Tool: "netns_ip_addr", Arguments: map[string]any{"netns": found.Netns[0].Name}, Why: "look into the first of them",
+		}}
+	}
+	return answer, nil
+}
+
+func workloadRow(w *resolve.Workload) workloadOut {
+	row := workloadOut{Containers: len(w.Containers), HostNetwork: w.HostNetwork}
+	if w.Pod != "" {
+		row.Pod = word(w.Namespace + "/" + w.Pod)
+	} else if len(w.Containers) > 0 {
+		row.Container = word(w.Containers[0].Name)
+	}
+	for i, c := range w.Containers {
+		row.Restarts += c.Restarts
+		if i == 0 || (row.State.Alive() && !c.State.Alive()) {
+			row.State, row.Reason, row.Image = c.State, c.Reason, c.Image
+		}
+	}
+	return row
+}
+
+// nameOf are the arguments that name a workload.
+func nameOf(w *resolve.Workload) map[string]any {
+	if w.Pod != "" {
+		return map[string]any{"pod": w.Pod, "namespace": w.Namespace}
+	}
+	if len(w.Containers) > 0 {
+		return map[string]any{"container": w.Containers[0].Name}
+	}
+	return map[string]any{}
+}
+
+func summarizeInventory(found *resolve.Inventory, trouble int) string {
+	if found.Total == 0 && len(found.Netns) == 0 {
+		return "nothing can be named here but pids: no container runtime answered with a container, and no network namespace has a name."
+	}
+	text := fmt.Sprintf("%d pods and containers, %s on this node", found.Total, plural(len(found.Netns), "named network namespace"))
+	if trouble > 0 {
+		text += fmt.Sprintf("; %d not running", trouble)
+	}
+	return text + "."
+}

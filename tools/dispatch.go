@@ -1,0 +1,293 @@
+package tools
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"nsenter-mcp/nsexec"
+	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/fact"
+)
+
+// Env is what the process owns and every handler may use.
+type Env struct {
+	Resolver *resolve.Resolver
+	Home     *nsexec.Home
+	// Host is the node's own network namespace, never closed by a handler.
+	Host *nsexec.Handle
+	// Root is the directory below which the host's files lie, its /proc
+	// included.
+	Root string
+}
+
+// Config is what a Dispatcher is made of.
+type Config struct {
+	Tools  []Tool // in the order in which they are listed
+	Env    Env
+	Policy Policy
+	// Authorize may refuse a call once its target is known (nil where it has
+	// none). Nil means that everyone who reaches the server may call.
+	Authorize func(ctx context.Context, caller string, tool Spec, target *resolve.Target) error
+	// Audit gets one record a call, also of those that were refused.
+	Audit func(context.Context, Record)
+	Log   *slog.Logger
+	Now   func() time.Time // time.Now where nil
+}
+
+// Dispatcher is the one way from a caller to a handler. It is safe for
+// concurrent use and keeps nothing between calls.
+type Dispatcher struct {
+	Config
+	enabled []Tool
+}
+
+// NewDispatcher checks every declaration, so that a schema that cannot be
+// generated stops the start and not a call.
+func NewDispatcher(c Config) (*Dispatcher, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Audit == nil {
+		c.Audit = AuditTo(c.Log)
+	}
+	d := &Dispatcher{Config: c}
+	seen := make(map[string]bool, len(c.Tools))
+	for i := range c.Tools {
+		tool := &c.Tools[i]
+		if err := tool.check(); err != nil {
+			return nil, err
+		}
+		if seen[tool.Name] {
+			return nil, fmt.Errorf("tool %s is declared twice", tool.Name)
+		}
+		seen[tool.Name] = true
+		if c.Policy.allows(tool) {
+			d.enabled = append(d.enabled, *tool)
+		}
+	}
+	return d, nil
+}
+
+// Tools returns the tools that the policy allows, in their order.
+func (d *Dispatcher) Tools() []Tool { return slices.Clone(d.enabled) }
+
+// Call is one request for a tool.
+type Call struct {
+	Tool      string
+	Arguments json.RawMessage // a JSON object, or nothing
+	Caller    string          // who asks, for the audit log
+	// Received is when the request arrived; its deadline counts from then. Zero
+	// means now.
+	Received time.Time
+}
+
+// Call carries out one call. It never panics and never returns nil; the
+// envelope can be encoded as JSON. It returns at the call's deadline or soon
+// after ctx ends, as fast as the handler gives up.
+func (d *Dispatcher) Call(ctx context.Context, c Call) *Envelope {
+	start := d.Now()
+	if c.Received.IsZero() {
+		c.Received = start
+	}
+	envelope := d.carryOut(ctx, c, start)
+	record := Record{
+		Caller: c.Caller, Tool: c.Tool, Arguments: redact(c.Arguments), Target: envelope.Target,
+		Start: start, Duration: d.Now().Sub(start),
+	}
+	if envelope.Error != nil {
+		record.Code = envelope.Error.Code
+	}
+	d.Audit(ctx, record)
+	return envelope
+}
+
+func (d *Dispatcher) carryOut(ctx context.Context, c Call, start time.Time) *Envelope {
+	tool, err := d.find(c.Tool)
+	if err != nil {
+		return failed(nil, err, stageArguments)
+	}
+	call, err := tool.prepare(c.Arguments)
+	if err != nil {
+		return failed(nil, err, stageArguments)
+	}
+	deadline := c.Received.Add(call.timeout)
+	if !start.Before(deadline) {
+		return failed(nil, &failure{public: Error{
+			Code: CodeBusy, Stage: stageQueue, Message: "the call waited in the queue until its time was up",
+			Hint: "make fewer calls at a time, or set a larger timeout_ms",
+		}}, stageQueue)
+	}
+	// A timer, not the injected clock, ends the call.
+	ctx, cancel := context.WithTimeout(ctx, deadline.Sub(start))
+	defer cancel()
+
+	target, err := d.resolve(ctx, tool, call)
+	if err != nil {
+		return failed(nil, err, stageResolve)
+	}
+	var info *TargetInfo
+	if target != nil {
+		info = targetInfo(target)
+		defer func() {
+			if err := target.Close(); err != nil {
+				d.Log.WarnContext(ctx, "close target", "tool", tool.Name, "error", err)
+			}
+		}()
+		if err := checkExpected(call.expect, target); err != nil {
+			return failed(info, err, stageEnter)
+		}
+	}
+	if d.Authorize != nil {
+		if err := d.Authorize(ctx, c.Caller, tool.Spec, target); err != nil {
+			return failed(info, err, stagePolicy)
+		}
+	}
+	result, err := d.run(ctx, tool, call, target)
+	if err != nil {
+		return failed(info, err, stageProbe)
+	}
+	return d.finish(tool, target, info, result)
+}
+
+// find returns the enabled tool of that name, or says which there are.
+func (d *Dispatcher) find(name string) (*Tool, error) {
+	named := func(t Tool) bool { return t.Name == name }
+	if i := slices.IndexFunc(d.enabled, named); i >= 0 {
+		return &d.enabled[i], nil
+	}
+	if i := slices.IndexFunc(d.Config.Tools, named); i >= 0 {
+		toolset := d.Config.Tools[i].Toolset
+		return nil, &failure{public: Error{
+			Code: CodeToolDisabled, Stage: stagePolicy,
+			Message: fmt.Sprintf("the operator has not enabled %s", name),
+			Hint:    fmt.Sprintf("it belongs to toolset %s; ask the operator to enable that", toolset),
+		}}
+	}
+	valid := make([]string, len(d.enabled))
+	for i, t := range d.enabled {
+		valid[i] = t.Name
+	}
+	return nil, &failure{public: Error{
+		Code: CodeUnknownTool, Stage: stageArguments,
+		Message: fmt.Sprintf("unknown tool %s", quote(name)),
+		Hint:    didYouMean(name, valid), Details: ErrorDetails{Valid: valid},
+	}}
+}
+
+// resolve opens the target; nil where none was named and none is needed.
+func (d *Dispatcher) resolve(ctx context.Context, tool *Tool, call *invocation) (*resolve.Target, error) {
+	if !call.given && tool.TargetOptional {
+		return nil, nil
+	}
+	return d.Env.Resolver.Resolve(ctx, call.query)
+}
+
+// checkExpected holds the network that was entered against the one the caller
+// saw before.
+func checkExpected(expect uint64, target *resolve.Target) error {
+	is := target.Net.Identity().Cookie
+	if expect == 0 || expect == is {
+		return nil
+	}
+	hint := "the pod or container was replaced; call again without expect to look at the new one"
+	if is == 0 {
+		hint = "this kernel gives network namespaces no cookie; call again without expect"
+	}
+	return &failure{public: Error{
+		Code: CodeTargetChanged, Stage: stageEnter,
+		Message: "the name leads to another network than expected",
+		Hint:    hint, Details: ErrorDetails{Was: expect, Is: is},
+	}}
+}
+
+// run calls the handler; a panic in it is an error of this call alone.
+func (d *Dispatcher) run(ctx context.Context, tool *Tool, call *invocation, target *resolve.Target) (result outcome, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.Log.ErrorContext(ctx, "panic in a tool", "tool", tool.Name, "panic", p, "stack", string(debug.Stack()))
+			err = errors.New("the tool failed unexpectedly")
+		}
+	}()
+	return call.run(ctx, &d.Env, target)
+}
+
+// The most findings and next steps in one answer.
+const (
+	maxFindings = 3
+	maxNext     = 3
+)
+
+// finish puts a handler's outcome into the envelope: bounded, without nulls,
+// and with only those next steps that the caller may take.
+func (d *Dispatcher) finish(tool *Tool, target *resolve.Target, info *TargetInfo, result outcome) *Envelope {
+	data, err := encodeData(result.data)
+	if err != nil {
+		return failed(info, fmt.Errorf("encode result: %w", err), stageProbe)
+	}
+	if len(data) > tool.MaxBytes {
+		return failed(info, &failure{public: Error{
+			Code: CodeTooLarge, Stage: stageProbe,
+			Message: fmt.Sprintf("the answer has %d bytes, at most %d are allowed", len(data), tool.MaxBytes),
+			Hint:    "ask for less: use the tool's filters, a smaller limit, or leave details out",
+		}}, stageProbe)
+	}
+	envelope := &Envelope{
+		Summary:  result.summary,
+		Target:   info,
+		Data:     json.RawMessage(data),
+		Findings: append([]fact.Finding{}, result.findings[:min(len(result.findings), maxFindings)]...),
+		Notes:    []Note{},
+		Next:     []Next{},
+	}
+	if target != nil {
+		for _, n := range target.Notes {
+			if n.Code == resolve.NoteFilesFrom && !tool.ReadsFiles {
+				continue
+			}
+			envelope.Notes = append(envelope.Notes, Note{Code: n.Code, Message: n.Message})
+		}
+	}
+	envelope.Notes = append(envelope.Notes, result.notes...)
+	for _, next := range result.next {
+		enabled := slices.ContainsFunc(d.enabled, func(t Tool) bool { return t.Name == next.Tool })
+		if enabled && len(envelope.Next) < maxNext {
+			envelope.Next = append(envelope.Next, next)
+		}
+	}
+	return envelope
+}
+
+// encodeData leaves <, > and & as they are: no HTML is near, and each escape
+// costs a model tokens.
+func encodeData(data any) ([]byte, error) {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(data); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(b.Bytes(), "\n"), nil
+}
+
+// failed is the envelope of an error.
+func failed(info *TargetInfo, err error, stage string) *Envelope {
+	public := publicError(err, stage)
+	return &Envelope{
+		Summary:  public.Message,
+		Target:   info,
+		Findings: []fact.Finding{},
+		Notes:    []Note{},
+		Next:     []Next{},
+		Error:    public,
+	}
+}

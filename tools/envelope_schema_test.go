@@ -1,0 +1,50 @@
+package tools
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// checkAgainstSchema validates an answer as a client does.
+func checkAgainstSchema(tb testing.TB, tool *Tool, answer *Envelope) {
+	tb.Helper()
+	var schema jsonschema.Schema
+	if err := json.Unmarshal(tool.OutputSchema, &schema); err != nil {
+		tb.Fatalf("%s: output schema: %v", tool.Name, err)
+	}
+	resolved, err := schema.Resolve(nil)
+	if err != nil {
+		tb.Fatalf("%s: output schema: %v", tool.Name, err)
+	}
+	wire, err := json.Marshal(answer)
+	if err != nil {
+		tb.Fatalf("%s: encode answer: %v", tool.Name, err)
+	}
+	var tree any
+	if err := json.Unmarshal(wire, &tree); err != nil {
+		tb.Fatal(err)
+	}
+	if err := resolved.Validate(tree); err != nil {
+		tb.Errorf("%s: the answer breaks its schema: %v\n%s", tool.Name, err, wire)
+	}
+	noNull(tb, tool.Name, tree)
+}
+
+// noNull: an agent never meets null; what is not known is absent.
+func noNull(tb testing.TB, path string, node any) {
+	tb.Helper()
+	switch v := node.(type) {
+	case nil:
+		tb.Errorf("%s is null", path)
+	case map[string]any:
+		for name, child := range v {
+			noNull(tb, path+"."+name, child)
+		}
+	case []any:
+		for _, child := range v {
+			noNull(tb, path+"[]", child)
+		}
+	}
+}

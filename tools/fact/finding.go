@@ -1,0 +1,11 @@
+package fact
+
+// Finding is a fault that the facts of one answer prove.
+type Finding struct {
+	// Code is layer.cause, such as "link.no_carrier". Codes are stable: agents
+	// and documentation refer to them.
+	Code string `json:"code" jsonschema:"layer.cause"`
+	// Fact is one sentence of our own words and validated values that says
+	// what was seen.
+	Fact string `json:"fact" jsonschema:"what was measured that proves it"`
+}

@@ -1,0 +1,31 @@
+package tools
+
+import (
+	"slices"
+
+	"nsenter-mcp/tools/destination"
+)
+
+// Policy is what the operator allows. The zero value allows nothing; see
+// [DefaultPolicy].
+type Policy struct {
+	Toolsets []Toolset
+	// Destinations are what probes may connect to.
+	Destinations destination.Policy
+	// UnsafeMethods: netns_curl may send methods other than GET, HEAD and
+	// OPTIONS.
+	UnsafeMethods bool
+}
+
+// CodeDestinationDenied is the error for an address that probes may not connect
+// to.
+const CodeDestinationDenied = "destination_denied"
+
+// DefaultPolicy allows the toolsets that look and probe.
+func DefaultPolicy() Policy { return Policy{Toolsets: []Toolset{Inspect, Probe}} }
+
+// ReadOnlyPolicy allows only what sends nothing.
+func ReadOnlyPolicy() Policy { return Policy{Toolsets: []Toolset{Inspect}} }
+
+// allows reports whether the tool may be listed and called.
+func (p Policy) allows(t *Tool) bool { return slices.Contains(p.Toolsets, t.Toolset) }

@@ -1,0 +1,327 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"nsenter-mcp/nsexec"
+	"nsenter-mcp/resolve"
+)
+
+// ResolvePodPIDIn are the arguments of resolve_pod_pid.
+type ResolvePodPIDIn struct {
+	TargetArgs
+	IP      string `json:"ip,omitempty" jsonschema:"address that a network on this node owns"`
+	Limit   int    `json:"limit,omitempty" jsonschema:"rows when no target is named, default 30" min:"1" max:"200"`
+	Details bool   `json:"details,omitempty" jsonschema:"full IDs, older sandboxes, paths"`
+}
+
+func (in *ResolvePodPIDIn) query() resolve.Query {
+	q := in.TargetArgs.query()
+	q.IP = in.IP
+	return q
+}
+
+// ResolvePodPIDOut is the answer of resolve_pod_pid: one target, or with Here
+// what can be named.
+type ResolvePodPIDOut struct {
+	// PID is the process whose network is entered. It is absent where a runtime
+	// keeps the network without a process.
+	PID      int    `json:"pid,omitempty"`
+	PIDStart string `json:"pid_start,omitempty" jsonschema:"when that process started, RFC 3339"`
+	Pod      string `json:"pod,omitempty" jsonschema:"namespace/name"`
+	UID      string `json:"uid,omitempty"`
+	// Sandbox owns the network of a pod, or of a container that joined another's.
+	Sandbox    *sandboxOut                `json:"sandbox,omitempty"`
+	Containers []containerOut             `json:"containers"`
+	Namespaces map[string]kernelNamespace `json:"namespaces,omitempty" jsonschema:"the process's Linux namespaces by kind"`
+	FilesFrom  string                     `json:"files_from,omitempty" jsonschema:"whose files are read for resolv.conf and the like"`
+	NetnsPath  string                     `json:"netns_path,omitempty"`
+	Shell      string                     `json:"shell,omitempty" jsonschema:"the same by hand, for a person on the node"`
+	Steps      []resolve.Step             `json:"steps,omitempty" jsonschema:"how it was found"`
+	Here       *inventoryOut              `json:"here,omitempty" jsonschema:"what is on this node; only when no target was named"`
+}
+
+type kernelNamespace struct {
+	Inode uint64 `json:"inode"`
+	// Host is absent where the host's own namespace of this kind is not known.
+	Host *bool `json:"host,omitempty" jsonschema:"it is the host's own"`
+}
+
+type sandboxOut struct {
+	ID        string        `json:"id"`
+	PID       int           `json:"pid,omitempty"`
+	State     resolve.State `json:"state,omitempty"`
+	Attempt   int           `json:"attempt"`
+	Name      string        `json:"name,omitempty"`
+	NetnsPath string        `json:"netns_path,omitempty"`
+	Runtime   string        `json:"runtime,omitempty"`
+	// Attempts are older sandboxes of the same pod; details only.
+	Attempts []resolve.Sandbox `json:"attempts,omitempty"`
+}
+
+type containerOut struct {
+	ID         string         `json:"id"`
+	Name       string         `json:"name"`
+	Image      string         `json:"image,omitempty"`
+	State      resolve.State  `json:"state,omitempty"`
+	Reason     string         `json:"reason,omitempty"`
+	ExitCode   *int           `json:"exit_code,omitempty" jsonschema:"of the last run that ended"`
+	Restarts   int            `json:"restarts"`
+	PID        int            `json:"pid,omitempty"`
+	StartedAt  string         `json:"started_at,omitempty"`
+	FinishedAt string         `json:"finished_at,omitempty"`
+	Untrusted  *containerText `json:"untrusted,omitempty"`
+}
+
+// containerText may quote what the container's image or command says.
+type containerText struct {
+	Message string `json:"message"`
+}
+
+func resolvePodPID() Tool {
+	return define(Spec{
+		Name:  "resolve_pod_pid",
+		Title: "Find the process and network of a pod or container",
+		Description: "Which process and network namespace stand for a pod, container, PID, netns or IP; in which state; how it was found. " +
+			"Works in CrashLoopBackOff: the pause process keeps the network. Without arguments: what can be named on this node, trouble first. " +
+			"Replaces docker ps | grep and docker inspect | grep Pid.",
+		Toolset:        Inspect,
+		Capabilities:   []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
+		TargetOptional: true,
+		Describe:       true,
+	}, handleResolvePodPID)
+}
+
+func handleResolvePodPID(ctx context.Context, env *Env, t *resolve.Target, in ResolvePodPIDIn) (Answer[ResolvePodPIDOut], error) {
+	if t == nil {
+		return discover(ctx, env, in)
+	}
+	w := &t.Workload
+	out := ResolvePodPIDOut{
+		PID:        t.PID(),
+		UID:        w.UID,
+		Sandbox:    sandboxOf(w, in.Details),
+		Containers: containersOf(w, in.Details),
+		FilesFrom:  t.FilesFrom,
+		NetnsPath:  t.NetnsPath,
+		Shell:      shellLine(t),
+		Steps:      t.Steps,
+	}
+	if w.Pod != "" {
+		out.Pod = w.Namespace + "/" + w.Pod
+	}
+	if t.Process != nil {
+		out.PIDStart = t.Process.Started().UTC().Format(time.RFC3339)
+		namespaces, err := namespacesOf(env, t.Process)
+		if err != nil {
+			return Answer[ResolvePodPIDOut]{}, err
+		}
+		out.Namespaces = namespaces
+	}
+	return Answer[ResolvePodPIDOut]{
+		Summary: describeTarget(t),
+		Data:    out,
+		Next: []Next{{
+			Tool: "netns_ip_addr", Arguments: arguments(t, nil),
+			Why: "see its interfaces and addresses from the inside",
+		}},
+	}, nil
+}
+
+// shortID is as much of a container ID as docker ps prints; it is unique on a
+// node for all practical purposes, and every tool takes it.
+func shortID(id string, full bool) string {
+	const shown = 12
+	if full || len(id) <= shown {
+		return id
+	}
+	return id[:shown]
+}
+
+func sandboxOf(w *resolve.Workload, details bool) *sandboxOut {
+	s := w.Sandbox
+	if s == nil {
+		return nil
+	}
+	out := &sandboxOut{ID: shortID(s.ID, details), PID: s.PID, State: s.State, Attempt: s.Attempt, Runtime: s.Runtime}
+	if details {
+		out.Name, out.NetnsPath, out.Attempts = s.Name, s.NetnsPath, w.Attempts
+	}
+	return out
+}
+
+func containersOf(w *resolve.Workload, details bool) []containerOut {
+	out := make([]containerOut, 0, len(w.Containers))
+	for _, c := range w.Containers {
+		row := containerOut{
+			ID: shortID(c.ID, details), Name: word(c.Name), Image: c.Image, State: c.State, Reason: c.Reason,
+			ExitCode: c.ExitCode, Restarts: c.Restarts, PID: c.PID,
+			StartedAt: timestamp(c.StartedAt), FinishedAt: timestamp(c.FinishedAt),
+		}
+		if c.Message != "" {
+			row.Untrusted = &containerText{Message: escape(c.Message)}
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+func timestamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// shellLine is what an engineer would type on the node.
+func shellLine(t *resolve.Target) string {
+	if pid := t.PID(); pid != 0 {
+		return "nsenter -t " + strconv.Itoa(pid) + " -n"
+	}
+	if t.NetnsPath != "" {
+		return "nsenter --net=" + word(t.NetnsPath)
+	}
+	return ""
+}
+
+// namespacesOf lists the process's namespaces and says which are the host's.
+func namespacesOf(env *Env, p *nsexec.Process) (map[string]kernelNamespace, error) {
+	own, err := p.Namespaces()
+	if err != nil {
+		return nil, fmt.Errorf("read namespaces: %w", err)
+	}
+	hosts := hostNamespaces(env)
+	hosts["net"] = env.Host.Identity()
+	out := make(map[string]kernelNamespace, len(own))
+	for kind, id := range own {
+		row := kernelNamespace{Inode: id.Inode}
+		if host, known := hosts[kind]; known {
+			same := id.Same(host)
+			row.Host = &same
+		}
+		out[kind] = row
+	}
+	return out, nil
+}
+
+// hostNamespaces are those of the host's first process. A security module may
+// hide them even from root; then they are not known.
+func hostNamespaces(env *Env) map[string]nsexec.Identity {
+	first, err := env.Home.OpenProcess(filepath.Join(env.Root, "proc"), 1)
+	if err != nil {
+		return map[string]nsexec.Identity{}
+	}
+	defer func() { _ = first.Close() }()
+	namespaces, err := first.Namespaces()
+	if err != nil {
+		return map[string]nsexec.Identity{}
+	}
+	return namespaces
+}
+
+// describeTarget is the summary for one target.
+func describeTarget(t *resolve.Target) string {
+	var b strings.Builder
+	switch w := &t.Workload; {
+	case w.Pod != "":
+		fmt.Fprintf(&b, "pod %s/%s", word(w.Namespace), word(w.Pod))
+		if t.Container != "" {
+			fmt.Fprintf(&b, ", container %s", word(t.Container))
+		}
+		b.WriteString(": " + describeContainers(w.Containers))
+	case len(w.Containers) > 0:
+		b.WriteString(describeContainers(w.Containers))
+	case t.Query.PID != nil:
+		fmt.Fprintf(&b, "pid %d belongs to no container that is known here", *t.Query.PID)
+	default:
+		b.WriteString("network namespace " + t.Net.Identity().String())
+	}
+	fmt.Fprintf(&b, "; entered by %s", describeEntry(t))
+	if t.HostNetwork {
+		b.WriteString("; it uses the node's own network")
+	}
+	b.WriteByte('.')
+	return b.String()
+}
+
+func describeEntry(t *resolve.Target) string {
+	process := ""
+	if pid := t.PID(); pid != 0 {
+		process = fmt.Sprintf(", pid %d", pid)
+	}
+	switch t.Via {
+	case resolve.ViaSandbox:
+		if crashing(t.Workload.Containers) {
+			return "its sandbox (pause)" + process + ", which keeps the network while containers come and go"
+		}
+		return "its sandbox (pause)" + process
+	case resolve.ViaContainer:
+		return "the container's process" + process
+	case resolve.ViaPID:
+		return fmt.Sprintf("pid %d", t.PID())
+	}
+	if t.NetnsPath != "" {
+		return word(t.NetnsPath)
+	}
+	return t.Net.Identity().String()
+}
+
+// crashing reports whether some container is not up.
+func crashing(containers []resolve.Container) bool {
+	for _, c := range containers {
+		if !c.State.Alive() {
+			return true
+		}
+	}
+	return false
+}
+
+// describeContainers names the containers that do not run, with the reason, or
+// says that all run.
+func describeContainers(containers []resolve.Container) string {
+	const named = 3
+	var down []string
+	for _, c := range containers {
+		if !c.State.Alive() {
+			down = append(down, describeContainer(c))
+		}
+	}
+	switch {
+	case len(containers) == 0:
+		return "no container known"
+	case len(down) == 0 && len(containers) == 1:
+		return "container " + word(containers[0].Name) + " is " + string(containers[0].State)
+	case len(down) == 0:
+		return fmt.Sprintf("all %d containers run", len(containers))
+	case len(down) > named:
+		return strings.Join(down[:named], ", ") + fmt.Sprintf(" and %d more do not run", len(down)-named)
+	}
+	return strings.Join(down, ", ")
+}
+
+func describeContainer(c resolve.Container) string {
+	state := string(c.State)
+	if state == "" {
+		state = "not running"
+	}
+	var why []string
+	if c.Reason != "" {
+		why = append(why, word(c.Reason))
+	}
+	if c.ExitCode != nil {
+		why = append(why, fmt.Sprintf("exit code %d", *c.ExitCode))
+	}
+	if c.Restarts > 0 {
+		why = append(why, plural(c.Restarts, "restart"))
+	}
+	text := fmt.Sprintf("container %s is %s", word(c.Name), state)
+	if len(why) > 0 {
+		text += " (" + strings.Join(why, ", ") + ")"
+	}
+	return text
+}

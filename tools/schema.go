@@ -1,0 +1,140 @@
+package tools
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// inputSchema is the schema of the arguments In: closed, as unknown arguments
+// are errors, with the bounds that decode enforces.
+func inputSchema[In any]() (json.RawMessage, error) {
+	schema, err := jsonschema.For[In](nil)
+	if err != nil {
+		return nil, fmt.Errorf("input schema: %w", err)
+	}
+	if err := publish(schema, true); err != nil {
+		return nil, fmt.Errorf("input schema: %w", err)
+	}
+	if err := addBounds(schema, reflect.TypeFor[In]()); err != nil {
+		return nil, fmt.Errorf("input schema: %w", err)
+	}
+	return json.Marshal(schema)
+}
+
+// outputSchema is the schema of the envelope around Out. It stays open, so
+// that a field added later breaks no client, and requires only what failures
+// carry too: clients hold failures against it as well.
+func outputSchema[Out any]() (json.RawMessage, error) {
+	envelope, err := jsonschema.For[Envelope](nil)
+	if err != nil {
+		return nil, fmt.Errorf("output schema: %w", err)
+	}
+	data, err := jsonschema.For[Out](nil)
+	if err != nil {
+		return nil, fmt.Errorf("output schema: %w", err)
+	}
+	// The envelope is the same in every tool and told once, in the server's
+	// instructions; here it costs each tool as little as its fields need.
+	bare(envelope)
+	envelope.Properties["error"].Properties["details"] = &jsonschema.Schema{Type: "object"}
+	envelope.Required = []string{"summary", "findings", "notes", "next"}
+	envelope.Properties["data"] = data
+	if err := publish(envelope, false); err != nil {
+		return nil, fmt.Errorf("output schema: %w", err)
+	}
+	return json.Marshal(envelope)
+}
+
+// publish walks a generated schema and makes it what clients of all makes
+// accept: no "null" beside a type (we return none), no schema that is a bare
+// true, properties in every object and items in every array.
+func publish(s *jsonschema.Schema, closed bool) error {
+	if len(s.Types) == 2 && s.Types[0] == "null" {
+		s.Type, s.Types = s.Types[1], nil
+	}
+	switch s.Type {
+	case "object":
+		if s.Properties == nil {
+			s.Properties = map[string]*jsonschema.Schema{}
+		}
+		isMap := len(s.Properties) == 0
+		switch {
+		case isMap && isAny(s.AdditionalProperties), !isMap && !closed:
+			s.AdditionalProperties = nil
+		case isMap:
+			if err := publish(s.AdditionalProperties, closed); err != nil {
+				return err
+			}
+		}
+	case "array":
+		if isAny(s.Items) {
+			return fmt.Errorf("array of anything")
+		}
+		return publish(s.Items, closed)
+	case "":
+		return fmt.Errorf("value of any type")
+	}
+	for name, property := range s.Properties {
+		if err := publish(property, closed); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// bare leaves names and types of a schema and nothing else.
+func bare(s *jsonschema.Schema) {
+	if s == nil {
+		return
+	}
+	s.Description, s.Required = "", nil
+	bare(s.Items)
+	for _, property := range s.Properties {
+		bare(property)
+	}
+}
+
+// isAny reports whether a schema says nothing, which is written as true.
+func isAny(s *jsonschema.Schema) bool {
+	return s == nil || reflect.DeepEqual(s, &jsonschema.Schema{})
+}
+
+// addBounds copies the tags enum, min and max of an input struct into its
+// schema. (The generator reads descriptions only.)
+func addBounds(s *jsonschema.Schema, t reflect.Type) error {
+	for _, f := range fieldsOf(t) {
+		property := s.Properties[f.name]
+		if property == nil {
+			return fmt.Errorf("%s: no property was generated", f.name)
+		}
+		element := property
+		if property.Type == "array" {
+			element = property.Items
+		}
+		if allowed, ok := f.tag.Lookup("enum"); ok {
+			if element.Type != "string" {
+				return fmt.Errorf("%s: enum on a field that holds no strings", f.name)
+			}
+			for _, v := range strings.Split(allowed, ",") {
+				element.Enum = append(element.Enum, v)
+			}
+		}
+		if lowest, highest, ok := numberBounds(f.tag); ok {
+			element.Minimum, element.Maximum = &lowest, &highest
+		}
+		inner := f.typ
+		for inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Slice {
+			inner = inner.Elem()
+		}
+		if inner.Kind() == reflect.Struct {
+			if err := addBounds(element, inner); err != nil {
+				return fmt.Errorf("%s: %w", f.name, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package tools
+
+import (
+	"maps"
+
+	"nsenter-mcp/resolve"
+)
+
+// TargetArgs are the arguments that every tool takes; input structs embed it.
+type TargetArgs struct {
+	Pod       string `json:"pod,omitempty" jsonschema:"pod name, or namespace/name"`
+	Namespace string `json:"namespace,omitempty" jsonschema:"Kubernetes namespace of pod; without it all are searched"`
+	Container string `json:"container,omitempty" jsonschema:"container name or ID; with pod, a container of that pod"`
+	PID       *int   `json:"pid,omitempty" jsonschema:"process ID on the host"`
+	Netns     string `json:"netns,omitempty" jsonschema:"network namespace: name, path, inode, or host"`
+	Expect    uint64 `json:"expect,omitempty" jsonschema:"netns_cookie of an earlier answer; fails with target_changed if it is another network now"`
+	TimeoutMS int    `json:"timeout_ms,omitempty" jsonschema:"time for the whole call in milliseconds" min:"1" max:"50000"`
+}
+
+func (a *TargetArgs) common() *TargetArgs { return a }
+
+func (a *TargetArgs) query() resolve.Query {
+	return resolve.Query{Pod: a.Pod, Namespace: a.Namespace, Container: a.Container, PID: a.PID, Netns: a.Netns}
+}
+
+// targetInfo states what was entered, for the envelope.
+func targetInfo(t *resolve.Target) *TargetInfo {
+	id := t.Net.Identity()
+	return &TargetInfo{
+		Pod:         t.Workload.Pod,
+		Namespace:   t.Workload.Namespace,
+		Container:   t.Container,
+		PID:         t.PID(),
+		NetnsInode:  id.Inode,
+		NetnsCookie: id.Cookie,
+		Via:         string(t.Via),
+		HostNetwork: t.HostNetwork,
+		Node:        t.Node,
+	}
+}
+
+// arguments names t again, exactly and completely, for a [Next] call. The
+// cookie goes along so that the next step looks at the same network.
+func arguments(t *resolve.Target, more map[string]any) map[string]any {
+	args := make(map[string]any, len(more)+3)
+	switch {
+	case t.Workload.Pod != "":
+		args["pod"] = t.Workload.Pod
+		args["namespace"] = t.Workload.Namespace
+		if t.Container != "" {
+			args["container"] = t.Container
+		}
+	case t.Container != "":
+		args["container"] = t.Container
+	case t.Query.Netns != "":
+		args["netns"] = t.Query.Netns
+	default:
+		args["pid"] = t.PID()
+	}
+	if cookie := t.Net.Identity().Cookie; cookie != 0 {
+		args["expect"] = cookie
+	}
+	maps.Copy(args, more)
+	return args
+}

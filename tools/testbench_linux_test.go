@@ -1,0 +1,113 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"sync"
+	"testing"
+
+	"nsenter-mcp/internal/lab"
+	"nsenter-mcp/resolve"
+)
+
+// testbench is a dispatcher on a lab's node, put together as the program does
+// it.
+type testbench struct {
+	*Dispatcher
+	lab    *lab.Lab
+	engine *lab.Engine
+
+	mu      sync.Mutex
+	records []Record
+}
+
+// newTestbench makes a lab and a dispatcher on its first node. change may alter
+// the configuration.
+func newTestbench(tb testing.TB, change func(*Config)) *testbench {
+	tb.Helper()
+	l := lab.Start(tb)
+	engine, err := l.Node.Engine()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	docker := resolve.NewDocker(resolve.DockerOptions{Host: engine.Host()})
+	resolver := resolve.New(resolve.Config{
+		Home: l.Home, Host: l.Node.Handle, Sources: []resolve.Source{docker}, AllowHostNetwork: true,
+	})
+	tb.Cleanup(func() {
+		resolver.Close()
+		if err := docker.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	b := &testbench{lab: l, engine: engine}
+	c := Config{
+		Tools:  All(),
+		Env:    Env{Resolver: resolver, Home: l.Home, Host: l.Node.Handle, Root: "/"},
+		Policy: DefaultPolicy(),
+		Audit: func(_ context.Context, r Record) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.records = append(b.records, r)
+		},
+	}
+	if change != nil {
+		change(&c)
+	}
+	if b.Dispatcher, err = NewDispatcher(c); err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// audited returns the records so far.
+func (b *testbench) audited() []Record {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return append([]Record(nil), b.records...)
+}
+
+// call makes a call and holds the answer against the tool's published schema,
+// as clients do with successes and failures alike.
+func (b *testbench) call(tb testing.TB, tool string, arguments map[string]any) *Envelope {
+	tb.Helper()
+	raw, err := json.Marshal(arguments)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	answer := b.Call(tb.Context(), Call{Tool: tool, Arguments: raw, Caller: "test"})
+	if t, err := b.find(tool); err == nil {
+		checkAgainstSchema(tb, t, answer)
+	}
+	return answer
+}
+
+// succeed makes a call that must be no error and decodes its data.
+func succeed[T any](tb testing.TB, b *testbench, tool string, arguments map[string]any) (*Envelope, T) {
+	tb.Helper()
+	answer := b.call(tb, tool, arguments)
+	if answer.Error != nil {
+		tb.Fatalf("%s %v: %+v", tool, arguments, *answer.Error)
+	}
+	var data T
+	if err := json.Unmarshal(answer.Data.(json.RawMessage), &data); err != nil {
+		tb.Fatalf("%s %v: %v in %s", tool, arguments, err, answer.Data)
+	}
+	return answer, data
+}
+
+// fail makes a call that must be this error.
+func fail(tb testing.TB, b *testbench, code, tool string, arguments map[string]any) *Error {
+	tb.Helper()
+	answer := b.call(tb, tool, arguments)
+	if answer.Error == nil {
+		tb.Fatalf("%s %v succeeded: %s", tool, arguments, answer.Summary)
+	}
+	if answer.Error.Code != code {
+		tb.Fatalf("%s %v: code %s (%s), want %s", tool, arguments, answer.Error.Code, answer.Error.Message, code)
+	}
+	if answer.Error.Hint == "" {
+		tb.Errorf("%s %v: %s comes without a hint", tool, arguments, code)
+	}
+	return answer.Error
+}

@@ -1,0 +1,75 @@
+package tools
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestWord(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"web-0.shop":             "web-0.shop",
+		"a b\n\x1b[31m":          "a?b??[31m",
+		"caf\u00e9\u202e":        "caf??",
+		"\xff":                   "?",
+		strings.Repeat("x", 300): strings.Repeat("x", 253),
+	} {
+		if got := word(in); got != want {
+			t.Errorf("word(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestEscape(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"plain text, caf\u00e9\n": "plain text, caf\u00e9\n",
+		"\x1b[31mred\x00":         `\x1b[31mred\x00`,
+		"abc\u202edcb\u2066":      `abc\u202edcb\u2066`,
+		"bad \xff\xfe bytes":      `bad \xff\xfe bytes`,
+		"a replacement \ufffd is": "a replacement \ufffd is",
+		"zero\u200bwidth":         `zero\u200bwidth`,
+	} {
+		if got := escape(in); got != want {
+			t.Errorf("escape(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func FuzzEscape(f *testing.F) {
+	f.Add("a\x1b[0m\u202e\xff")
+	f.Fuzz(func(t *testing.T, in string) {
+		for _, r := range escape(in) {
+			if r < ' ' && r != '\n' && r != '\t' || r == 0x7f || (r >= 0x80 && r < 0xa0) || (r >= 0x202a && r <= 0x202e) {
+				t.Errorf("escape(%q) lets %U through", in, r)
+			}
+		}
+	})
+}
+
+func TestRedact(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, in, secret, kept string }{
+		{"a header object", `{"headers":{"Authorization":"Bearer s3cret","Accept":"text/html"}}`, "s3cret", "text/html"},
+		{"a header line", `{"headers":["Authorization: Bearer s3cret","Host: a"]}`, "s3cret", "Host"},
+		{"a proxy header", `{"headers":{"proxy-authorization":"Basic s3cret"}}`, "s3cret", "headers"},
+		{"a cookie", `{"headers":{"Cookie":"sid=s3cret; a=b"}}`, "s3cret", "headers"},
+		{"an escaped quote does not end a secret", `{"headers":{"Cookie":"a\"s3cret"}}`, "s3cret", "headers"},
+		{"userinfo of a URL", `{"url":"http://me:s3cret@host/x"}`, "s3cret", "host/x"},
+		{"a token by another name", `{"x-api-key":"s3cret","pod":"web"}`, "s3cret", "web"},
+		{"broken JSON", `{"authorization": "s3cret`, "s3cret", "authorization"},
+		{"nothing secret", `{"pod":"web-0","namespace":"shop"}`, "REDACTED", "web-0"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			got := redact([]byte(test.in))
+			if strings.Contains(got, test.secret) || !strings.Contains(got, test.kept) {
+				t.Errorf("redact(%s) = %s", test.in, got)
+			}
+		})
+	}
+	if got := redact([]byte(strings.Repeat("x", 1<<20))); len(got) > 2*maxAuditBytes {
+		t.Errorf("a long argument is audited with %d bytes", len(got))
+	}
+}
