@@ -89,6 +89,11 @@ lint-shell:
 lint-self:
 	.ci/lint-selftest "$$($(GOLANGCI) -n golangci-lint)"
 
+.PHONY: record
+record: ## records what agents see of the tools, for review, after a change of it
+	$(GO) test ./tools -run '^TestRecordedSchemas$$' -update
+	$(GO) test ./internal/mcpserve -run '^TestWhatTheModelSees$$' -update
+
 .PHONY: fmt
 fmt: ## formats the code
 	$(GOLANGCI) golangci-lint fmt

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"nsenter-mcp/tools"
+)
+
+func TestWrongCommandLines(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args []string
+		want string // in the message
+	}{
+		{[]string{"docter"}, "did you mean 'nsenter-mcp doctor'?"},
+		{[]string{"netns_ip_addr", "pod=web"}, "did you mean 'nsenter-mcp call netns_ip_addr'?"},
+		{[]string{"netns_ip_adr"}, "did you mean 'nsenter-mcp call netns_ip_addr'?"},
+		{[]string{"qqqqqqq"}, `there is no command "qqqqqqq"`},
+		{[]string{"call"}, "needs the name of a tool"},
+		{[]string{"call", "netns_ip_adr"}, "did you mean netns_ip_addr?"},
+		{[]string{"call", "netns_ip_addr", "pid"}, "not of the form key=value"},
+		{[]string{"call", "netns_ip_addr", "=1"}, "not of the form key=value"},
+		{[]string{"call", "netns_ip_addr", "pid=1", "pid=2"}, "given twice"},
+		{[]string{"call", "netns_ip_addr", "-"}, "not JSON"},
+		{[]string{"--no-such-flag"}, "no-such-flag"},
+		{[]string{"--log-level", "loud", "call", "netns_ip_addr"}, "none of debug, info, warn, error"},
+		{[]string{"--log-format", "xml", "call", "netns_ip_addr"}, "none of text, json"},
+		{[]string{"--toolsets", "inspect,exec", "tools"}, `"exec" is none of inspect, probe`},
+		{[]string{"version", "now"}, "takes no arguments"},
+		{[]string{"tools", "all"}, "takes no arguments"},
+		{[]string{"doctor", "all"}, "takes no arguments"},
+		{[]string{"demo", "all"}, "takes no arguments"},
+	} {
+		got := runHere("{", c.args...)
+		if got.code != exitUsage || !strings.Contains(got.err, c.want) || got.out != "" {
+			t.Errorf("%q: code %d, out %q, err %q", c.args, got.code, got.out, got.err)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	got := runHere("", "--help")
+	if got.code != 0 || got.err != "" {
+		t.Fatalf("%+v", got)
+	}
+	for _, want := range []string{"MCP server", "doctor", "demo", "call", "tools", "version", "--host-root", "ssh -T"} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("%q is missing", want)
+		}
+	}
+	for line := range strings.Lines(got.out) {
+		if n := len(strings.TrimRight(line, "\n")); n > 120 {
+			t.Errorf("a line of %d characters: %s", n, line)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	b := decode[build](t, runHere("", "version", "--json").out)
+	if b.Version == "" || b.Go != runtime.Version() || b.Platform != runtime.GOOS+"/"+runtime.GOARCH {
+		t.Errorf("%+v", b)
+	}
+	line := runHere("", "version").out
+	if line != "nsenter-mcp "+b.String()+"\n" || line != runHere("", "--version").out {
+		t.Errorf("%q", line)
+	}
+}
+
+func TestToolsList(t *testing.T) {
+	t.Parallel()
+	text := runHere("", "tools").out
+	list := decode[struct {
+		Tools []struct{ Name string }
+	}](t, runHere("", "tools", "--json").out)
+	if len(list.Tools) != len(tools.All()) {
+		t.Errorf("%d tools listed, %d exist", len(list.Tools), len(tools.All()))
+	}
+	for _, tool := range list.Tools {
+		if !strings.Contains(text, "\n"+tool.Name) {
+			t.Errorf("%s is not in the table:\n%s", tool.Name, text)
+		}
+	}
+}
+
+func TestPolicyFlagsOnlyNarrow(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args []string
+		want []tools.Toolset
+	}{
+		{nil, []tools.Toolset{tools.Inspect, tools.Probe}},
+		{[]string{"--toolsets", "inspect"}, []tools.Toolset{tools.Inspect}},
+		{[]string{"--toolsets=probe"}, []tools.Toolset{tools.Probe}},
+		{[]string{"--read-only"}, []tools.Toolset{tools.Inspect}},
+		{[]string{"--read-only", "--toolsets", "probe"}, nil},
+	} {
+		o, flags := &options{}, pflag.NewFlagSet("", pflag.ContinueOnError)
+		o.register(flags)
+		if err := flags.Parse(c.args); err != nil {
+			t.Fatal(err)
+		}
+		p, err := o.policy()
+		if err != nil || !slices.Equal(p.Toolsets, c.want) {
+			t.Errorf("%q: %v, %v", c.args, p.Toolsets, err)
+		}
+	}
+}
+
+func TestCallArguments(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args []string
+		in   string
+		want string
+	}{
+		{nil, "", `{}`},
+		{[]string{"pid=5", "details=true", "pod=web-0"}, "", `{"details":true,"pid":5,"pod":"web-0"}`},
+		{[]string{`a=["x","y"]`, `b={"k":1}`, "c=", "d=x=y"}, "", `{"a":["x","y"],"b":{"k":1},"c":"","d":"x=y"}`},
+		{[]string{"container=0123", "netns=12345678901234567890123"}, "", `{"container":"0123","netns":12345678901234567890123}`},
+		{[]string{"-"}, ` {"pid": 7} `, `{"pid":7}`},
+	} {
+		got, err := callArguments(c.args, strings.NewReader(c.in))
+		if err != nil {
+			t.Errorf("%q: %v", c.args, err)
+			continue
+		}
+		if a, b := normal(t, string(got)), normal(t, c.want); a != b {
+			t.Errorf("%q: got %s, want %s", c.args, a, b)
+		}
+	}
+	if _, err := callArguments([]string{"-"}, strings.NewReader(`"`+strings.Repeat("x", maxArguments)+`"`)); err == nil {
+		t.Error("too much input is accepted")
+	}
+}
+
+func normal(t *testing.T, text string) string {
+	t.Helper()
+	return fmt.Sprint(decode[map[string]json.RawMessage](t, text))
+}
+
+func TestCallAnswersOnStandardOutput(t *testing.T) {
+	t.Parallel()
+	type envelope struct {
+		Summary string
+		Target  struct{ PID int }
+		Error   *struct{ Code, Hint string }
+	}
+	self := fmt.Sprintf("pid=%d", os.Getpid())
+	good := runHere("", "call", "resolve_pod_pid", self)
+	if e := decode[envelope](t, good.out); good.code != 0 || e.Error != nil || e.Target.PID != os.Getpid() || good.err != "" {
+		t.Errorf("%+v", good)
+	}
+	line := runHere(fmt.Sprintf(`{"pid":%d}`, os.Getpid()), "call", "netns_ip_addr", "-", "--json")
+	if line.code != 0 || strings.Count(line.out, "\n") != 1 {
+		t.Errorf("%+v", line)
+	}
+	bad := runHere("", "call", "netns_ip_addr", "pid=0")
+	if e := decode[envelope](t, bad.out); bad.code != exitFailed || e.Error == nil || e.Error.Hint == "" {
+		t.Errorf("%+v", bad)
+	}
+}
+
+func TestHostNetnsThatIsNone(t *testing.T) {
+	t.Parallel()
+	got := runHere("", "--host-netns", "/dev/null", "call", "resolve_pod_pid")
+	if got.code != exitFailed || !strings.Contains(got.err, "--host-netns") {
+		t.Errorf("%+v", got)
+	}
+}

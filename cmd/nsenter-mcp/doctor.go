@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"nsenter-mcp/cmd/nsenter-mcp/internal/doctor"
+	"nsenter-mcp/resolve"
+)
+
+const doctorHelp = `Find out whether nsenter-mcp can work here. It really enters a network namespace
+(one that it makes, and that is gone afterwards) and comes back, looks at the
+capabilities it has, the kernel, the container runtimes that answer and the view
+of the host, and says for each lack what it costs and how to mend it.
+
+The exit code is 0 if the tools work, 1 if something essential is missing.`
+
+func newDoctor(o *options) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Find out whether it can work here, and what is missing",
+		Long:  doctorHelp,
+		Args:  exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			report, err := examine(cmd, o)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				err = printJSON(cmd.OutOrStdout(), report, true)
+			} else {
+				err = report.Print(cmd.OutOrStdout())
+			}
+			if err == nil && !report.OK {
+				err = errReported
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}
+
+func examine(cmd *cobra.Command, o *options) (doctor.Report, error) {
+	log, err := o.logger(cmd.ErrOrStderr(), slog.LevelWarn)
+	if err != nil {
+		return doctor.Report{}, err
+	}
+	n, err := o.open(log)
+	if err != nil {
+		return doctor.Report{}, err
+	}
+	defer func() { _ = n.Close() }() // the process ends
+	path, err := os.Executable()
+	if err != nil {
+		path = "nsenter-mcp"
+	}
+	return doctor.Run(cmd.Context(), doctor.Config{
+		Home: n.home, Host: n.host, HostRoot: o.hostRoot, Tools: n.dispatcher.Tools(), Executable: path,
+		Sources: func(ctx context.Context) ([]resolve.SourceState, error) {
+			found, err := n.resolver.Discover(ctx)
+			return found.Sources, err
+		},
+	}), nil
+}

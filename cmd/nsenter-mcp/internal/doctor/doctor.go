@@ -1,0 +1,172 @@
+// Package doctor finds out whether nsenter-mcp can work where it runs: it tries
+// what the tools need, and says what a lack costs and how to mend it. It changes
+// nothing: the network namespace that it enters is its own and gone afterwards.
+package doctor
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"nsenter-mcp/nsexec"
+	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools"
+)
+
+// Status is the outcome of one check.
+type Status string
+
+// The outcomes. Only Fail makes the report as a whole a bad one.
+const (
+	OK   Status = "ok"
+	Info Status = "info" // worth knowing, nothing is missing
+	Warn Status = "warn" // some tools or targets do not work
+	Fail Status = "fail" // nothing works
+)
+
+// Check is one thing that was tried.
+type Check struct {
+	ID     string `json:"id"`
+	Status Status `json:"status"`
+	Detail string `json:"detail"`         // what was found
+	Cost   string `json:"cost,omitempty"` // what does not work because of it
+	Fix    string `json:"fix,omitempty"`
+}
+
+// Tool says what is to be expected of one tool here.
+type Tool struct {
+	Name  string    `json:"name"`
+	State ToolState `json:"state"`
+	// Lacks names the capabilities that it lacks and the checks that failed.
+	Lacks []string `json:"lacks"`
+}
+
+// ToolState is how well a tool works.
+type ToolState string
+
+// The states. A limited tool works for some targets only.
+const (
+	Works   ToolState = "works"
+	Limited ToolState = "limited"
+	Broken  ToolState = "broken"
+)
+
+// Report is what doctor prints.
+type Report struct {
+	OK     bool    `json:"ok"`
+	Checks []Check `json:"checks"`
+	Tools  []Tool  `json:"tools"`
+	// Grant are ways to run the program with the capabilities that it lacks;
+	// one suffices.
+	Grant []Way `json:"grant"`
+}
+
+// Way is one way to give the program its capabilities.
+type Way struct {
+	How string `json:"how"`
+	Use string `json:"use"`
+}
+
+// Config is what is examined. Everything in it stays the caller's.
+type Config struct {
+	Home     *nsexec.Home
+	Host     *nsexec.Handle // the node's network namespace, as far as it is known
+	HostRoot string
+	// Sources asks everybody who knows workloads.
+	Sources func(context.Context) ([]resolve.SourceState, error)
+	Tools   []tools.Tool
+	// Executable is the path of the program, for the advice.
+	Executable string
+}
+
+// Run makes all checks. It takes as long as the slowest source, 2 s at most.
+func Run(ctx context.Context, cfg Config) Report {
+	r := Report{Checks: []Check{}, Grant: []Way{}}
+	missing, supported := cfg.machine(&r)
+	if supported {
+		r.addSources(cfg.Sources(ctx))
+	}
+	r.judge(cfg.Tools, missing)
+	if len(missing) > 0 {
+		r.Grant = grant(missing, cfg.Executable)
+	}
+	return r
+}
+
+func (r *Report) add(c Check) { r.Checks = append(r.Checks, c) }
+
+// judge derives from the checks what works.
+func (r *Report) judge(list []tools.Tool, missing []string) {
+	var failed []string
+	for _, c := range r.Checks {
+		if c.Status == Fail {
+			failed = append(failed, c.ID)
+		}
+	}
+	r.OK = len(failed) == 0
+	r.Tools = make([]Tool, len(list))
+	for i, t := range list {
+		state, lacks := Works, append([]string{}, failed...)
+		for _, c := range t.Capabilities {
+			if id := strings.ToLower(c); slices.Contains(missing, c) && !slices.Contains(lacks, id) {
+				lacks = append(lacks, id)
+			}
+		}
+		switch {
+		case len(failed) > 0:
+			state = Broken
+		case len(lacks) > 0:
+			state = Limited
+		}
+		r.Tools[i] = Tool{Name: t.Name, State: state, Lacks: lacks}
+	}
+}
+
+// addSources reports who could be asked for workloads.
+func (r *Report) addSources(states []resolve.SourceState, err error) {
+	const cost = "pods and containers that only it knows cannot be named"
+	if err != nil {
+		r.add(Check{ID: "sources", Status: Warn, Detail: err.Error(), Cost: cost})
+		return
+	}
+	answered := false
+	for _, s := range states {
+		c := Check{ID: "source." + s.Name, Status: OK}
+		switch s.State {
+		case "ok":
+			answered = true
+			c.Detail = count(s.Workloads, "workload") + " in " + milliseconds(s.MS)
+		case "absent":
+			c.Status, c.Detail = Info, "not on this machine"
+		default:
+			c.Status, c.Detail, c.Cost = Warn, s.State, cost
+			c.Fix = "see whether the service runs, and whether this user may use its socket"
+			if s.Error != "" {
+				c.Detail += ": " + s.Error
+			}
+		}
+		r.add(c)
+	}
+	if !answered {
+		r.add(Check{
+			ID: "sources", Status: Warn, Detail: "nobody who knows pods or containers answered",
+			Cost: "targets can be named by pid and netns only",
+			Fix:  "run it on the node where the pods are; in a container, mount the runtime's socket",
+		})
+	}
+}
+
+// grant lists the ways to get capabilities, for this program at path.
+func grant(capabilities []string, path string) []Way {
+	lower := strings.ToLower(strings.Join(capabilities, ","))
+	bare := make([]string, len(capabilities))
+	for i, c := range capabilities {
+		bare[i] = strings.TrimPrefix(c, "CAP_")
+	}
+	return []Way{
+		{"as root", "sudo " + path},
+		{"on the file", "sudo setcap " + lower + "+ep " + path},
+		{"systemd", "AmbientCapabilities=" + strings.Join(capabilities, " ")},
+		{"container", "hostPID: true, securityContext.capabilities.add: [" + strings.Join(bare, ", ") + "]"},
+	}
+}

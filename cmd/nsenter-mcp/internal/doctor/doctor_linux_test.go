@@ -1,0 +1,222 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"nsenter-mcp/internal/lab"
+	"nsenter-mcp/nsexec"
+	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools"
+)
+
+func TestMain(m *testing.M) { lab.TestMain(m) }
+
+func tool(name string, capabilities ...string) tools.Tool {
+	return tools.Tool{Spec: tools.Spec{Name: name, Capabilities: capabilities}}
+}
+
+func here(t *testing.T) Config {
+	t.Helper()
+	home, err := nsexec.NewHome()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = home.Close() })
+	return Config{
+		Home: home, Host: home.Self(), HostRoot: "/",
+		Tools:      []tools.Tool{tool("look", "CAP_SYS_ADMIN"), tool("probe", "CAP_SYS_ADMIN", "CAP_NET_RAW")},
+		Executable: "/opt/nsenter-mcp",
+		Sources: func(context.Context) ([]resolve.SourceState, error) {
+			return []resolve.SourceState{{Name: "docker", State: "ok", Workloads: 3, MS: 1.25}}, nil
+		},
+	}
+}
+
+func (r Report) status(id string) Status {
+	for _, c := range r.Checks {
+		if c.ID == id {
+			return c.Status
+		}
+	}
+	return ""
+}
+
+func TestRunEntersAndComesBack(t *testing.T) {
+	t.Parallel()
+	r := Run(t.Context(), here(t))
+	for _, id := range []string{"kernel", "enter", "cap_sys_admin", "host_root", "source.docker"} {
+		if r.status(id) != OK {
+			t.Errorf("%s: %q", id, r.status(id))
+		}
+	}
+	if !r.OK || r.Tools[0].State != Works {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestRunFindsNoProcesses(t *testing.T) {
+	t.Parallel()
+	cfg := here(t)
+	cfg.HostRoot = t.TempDir()
+	r := Run(t.Context(), cfg)
+	if r.OK || r.status("host_root") != Fail || r.status("pid_namespace") != Warn || r.status("host_network") != Info {
+		t.Errorf("%+v", r.Checks)
+	}
+	if r.Tools[0].State != Broken || !slices.Equal(r.Tools[0].Lacks, []string{"host_root"}) {
+		t.Errorf("%+v", r.Tools)
+	}
+}
+
+func TestHostNetworkIsNotTheNodes(t *testing.T) {
+	t.Parallel()
+	cfg := here(t)
+	f, err := newNamespace()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	other, err := cfg.Home.OpenPath(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = other.Close() })
+	// A process of the test stands for PID 1, whose link may be closed.
+	root := t.TempDir()
+	for _, dir := range []string{"proc", "proc/1", "proc/1/ns"} {
+		if err := unix.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Symlink("/proc/self/ns/net", filepath.Join(root, "proc/1/ns/net")); err != nil {
+		t.Fatal(err)
+	}
+	if c := hostNetwork(root, cfg.Home.Self()); c.Status != OK {
+		t.Errorf("%+v", c)
+	}
+	if c := hostNetwork(root, other); c.Status != Warn || !strings.Contains(c.Fix, "--host-netns") {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	t.Parallel()
+	list := []tools.Tool{tool("a", "CAP_SYS_ADMIN"), tool("b", "CAP_SYS_ADMIN", "CAP_NET_RAW")}
+	all := ^uint64(0)
+	for _, c := range []struct {
+		name      string
+		effective uint64
+		status    map[string]Status
+		missing   []string
+	}{
+		{"all", all, map[string]Status{"cap_sys_admin": OK, "cap_net_raw": OK, "cap_net_admin": OK}, nil},
+		{"none", 0, map[string]Status{"cap_sys_admin": Fail, "cap_net_raw": Warn, "cap_net_admin": Info}, []string{"CAP_SYS_ADMIN", "CAP_NET_RAW"}},
+		{"no raw", all &^ (1 << unix.CAP_NET_RAW), map[string]Status{"cap_sys_admin": OK, "cap_net_raw": Warn}, []string{"CAP_NET_RAW"}},
+	} {
+		checks, missing := capabilities(c.effective, list)
+		r := Report{Checks: checks}
+		for id, want := range c.status {
+			if got := r.status(id); got != want {
+				t.Errorf("%s: %s is %s, want %s", c.name, id, got, want)
+			}
+		}
+		if !slices.Equal(missing, c.missing) {
+			t.Errorf("%s: missing %v, want %v", c.name, missing, c.missing)
+		}
+	}
+}
+
+func TestJudge(t *testing.T) {
+	t.Parallel()
+	list := []tools.Tool{tool("a", "CAP_SYS_ADMIN"), tool("b", "CAP_SYS_ADMIN", "CAP_NET_RAW")}
+	for _, c := range []struct {
+		name    string
+		checks  []Check
+		missing []string
+		ok      bool
+		states  [2]ToolState
+	}{
+		{"all there", nil, nil, true, [2]ToolState{Works, Works}},
+		{"one lacks something", []Check{{ID: "cap_net_raw", Status: Warn}}, []string{"CAP_NET_RAW"}, true, [2]ToolState{Works, Limited}},
+		{"essential", []Check{{ID: "cap_sys_admin", Status: Fail}}, []string{"CAP_SYS_ADMIN"}, false, [2]ToolState{Broken, Broken}},
+	} {
+		r := Report{Checks: c.checks}
+		r.judge(list, c.missing)
+		if r.OK != c.ok || r.Tools[0].State != c.states[0] || r.Tools[1].State != c.states[1] {
+			t.Errorf("%s: %+v", c.name, r)
+		}
+	}
+}
+
+func TestSources(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name   string
+		states []resolve.SourceState
+		err    error
+		want   map[string]Status
+	}{
+		{"answers", []resolve.SourceState{{Name: "docker", State: "ok"}}, nil, map[string]Status{"source.docker": OK, "sources": ""}},
+		{"absent", []resolve.SourceState{{Name: "docker", State: "absent"}}, nil, map[string]Status{"source.docker": Info, "sources": Warn}},
+		{"hung", []resolve.SourceState{{Name: "docker", State: "hung"}, {Name: "cgroup", State: "ok"}}, nil, map[string]Status{"source.docker": Warn, "sources": ""}},
+		{"failed", []resolve.SourceState{{Name: "docker", State: "failed", Error: "refused"}}, nil, map[string]Status{"source.docker": Warn, "sources": Warn}},
+		{"error", nil, errors.New("no"), map[string]Status{"sources": Warn}},
+	} {
+		var r Report
+		r.addSources(c.states, c.err)
+		for id, want := range c.want {
+			if got := r.status(id); got != want {
+				t.Errorf("%s: %s is %q, want %q", c.name, id, got, want)
+			}
+		}
+	}
+}
+
+func TestPrint(t *testing.T) {
+	t.Parallel()
+	r := Report{
+		Checks: []Check{{ID: "enter", Status: OK, Detail: "fine"}, {ID: "cap_sys_admin", Status: Fail, Detail: "missing", Cost: "nothing works", Fix: "sudo"}},
+		Tools:  []Tool{{Name: "a", State: Works}, {Name: "b", State: Broken, Lacks: []string{"cap_sys_admin"}}},
+		Grant:  grant([]string{"CAP_SYS_ADMIN", "CAP_NET_RAW"}, "/bin/x"),
+	}
+	var b strings.Builder
+	if err := r.Print(&b); err != nil {
+		t.Fatal(err)
+	}
+	const want = `ok    enter          fine
+FAIL  cap_sys_admin  missing
+                     so: nothing works
+                     fix: sudo
+
+Tools:
+  works    a
+  broken   b (cap_sys_admin)
+
+One of these gives the missing capabilities:
+  as root:     sudo /bin/x
+  on the file: sudo setcap cap_sys_admin,cap_net_raw+ep /bin/x
+  systemd:     AmbientCapabilities=CAP_SYS_ADMIN CAP_NET_RAW
+  container:   hostPID: true, securityContext.capabilities.add: [SYS_ADMIN, NET_RAW]
+
+Not ready: see what is marked FAIL.
+`
+	if b.String() != want {
+		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
+func TestReportHasNoNulls(t *testing.T) {
+	t.Parallel()
+	text, err := json.Marshal(Run(t.Context(), here(t)))
+	if err != nil || strings.Contains(string(text), "null") {
+		t.Errorf("%v %s", err, text)
+	}
+}

@@ -1,0 +1,69 @@
+// Command nsenter-mcp is an MCP server that lets an AI agent look at the
+// network of a container or pod from the inside. Run it with --help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"nsenter-mcp/internal/lab"
+)
+
+func main() {
+	lab.Main() // the containers of the demo are processes of this executable
+	// The main thread must stay out of namespaces (package nsexec), so the main
+	// goroutine, which is locked to it, only waits.
+	code := make(chan int)
+	go func() { code <- run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr) }()
+	os.Exit(<-code)
+}
+
+// Exit codes. A tool that could not do its work is exitFailed.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// run carries out one command line and returns the exit code.
+func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(in)
+	root.SetOut(out)
+	root.SetErr(errOut)
+	err := root.ExecuteContext(ctx)
+	var usage *usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errReported):
+		return exitFailed
+	case errors.As(err, &usage):
+		_, _ = fmt.Fprintf(errOut, "nsenter-mcp: %v\nRun 'nsenter-mcp --help' for what there is.\n", err)
+		return exitUsage
+	default:
+		_, _ = fmt.Fprintf(errOut, "nsenter-mcp: %v\n", err)
+		return exitFailed
+	}
+}
+
+// errReported ends a command that has already said what went wrong.
+var errReported = errors.New("failed")
+
+// usageError is a command line that cannot be carried out.
+type usageError struct{ text string }
+
+func (e *usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...)}
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"nsenter-mcp/internal/mcpserve"
+	"nsenter-mcp/tools"
+)
+
+func newTools(o *options) *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "tools",
+		Short: "List the tools that an agent can call",
+		Args:  exactly(0, "no arguments"),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			policy, err := o.policy()
+			if err != nil {
+				return err
+			}
+			d, err := tools.NewDispatcher(tools.Config{Tools: tools.All(), Policy: policy})
+			if err != nil {
+				return err
+			}
+			if !asJSON {
+				return printTools(cmd.OutOrStdout(), d.Tools())
+			}
+			s, err := mcpserve.New(mcpserve.Config{
+				Dispatcher: d, Version: buildInfo().Version, Logger: slog.New(slog.DiscardHandler),
+			})
+			if err != nil {
+				return err
+			}
+			list, err := s.ListTools(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return printJSON(cmd.OutOrStdout(), list, false)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result of tools/list, as an agent gets it")
+	return cmd
+}
+
+func printTools(w io.Writer, list []tools.Tool) error {
+	width := len("TOOL")
+	for _, t := range list {
+		width = max(width, len(t.Name))
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%-*s  %-8s %s\n", width, "TOOL", "TOOLSET", "WHAT IT ANSWERS")
+	for _, t := range list {
+		indent := width + 2 + 8 + 1
+		for i, line := range wrap(t.Description, max(40, 100-indent)) {
+			if i == 0 {
+				fmt.Fprintf(&b, "%-*s  %-8s %s\n", width, t.Name, t.Toolset, line)
+			} else {
+				fmt.Fprintf(&b, "%*s%s\n", indent, "", line)
+			}
+		}
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// wrap breaks text between words into lines of at most width characters, as
+// far as the words allow.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		switch {
+		case line == "":
+			line = word
+		case len(line)+1+len(word) > width:
+			lines = append(lines, line)
+			line = word
+		default:
+			line += " " + word
+		}
+	}
+	return append(lines, line)
+}

@@ -1,0 +1,264 @@
+package mcpserve
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mark3labs/mcp-go/server"
+
+	"nsenter-mcp/tools"
+)
+
+// fakeDispatcher has the tools echo (answers its arguments), hang (until it is
+// cancelled), fail, panic and progress.
+type fakeDispatcher struct {
+	started chan string // gets the "tag" argument of each call of hang, if not nil
+
+	mu    sync.Mutex
+	calls []tools.Call
+}
+
+func fakeTool(name string, deadline time.Duration) tools.Tool {
+	return tools.Tool{
+		Spec: tools.Spec{
+			Name: name, Title: "The tool " + name, Description: "Does " + name + ".",
+			Toolset: tools.Inspect, Deadline: deadline,
+		},
+		InputSchema:  json.RawMessage(`{"type":"object","properties":{"tag":{"type":"string"}},"additionalProperties":false}`),
+		OutputSchema: json.RawMessage(`{"type":"object","properties":{"summary":{"type":"string"}},"required":["summary"]}`),
+	}
+}
+
+func (d *fakeDispatcher) Tools() []tools.Tool {
+	return []tools.Tool{
+		fakeTool("echo", 10*time.Second), fakeTool("hang", 10*time.Second), fakeTool("fail", 10*time.Second),
+		fakeTool("panic", 10*time.Second), fakeTool("progress", 10*time.Second),
+	}
+}
+
+func (d *fakeDispatcher) Instructions() string { return "Call echo first." }
+
+func (d *fakeDispatcher) Call(ctx context.Context, c tools.Call) *tools.Envelope {
+	d.mu.Lock()
+	d.calls = append(d.calls, c)
+	d.mu.Unlock()
+	var in struct {
+		Tag       string `json:"tag"`
+		TimeoutMS int    `json:"timeout_ms"`
+	}
+	_ = json.Unmarshal(c.Arguments, &in)
+	timeout := 10 * time.Second
+	if in.TimeoutMS > 0 {
+		timeout = time.Duration(in.TimeoutMS) * time.Millisecond
+	}
+	if !c.Received.IsZero() && time.Since(c.Received) >= timeout {
+		return fakeError(tools.CodeBusy, "waited too long", "")
+	}
+	switch c.Tool {
+	case "echo":
+		var arguments any
+		_ = json.Unmarshal(c.Arguments, &arguments)
+		return fakeAnswer("echo "+in.Tag, arguments)
+	case "hang":
+		if d.started != nil {
+			d.started <- in.Tag
+		}
+		<-ctx.Done()
+		return fakeError(tools.CodeCanceled, "canceled", "")
+	case "fail":
+		return fakeError("not_found", "no pod <web>", "list_pods shows what is here")
+	case "panic":
+		panic("a fault of the dispatcher")
+	case "progress":
+		for i := range 5 {
+			err := server.ServerFromContext(ctx).SendNotificationToClient(ctx, "notifications/progress",
+				map[string]any{"progressToken": in.Tag, "progress": i})
+			if err != nil {
+				return fakeError("internal", err.Error(), "")
+			}
+		}
+		return fakeAnswer("done", nil)
+	default:
+		e := fakeError(tools.CodeUnknownTool, fmt.Sprintf("unknown tool %q", c.Tool), "did you mean echo?")
+		e.Error.Details.Valid = []string{"echo", "hang", "fail", "panic"}
+		return e
+	}
+}
+
+func (d *fakeDispatcher) recorded() []tools.Call {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]tools.Call{}, d.calls...)
+}
+
+func fakeAnswer(summary string, data any) *tools.Envelope {
+	e := &tools.Envelope{Summary: summary, Data: data, Notes: []tools.Note{}, Next: []tools.Next{}}
+	makeEmpty(&e.Findings)
+	return e
+}
+
+// makeEmpty fills in a slice whose element type this package does not name.
+func makeEmpty[T any](s *[]T) { *s = []T{} }
+
+func fakeError(code, message, hint string) *tools.Envelope {
+	e := fakeAnswer(message, nil)
+	e.Error = &tools.Error{Code: code, Stage: "probe", Message: message, Hint: hint}
+	return e
+}
+
+func newFakeServer(t testing.TB, d *fakeDispatcher) *Server {
+	t.Helper()
+	return newServer(t, d)
+}
+
+func newServer(t testing.TB, d Dispatcher) *Server {
+	t.Helper()
+	s, err := New(Config{Dispatcher: d, Version: "1.2.3", Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// testTimeout is how long a test waits for what must happen.
+const testTimeout = 20 * time.Second
+
+// peer is the client at the other end of ServeStdio's streams.
+type peer struct {
+	t      testing.TB
+	in     *io.PipeWriter
+	lines  chan string
+	cancel context.CancelFunc // what SIGTERM does
+	ended  chan error         // what ServeStdio returned
+}
+
+func serve(t testing.TB, d *fakeDispatcher, change func(*limits)) *peer {
+	t.Helper()
+	l := stdioLimits
+	if change != nil {
+		change(&l)
+	}
+	inRead, inWrite := io.Pipe()
+	outRead, outWrite := io.Pipe()
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &peer{t: t, in: inWrite, lines: make(chan string, 1<<14), cancel: cancel, ended: make(chan error, 1)}
+	s := newFakeServer(t, d)
+	go func() {
+		p.ended <- s.serveStdio(ctx, inRead, outWrite, l)
+		_ = outWrite.Close()
+	}()
+	go func() {
+		defer close(p.lines)
+		for r := bufio.NewReader(outRead); ; {
+			line, err := r.ReadString('\n')
+			if line != "" {
+				p.lines <- line
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	t.Cleanup(func() {
+		cancel()
+		_ = inWrite.Close()
+		_ = outRead.Close()
+	})
+	return p
+}
+
+func (p *peer) write(text string) {
+	p.t.Helper()
+	if _, err := io.WriteString(p.in, text); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *peer) call(id, tool, arguments string) {
+	p.t.Helper()
+	p.write(callLine(id, tool, arguments))
+}
+
+func callLine(id, tool, arguments string) string {
+	return fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"method":"tools/call","params":{"name":%q,"arguments":%s}}`+"\n", id, tool, arguments)
+}
+
+// reply is a line that the server wrote.
+type reply struct {
+	ID     json.RawMessage `json:"id"`
+	Method string          `json:"method"`
+	Result struct {
+		IsError           bool            `json:"isError"`
+		StructuredContent json.RawMessage `json:"structuredContent"`
+		Content           []struct{ Type, Text string }
+		ProtocolVersion   string
+	} `json:"result"`
+	Error *struct {
+		Code    int
+		Message string
+		Data    json.RawMessage
+	} `json:"error"`
+}
+
+func (p *peer) next() reply {
+	p.t.Helper()
+	select {
+	case line, ok := <-p.lines:
+		if !ok {
+			p.t.Fatal("the server ended its output")
+		}
+		return parseReply(p.t, line)
+	case <-time.After(testTimeout):
+		p.t.Fatal("no reply")
+	}
+	panic("unreachable")
+}
+
+func parseReply(t testing.TB, line string) reply {
+	t.Helper()
+	var r reply
+	if err := json.Unmarshal([]byte(line), &r); err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	if strings.Count(line, "\n") != 1 {
+		t.Fatalf("not one line: %q", line)
+	}
+	return r
+}
+
+// end waits for ServeStdio to return.
+func (p *peer) end() error {
+	p.t.Helper()
+	select {
+	case err := <-p.ended:
+		return err
+	case <-time.After(testTimeout):
+		p.t.Fatal("ServeStdio does not return")
+	}
+	panic("unreachable")
+}
+
+// rest collects what the server wrote until it closed its output.
+func (p *peer) rest() []reply {
+	p.t.Helper()
+	var all []reply
+	for {
+		select {
+		case line, ok := <-p.lines:
+			if !ok {
+				return all
+			}
+			all = append(all, parseReply(p.t, line))
+		case <-time.After(testTimeout):
+			p.t.Fatal("the output does not end")
+		}
+	}
+}

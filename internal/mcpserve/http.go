@@ -1,0 +1,236 @@
+package mcpserve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// HTTPConfig says who may call over HTTP.
+type HTTPConfig struct {
+	// Tokens open the server. Without any, whoever can connect may call: Serve
+	// accepts that for unix sockets only, where a file's mode says who can.
+	Tokens []Token
+	// Origins are those of web pages ("http://localhost:6274") whose scripts
+	// may call. Only browsers send an Origin; others are not affected.
+	Origins []string
+}
+
+// httpLimits bound what clients can make the server hold.
+type httpLimits struct {
+	connections int   // open at once; one more is closed
+	head        int   // bytes of a request's line and headers
+	body        int64 // bytes
+	pending     int   // requests admitted and not yet answered; one more gets 503
+
+	calls, others int // requests that run at once, as over stdio
+
+	sessions    int           // at once; the one unused for longest makes room
+	sessionIdle time.Duration // without a request, then a session is forgotten
+
+	readHead, readBody time.Duration // for all of it
+	write              time.Duration // for each write
+	idle               time.Duration // between two requests of a connection
+
+	grace time.Duration // for running requests when the server ends
+	flush time.Duration // for cancelled requests to be answered
+}
+
+var defaultHTTPLimits = httpLimits{
+	connections: 4096,
+	head:        64 << 10,
+	body:        1 << 20,
+	pending:     2048,
+	// Twice those of stdio, which has one client.
+	calls:  128,
+	others: 32,
+	// A session is an id and a map. Agents sleep over night, and many clients
+	// do not recover from a session that is gone.
+	sessions:    1000,
+	sessionIdle: 24 * time.Hour,
+	readHead:    5 * time.Second,
+	readBody:    10 * time.Second,
+	write:       10 * time.Second,
+	idle:        2 * time.Minute,
+	grace:       12 * time.Second,
+	flush:       time.Second,
+}
+
+// Endpoint is the one path that an HTTP server serves.
+const Endpoint = "/mcp"
+
+// HTTP serves a Server over streamable HTTP (MCP 2025-11-25 and 2026-07-28,
+// "Streamable HTTP") on the path /mcp. As an http.Handler it needs an
+// http.Server with timeouts around it, which Serve is.
+//
+// Two eras of the protocol share the endpoint; each request says its own.
+// Before 2026-07-28 a client opens a session with initialize, and a
+// notification cancels a request of the same session. From then on each request
+// stands alone, and closing its connection cancels it.
+//
+// A stream for messages that belong to no request (GET) is not offered: this
+// server has none.
+type HTTP struct {
+	server   *Server
+	guard    guard
+	limits   httpLimits
+	lanes    lanes
+	pending  chan struct{} // counting semaphore
+	sessions *sessions
+	log      *slog.Logger
+}
+
+// NewHTTP returns an HTTP transport for s.
+func NewHTTP(s *Server, cfg HTTPConfig) *HTTP { return newHTTP(s, cfg, defaultHTTPLimits) }
+
+func newHTTP(s *Server, cfg HTTPConfig, l httpLimits) *HTTP {
+	return &HTTP{
+		server:   s,
+		guard:    guard{tokens: cfg.Tokens, origins: cfg.Origins},
+		limits:   l,
+		lanes:    newLanes(l.calls, l.others),
+		pending:  make(chan struct{}, l.pending),
+		sessions: newSessions(l.sessions, l.sessionIdle),
+		log:      s.log,
+	}
+}
+
+// Serve serves connections of l, which it closes, until ctx is cancelled or l
+// fails. When ctx is cancelled it accepts no more, gives running requests time
+// to finish, and then cancels them; that is no error.
+func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
+	defer func() { _ = l.Close() }() // closed already where Shutdown was reached
+	if err := h.checkListener(l.Addr()); err != nil {
+		return err
+	}
+	running, cancelAll := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancelAll(nil)
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: h.limits.readHead,
+		IdleTimeout:       h.limits.idle,
+		MaxHeaderBytes:    h.limits.head,
+		BaseContext:       func(net.Listener) context.Context { return running },
+		ConnContext:       withPeer,
+		ConnState:         boundConnections(h.limits.connections),
+		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err := <-failed:
+		cancelAll(errStopped)
+		return errors.Join(fmt.Errorf("accept connections: %w", err), server.Close())
+	case <-ctx.Done():
+	}
+	if shutdown(running, server, h.limits.grace) == nil {
+		return nil
+	}
+	cancelAll(errStopped)
+	if shutdown(context.WithoutCancel(ctx), server, h.limits.flush) != nil {
+		_ = server.Close() // clients that do not read
+	}
+	return nil
+}
+
+// errStopped is the cause of a request's end when the server ends.
+var errStopped = errors.New("the server stops")
+
+// shutdown waits until all requests are answered, at most for limit.
+func shutdown(ctx context.Context, server *http.Server, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return server.Shutdown(ctx)
+}
+
+// checkListener refuses to make the server a way for every user of the machine,
+// or of the network, into every container.
+func (h *HTTP) checkListener(a net.Addr) error {
+	tcp, ok := a.(*net.TCPAddr)
+	switch {
+	case !ok:
+		return nil
+	case !tcp.IP.IsLoopback():
+		return fmt.Errorf("serve on %s: only loopback addresses are served", a)
+	case len(h.guard.tokens) == 0:
+		return fmt.Errorf("serve on %s: every user of this machine could connect, so a token is needed", a)
+	}
+	return nil
+}
+
+// boundConnections closes connections beyond limit, so that there are file
+// descriptors left for the work itself.
+func boundConnections(limit int) func(net.Conn, http.ConnState) {
+	var open atomic.Int64
+	return func(c net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			if open.Add(1) > int64(limit) {
+				_ = c.Close() // net/http sees it at its first read
+			}
+		case http.StateClosed, http.StateHijacked:
+			open.Add(-1)
+		}
+	}
+}
+
+// peerKey is the key of a connection's peer in the context of its requests.
+type peerKey struct{}
+
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, peerOf(c))
+}
+
+// ServeHTTP answers one request.
+func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	out := newResponse(w, h.limits.write)
+	// Also what is refused below is read: net/http reads a short body to its
+	// end before the next request. Not every writer has deadlines.
+	_ = out.control.SetReadDeadline(time.Now().Add(h.limits.readBody))
+	if h.guard.preflight(w, r) {
+		return
+	}
+	caller, refused := h.guard.admit(w.Header(), r)
+	if refused == nil {
+		refused = h.serve(out, r, caller)
+	}
+	if refused != nil {
+		h.log.WarnContext(r.Context(), "request refused", slog.String("caller", caller), slog.String("remote", r.RemoteAddr),
+			slog.String("method", clip(r.Method)), slog.Int("status", refused.status), slog.String("reason", refused.text))
+		out.refuse(refused)
+	}
+}
+
+// serve answers an admitted request, unless it returns why it does not.
+func (h *HTTP) serve(out *response, r *http.Request, caller string) *refusal {
+	switch {
+	case r.URL.Path != Endpoint:
+		return refusef(http.StatusNotFound, "there is nothing here; the endpoint is %s", Endpoint)
+	case r.Method == http.MethodPost:
+		return h.post(out, r, caller)
+	case r.Method == http.MethodDelete && !isStateless(r.Header):
+		return h.endSession(out, r, caller)
+	}
+	allow := http.MethodPost + ", " + http.MethodDelete
+	if isStateless(r.Header) {
+		allow = http.MethodPost
+	}
+	out.w.Header().Set("Allow", allow)
+	return refusef(http.StatusMethodNotAllowed, "use %s; this server sends nothing outside of the answers to requests", allow)
+}
+
+// endSession carries out a DELETE.
+func (h *HTTP) endSession(out *response, r *http.Request, caller string) *refusal {
+	s, refused := h.session(r, caller)
+	if refused != nil {
+		return refused
+	}
+	h.sessions.end(s)
+	out.w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,105 @@
+package mcpserve
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+func newTestSessions(limit int) (*sessions, func(time.Duration)) {
+	s := newSessions(limit, time.Hour)
+	now := time.Now()
+	s.now = func() time.Time { return now }
+	return s, func(d time.Duration) { now = now.Add(d) }
+}
+
+func addSession(t *testing.T, s *sessions) *httpSession {
+	t.Helper()
+	n := newHTTPSession("me")
+	if !s.add(n) {
+		t.Fatal("no room")
+	}
+	return n
+}
+
+// run lets a request run in the session until the returned function is called.
+func (s *httpSession) run() (ctx context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	forget := s.inflight.remember([]byte("1"), cancel)
+	return ctx, func() { forget(); cancel(nil) }
+}
+
+func TestSessionsBelongToTheirCaller(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestSessions(10)
+	n := addSession(t, s)
+	if s.find(n.id, "me") != n || s.find(n.id, "other") != nil || s.find("", "me") != nil {
+		t.Error("wrong session found")
+	}
+	if len(n.id) < 26 { // of base32: 128 bits
+		t.Errorf("id %q can be guessed", n.id)
+	}
+}
+
+func TestIdleSessionsAreReclaimed(t *testing.T) {
+	t.Parallel()
+	s, pass := newTestSessions(10)
+	idle, used, busy := addSession(t, s), addSession(t, s), addSession(t, s)
+	_, end := busy.run()
+	pass(59 * time.Minute)
+	if s.find(used.id, "me") == nil {
+		t.Fatal("a session ended early")
+	}
+	pass(time.Minute)
+	if s.find(idle.id, "me") != nil {
+		t.Error("an idle session lives on")
+	}
+	if s.find(used.id, "me") == nil || s.find(busy.id, "me") == nil {
+		t.Error("a session in use was reclaimed")
+	}
+	end()
+	pass(time.Hour)
+	addSession(t, s)
+	if len(s.byID) != 1 {
+		t.Errorf("%d sessions are left, want the new one", len(s.byID))
+	}
+}
+
+func TestSessionsAreBounded(t *testing.T) {
+	t.Parallel()
+	s, pass := newTestSessions(3)
+	a := addSession(t, s)
+	pass(time.Second)
+	b := addSession(t, s)
+	pass(time.Second)
+	c := addSession(t, s)
+	pass(time.Second)
+	s.find(a.id, "me") // b is now the one unused for longest
+	_, end := c.run()
+	defer end()
+	addSession(t, s)
+	if s.find(b.id, "me") != nil || s.find(a.id, "me") == nil || s.find(c.id, "me") == nil {
+		t.Error("the wrong session made room")
+	}
+	for _, n := range s.byID {
+		if n != c {
+			_, end := n.run()
+			defer end()
+		}
+	}
+	if s.add(newHTTPSession("me")) {
+		t.Error("a session that is in use made room")
+	}
+}
+
+func TestEndOfSessionCancels(t *testing.T) {
+	t.Parallel()
+	s, _ := newTestSessions(3)
+	n := addSession(t, s)
+	ctx, end := n.run()
+	defer end()
+	s.end(n)
+	if context.Cause(ctx) != errSessionEnded || s.find(n.id, "me") != nil {
+		t.Errorf("cause %v", context.Cause(ctx))
+	}
+}

@@ -1,0 +1,242 @@
+package mcpserve
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+)
+
+// What a tool reports right before its result arrives, all of it and before the
+// result.
+func TestHTTPProgressIsNotLost(t *testing.T) {
+	t.Parallel()
+	s := serveHTTP(t, &fakeDispatcher{}, nil)
+	for _, e := range s.eras() {
+		t.Run(e.name, func(t *testing.T) {
+			t.Parallel()
+			s := s.with(t)
+			for i := range 150 { // of five notifications
+				got := s.do(s.call(e, "1", "progress", `{"tag":"x"}`))
+				if len(got.messages) != 6 {
+					t.Fatalf("call %d: %d messages: %s", i, len(got.messages), got.body)
+				}
+				for n, m := range got.messages[:5] {
+					if m.Method != "notifications/progress" {
+						t.Fatalf("call %d, message %d: %+v", i, n, m)
+					}
+				}
+				if last := got.messages[5]; string(last.ID) != "1" || last.Error != nil {
+					t.Fatalf("call %d: %+v", i, last)
+				}
+			}
+		})
+	}
+}
+
+func TestHTTPWhatTheClientReads(t *testing.T) {
+	t.Parallel()
+	s := serveHTTP(t, &fakeDispatcher{}, nil)
+	for _, c := range []struct {
+		accept, tool, kind string
+		messages           int
+	}{
+		{"application/json, text/event-stream", "echo", "application/json", 1},
+		{"text/event-stream;q=0.9,application/json", "progress", "text/event-stream", 6},
+		{"*/*", "progress", "text/event-stream", 6},
+		{"application/json", "progress", "application/json", 1},
+		{"text/event-stream", "echo", "text/event-stream", 1},
+		{"Text/Event-Stream ; q=1", "progress", "text/event-stream", 6},
+	} {
+		for _, e := range s.eras() {
+			r := s.call(e, "1", c.tool, "{}")
+			r.Header.Set("Accept", c.accept)
+			got := s.do(r)
+			if got.header.Get("Content-Type") != c.kind || len(got.messages) != c.messages {
+				t.Errorf("%s, %s, %s: %s with %d messages", e.name, c.accept, c.tool, got.header.Get("Content-Type"), len(got.messages))
+			}
+		}
+	}
+}
+
+// asker adds a tool that asks the client for a word.
+func asker(s *server.MCPServer) {
+	s.AddTool(mcp.NewTool("ask"), func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+		answer, err := s.RequestElicitation(ctx, mcp.ElicitationRequest{Params: mcp.ElicitationParams{Message: "?", RequestedSchema: map[string]any{}}})
+		if err != nil {
+			return mcp.NewToolResultError(err.Error()), nil
+		}
+		return mcp.NewToolResultText(fmt.Sprint(answer.Action)), nil
+	})
+}
+
+// A question goes out on the answer to the call that asks, and only the session
+// that was asked can answer.
+func TestHTTPQuestionsToTheClient(t *testing.T) {
+	t.Parallel()
+	s := serveHTTP(t, &fakeDispatcher{}, nil)
+	asker(s.http.server.mcp)
+	asked := era{session: s.open(testSecret), token: testSecret}
+	stranger := era{session: s.open(testSecret), token: testSecret}
+	for body, want := range map[string]string{
+		`{"jsonrpc":"2.0","id":%s,"result":{"action":"accept"}}`:              "accept",
+		`{"jsonrpc":"2.0","id":%s,"error":{"code":-1,"message":"not today"}}`: "not today",
+		`{"jsonrpc":"2.0","id":%s,"result":7}`:                                "cannot be read",
+	} {
+		response, err := s.client.Do(s.call(asked, "1", "ask", "{}"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		stream := make([]byte, 4096)
+		n, err := response.Body.Read(stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, data, _ := strings.Cut(string(stream[:n]), "data: ")
+		question := parseReply(t, strings.TrimSpace(data)+"\n")
+		if question.Method != "elicitation/create" {
+			t.Fatalf("%s", stream[:n])
+		}
+		answer := fmt.Sprintf(body, question.ID)
+		if got := s.do(s.post(fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"action":"decline"}}`, question.ID), stranger)); got.status != http.StatusAccepted {
+			t.Errorf("the stranger's answer: %d", got.status)
+		}
+		for range 2 { // the second has no effect
+			if got := s.do(s.post(answer, asked)); got.status != http.StatusAccepted {
+				t.Errorf("the answer: %d %s", got.status, got.body)
+			}
+		}
+		rest, err := io.ReadAll(response.Body)
+		if err != nil || !strings.Contains(string(rest), want) {
+			t.Errorf("%v %s", err, rest)
+		}
+		_ = response.Body.Close()
+	}
+	// In the stateless era there is nobody to ask.
+	if got := s.do(s.call(era{token: testSecret}, "1", "ask", "{}")).one(t); !got.Result.IsError {
+		t.Errorf("%+v", got)
+	}
+}
+
+// dial opens a connection on which a test writes what it likes.
+func (s *site) dial() net.Conn {
+	s.t.Helper()
+	c, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(s.url, "http://"), Endpoint))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// Whoever sends slowly is disconnected, with a token and without.
+func TestHTTPSlowSendersAreDisconnected(t *testing.T) {
+	t.Parallel()
+	s := serveHTTP(t, &fakeDispatcher{}, func(l *httpLimits) {
+		l.readHead, l.readBody = 300*time.Millisecond, 300*time.Millisecond
+	})
+	const head = "POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n"
+	for name, start := range map[string]string{
+		"silence":              "",
+		"head":                 "POST /mcp HTTP/1.1\r\nHost: lo",
+		"body":                 head + "Authorization: Bearer " + testSecret + "\r\n\r\n{",
+		"body without a token": head + "\r\n{",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := s.with(t).dial()
+			if _, err := io.WriteString(c, start); err != nil {
+				t.Fatal(err)
+			}
+			closed := make(chan struct{})
+			go func() { // a byte now and then
+				tick := time.NewTicker(20 * time.Millisecond)
+				defer tick.Stop()
+				for {
+					select {
+					case <-tick.C:
+						if name != "silence" {
+							_, _ = io.WriteString(c, "a")
+						}
+					case <-closed:
+						return
+					}
+				}
+			}()
+			defer close(closed)
+			begin := time.Now()
+			_ = c.SetReadDeadline(begin.Add(testTimeout))
+			got, err := io.ReadAll(c)
+			if netErr, ok := err.(net.Error); ok && netErr.Timeout() {
+				t.Fatalf("the connection is still open; got %q", got)
+			}
+			t.Logf("closed after %s: %.60q", time.Since(begin).Round(time.Millisecond), got)
+		})
+	}
+}
+
+func TestHTTPLongHead(t *testing.T) {
+	t.Parallel()
+	s := serveHTTP(t, &fakeDispatcher{}, nil)
+	r := s.post(initialize, era{token: testSecret})
+	r.Header.Set("X-Padding", strings.Repeat("x", 1<<20))
+	if got, err := s.try(r); err == nil && got.status != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("%d", got.status)
+	}
+}
+
+// A client that does not read its answers holds up nobody for long.
+func TestHTTPClientsThatDoNotReadAreDisconnected(t *testing.T) {
+	t.Parallel()
+	s := serveHTTP(t, &fakeDispatcher{}, func(l *httpLimits) { l.write = 200 * time.Millisecond })
+	const clients = 4
+	for range clients {
+		c := s.dial()
+		if err := c.(*net.TCPConn).SetReadBuffer(4096); err != nil {
+			t.Fatal(err)
+		}
+		r := s.call(era{token: testSecret}, "1", "echo", `{"tag":"`+strings.Repeat("x", 1<<20-1024)+`"}`)
+		var request bytes.Buffer
+		if err := r.Write(&request); err != nil {
+			t.Fatal(err)
+		}
+		// Several, so that the answers fill the buffers of the kernel.
+		go func() { _, _ = c.Write(bytes.Repeat(request.Bytes(), 8)) }()
+	}
+	eventually(t, "the answers are being written", func() bool { return len(s.http.pending) > 0 })
+	eventually(t, "nobody waits for those clients", func() bool { return len(s.http.pending) == 0 })
+	if got := s.do(s.call(era{token: testSecret}, "1", "echo", "{}")); got.status != http.StatusOK {
+		t.Errorf("%d", got.status)
+	}
+}
+
+func TestHTTPTooManyConnections(t *testing.T) {
+	t.Parallel()
+	s := serveHTTP(t, &fakeDispatcher{}, func(l *httpLimits) { l.connections = 3 })
+	var open []net.Conn
+	for range 3 {
+		open = append(open, s.dial())
+	}
+	excess := s.dial()
+	_ = excess.SetReadDeadline(time.Now().Add(testTimeout))
+	if _, err := excess.Read(make([]byte, 1)); err == nil {
+		t.Error("one connection too many is answered")
+	} else if netErr, ok := err.(net.Error); ok && netErr.Timeout() {
+		t.Error("one connection too many stays open")
+	}
+	for _, c := range open {
+		_ = c.Close()
+	}
+	eventually(t, "there is room again", func() bool {
+		got, err := s.try(s.call(era{token: testSecret}, "1", "echo", "{}"))
+		return err == nil && got.status == http.StatusOK
+	})
+}

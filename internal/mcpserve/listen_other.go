@@ -1,0 +1,18 @@
+//go:build !linux
+
+package mcpserve
+
+import (
+	"context"
+	"io/fs"
+	"syscall"
+)
+
+// Elsewhere the mode is set once the socket is there, and two servers that
+// start at once on one path are not told apart.
+
+func makePrivate(string, string, syscall.RawConn) error { return nil }
+
+func lockDirectory(context.Context, string) (unlock func(), err error) { return func() {}, nil }
+
+func checkOwner(fs.FileInfo) error { return nil }

@@ -1,0 +1,112 @@
+package mcpserve
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+)
+
+// message is one JSON-RPC 2.0 message from a client, decoded as far as it
+// takes to schedule it.
+type message struct {
+	id       json.RawMessage // as the client wrote it; nil in a notification
+	method   string          // empty in a response
+	params   json.RawMessage
+	raw      json.RawMessage // the whole message
+	received time.Time       // when its last byte was read
+}
+
+// The reasons why a line is no message. Their texts go to the client.
+var (
+	errNotJSON   = errors.New("parse error: the line is not valid JSON; send one JSON-RPC message a line")
+	errBatch     = errors.New("invalid request: JSON-RPC batches are not part of MCP; send one message a line")
+	errNotObject = errors.New("invalid request: a JSON-RPC message is an object")
+	errBadID     = errors.New("invalid request: id must be a string or a number")
+	errNoMethod  = errors.New("invalid request: method is missing")
+)
+
+// parseMessage decodes one message. raw is kept, not copied.
+func parseMessage(raw []byte, received time.Time) (message, error) {
+	m := message{raw: raw, received: received}
+	var fields struct {
+		ID     json.RawMessage `json:"id"`
+		Method json.RawMessage `json:"method"`
+		Params json.RawMessage `json:"params"`
+		Result json.RawMessage `json:"result"`
+		Error  json.RawMessage `json:"error"`
+	}
+	switch {
+	case !json.Valid(raw):
+		return m, errNotJSON
+	case bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("[")):
+		return m, errBatch
+	case json.Unmarshal(raw, &fields) != nil:
+		return m, errNotObject
+	}
+	m.params = fields.Params
+	if len(fields.ID) > 0 && string(fields.ID) != "null" {
+		if !isID(fields.ID) {
+			return m, errBadID
+		}
+		m.id = fields.ID
+	}
+	if json.Unmarshal(fields.Method, &m.method) != nil || m.method == "" {
+		if fields.Result != nil || fields.Error != nil {
+			return m, nil // a response
+		}
+		return m, errNoMethod
+	}
+	return m, nil
+}
+
+// isID reports whether raw, a valid JSON value, can identify a request.
+func isID(raw json.RawMessage) bool {
+	return len(raw) > 0 && (raw[0] == '"' || raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9')
+}
+
+// idKey makes ids comparable: equal strings are one id however they were
+// escaped, and the string "1" is another id than the number 1.
+func idKey(id json.RawMessage) string {
+	var s string
+	if json.Unmarshal(id, &s) == nil {
+		return `"` + s
+	}
+	return string(id)
+}
+
+// errorReply is the JSON-RPC error with this code for the request id; a nil
+// id is written as null, as JSON-RPC wants it when the request has none that
+// could be read.
+func errorReply(id json.RawMessage, code int, text string) mcp.JSONRPCMessage {
+	return mcp.JSONRPCError{
+		JSONRPC: mcp.JSONRPC_VERSION,
+		ID:      requestID(id),
+		Error:   mcp.NewJSONRPCErrorDetails(code, text, nil),
+	}
+}
+
+// requestID echoes an id byte for byte. mcp-go decodes ids as float64, which
+// changes integers above 2^53, and the client would wait for ever.
+func requestID(id json.RawMessage) mcp.RequestId {
+	if id == nil {
+		return mcp.NewRequestId(nil)
+	}
+	return mcp.NewRequestId(id)
+}
+
+// withID returns the reply with its id exactly as the client wrote it.
+func withID(reply mcp.JSONRPCMessage, id json.RawMessage) mcp.JSONRPCMessage {
+	switch r := reply.(type) {
+	case mcp.JSONRPCResponse:
+		r.ID = requestID(id)
+		return r
+	case mcp.JSONRPCError:
+		r.ID = requestID(id)
+		return r
+	default:
+		return reply
+	}
+}

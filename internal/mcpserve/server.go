@@ -1,0 +1,220 @@
+package mcpserve
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/mark3labs/mcp-go/mcp"
+	"github.com/mark3labs/mcp-go/server"
+
+	"nsenter-mcp/tools"
+)
+
+// Dispatcher is what is served; *tools.Dispatcher is the one of the program.
+type Dispatcher interface {
+	// Tools are those that may be listed and called. They do not change.
+	Tools() []tools.Tool
+	// Call never returns nil. A tool that Tools does not hold is an answer
+	// with an error that names what would have been accepted.
+	Call(ctx context.Context, call tools.Call) *tools.Envelope
+	// Instructions tell a model how to use the tools together.
+	Instructions() string
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Dispatcher Dispatcher
+	Version    string // of the program, as clients see it
+	Logger     *slog.Logger
+	// Options are what is served besides: what a conformance suite calls.
+	Options []server.ServerOption
+}
+
+// Server is an MCP server without a transport. It is safe for concurrent use.
+type Server struct {
+	mcp        *server.MCPServer
+	dispatcher Dispatcher
+	deadlines  map[string]time.Duration // of the tools that are served
+	log        *slog.Logger
+}
+
+// New registers the dispatcher's tools. It fails on a tool whose schemas no
+// client could use.
+func New(cfg Config) (*Server, error) {
+	s := &Server{dispatcher: cfg.Dispatcher, deadlines: map[string]time.Duration{}, log: cfg.Logger}
+	hooks := &server.Hooks{}
+	hooks.AddAfterInitialize(func(ctx context.Context, _ any, in *mcp.InitializeRequest, out *mcp.InitializeResult) {
+		s.log.InfoContext(ctx, "client connected",
+			slog.String("client", clip(in.Params.ClientInfo.Name)), slog.String("client_version", clip(in.Params.ClientInfo.Version)),
+			slog.String("protocol", out.ProtocolVersion))
+	})
+	// The list of tools is fixed at start, so no listChanged. mcp-go's own
+	// validation stays off: the dispatcher's is lenient where models err
+	// harmlessly, and its messages are written for them.
+	s.mcp = server.NewMCPServer("nsenter-mcp", cfg.Version, append([]server.ServerOption{
+		server.WithTitle("nsenter-mcp: a pod's network from the inside"),
+		server.WithInstructions(cfg.Dispatcher.Instructions()),
+		server.WithToolCapabilities(false),
+		server.WithHooks(hooks),
+	}, cfg.Options...)...)
+	for _, tool := range cfg.Dispatcher.Tools() {
+		if err := s.add(tool); err != nil {
+			return nil, fmt.Errorf("tool %q: %w", tool.Name, err)
+		}
+	}
+	return s, nil
+}
+
+// clip bounds what a client says of itself.
+func clip(s string) string { return s[:min(len(s), 100)] }
+
+func (s *Server) add(tool tools.Tool) error {
+	if _, taken := s.deadlines[tool.Name]; taken || tool.Name == "" {
+		return errors.New("name is empty or taken")
+	}
+	if err := checkSchema(tool.InputSchema); err != nil {
+		return fmt.Errorf("input schema: %w", err)
+	}
+	if err := checkSchema(tool.OutputSchema); err != nil {
+		return fmt.Errorf("output schema: %w", err)
+	}
+	s.deadlines[tool.Name] = tool.Deadline
+	s.mcp.AddTool(published(tool), s.call)
+	return nil
+}
+
+// checkSchema refuses what mcp-go would publish without a word and what makes
+// every call fail at the client.
+func checkSchema(raw json.RawMessage) error {
+	var root struct {
+		Type       string                     `json:"type"`
+		Properties map[string]json.RawMessage `json:"properties"`
+	}
+	if err := json.Unmarshal(raw, &root); err != nil {
+		return err
+	}
+	if root.Type != "object" || root.Properties == nil {
+		return errors.New("the root must be an object with properties")
+	}
+	return nil
+}
+
+// ListTools returns the result of tools/list: exactly what a model is shown.
+func (s *Server) ListTools(ctx context.Context) (json.RawMessage, error) {
+	reply := s.mcp.HandleMessage(ctx, json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
+	response, ok := reply.(mcp.JSONRPCResponse)
+	if !ok {
+		return nil, fmt.Errorf("list tools: unexpected reply %T", reply)
+	}
+	list, err := json.Marshal(response.Result)
+	if err != nil {
+		return nil, fmt.Errorf("list tools: %w", err)
+	}
+	return list, nil
+}
+
+// respond answers one request, whichever transport brought it. It returns nil
+// for what has no answer (notifications, responses).
+func (s *Server) respond(ctx context.Context, m message) (reply mcp.JSONRPCMessage) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.log.ErrorContext(ctx, "panic in a request", slog.String("method", m.method),
+				slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			reply = errorReply(m.id, mcp.INTERNAL_ERROR, "internal error: the server's log has more")
+		}
+	}()
+	if m.method == string(mcp.MethodToolsCall) {
+		if refusal := s.refuse(ctx, m); refusal != nil {
+			return refusal
+		}
+	}
+	return withID(s.mcp.HandleMessage(ctx, m.raw), m.id)
+}
+
+// callParams are the parameters of tools/call as far as this package reads
+// them.
+type callParams struct {
+	Name      string          `json:"name"`
+	Arguments json.RawMessage `json:"arguments"`
+}
+
+// deadline is when a call that arrived with m has run out of time.
+func (s *Server) deadline(m message) time.Time {
+	var params callParams
+	var given struct {
+		TimeoutMS int `json:"timeout_ms"`
+	}
+	if json.Unmarshal(m.params, &params) != nil {
+		return m.received
+	}
+	limit := s.deadlines[params.Name]
+	if json.Unmarshal(params.Arguments, &given) == nil && given.TimeoutMS > 0 {
+		limit = min(time.Duration(given.TimeoutMS)*time.Millisecond, tools.MaxDeadline)
+	}
+	return m.received.Add(limit)
+}
+
+// refuse answers a call of a tool that is not served: the protocol wants a
+// JSON-RPC error, and the library's says only that the tool was not found. The
+// dispatcher knows the likely name, and whether the operator switched it off.
+func (s *Server) refuse(ctx context.Context, m message) mcp.JSONRPCMessage {
+	var params callParams
+	if json.Unmarshal(m.params, &params) != nil {
+		return nil // mcp-go answers
+	}
+	if s.mcp.GetTool(params.Name) != nil {
+		return nil
+	}
+	answer := s.dispatcher.Call(ctx, tools.Call{
+		Tool: params.Name, Arguments: params.Arguments, Caller: callerFrom(ctx), Received: receivedFrom(ctx),
+	})
+	if answer.Error == nil {
+		return nil
+	}
+	text := answer.Error.Message
+	if answer.Error.Hint != "" {
+		text += ": " + answer.Error.Hint
+	}
+	if valid := answer.Error.Details.Valid; len(valid) > 0 {
+		text += " (tools: " + strings.Join(valid, ", ") + ")"
+	}
+	refusal := errorReply(m.id, mcp.INVALID_PARAMS, text).(mcp.JSONRPCError)
+	refusal.Error.Data = answer.Error
+	return refusal
+}
+
+// call is the handler of every tool.
+func (s *Server) call(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+	answer := s.dispatcher.Call(ctx, tools.Call{
+		Tool: r.Params.Name, Arguments: r.Params.RawArguments, Caller: callerFrom(ctx), Received: receivedFrom(ctx),
+	})
+	text, err := encode(answer)
+	if err != nil {
+		return nil, fmt.Errorf("encode the answer of %s: %w", r.Params.Name, err)
+	}
+	return &mcp.CallToolResult{
+		Content:              []mcp.Content{mcp.NewTextContent(string(text))},
+		StructuredContent:    json.RawMessage(text),
+		RawStructuredContent: text,
+		IsError:              answer.IsError(),
+	}, nil
+}
+
+// encode writes compact JSON in which <, > and & stand as they are: HTML is
+// not involved, and the escapes cost a model three tokens each.
+func encode(answer *tools.Envelope) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(answer); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(b.Bytes(), "\n"), nil
+}
