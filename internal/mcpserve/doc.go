@@ -10,6 +10,16 @@
 //
 // A [Server] is what is served, built once from a [Dispatcher]. A transport
 // reads requests and hands each to Server.respond, with its origin in the
-// context, so that all transports answer alike: [Server.ServeStdio] is one, in
-// stdio.go (streams), connection.go (scheduling), lines.go and output.go.
+// context, so that all transports answer alike. There are two:
+//
+// [Server.ServeStdio], in stdio.go (streams), connection.go (scheduling),
+// lines.go and output.go.
+//
+// [HTTP], in http.go (the server around it), http_guard.go and token.go (who may
+// call), http_post.go and http_stateless.go (the two eras of the protocol),
+// http_sessions.go, http_exchange.go (a request as mcp-go sees it) and
+// http_response.go; listen.go makes its sockets. The library's own server for
+// HTTP is not used: in the stateless era any client can cancel any other's
+// request with it, in both it loses notifications sent just before a result and
+// changes large ids, and its sessions are not bound to who opened them.
 package mcpserve

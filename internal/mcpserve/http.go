@@ -196,14 +196,24 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	caller, refused := h.guard.admit(w.Header(), r)
+	if refused != nil || r.ContentLength != 0 {
+		// Strangers get no lasting connection, nor does a client whose body was
+		// not read; reading it takes this back.
+		w.Header().Set("Connection", "close")
+	}
 	if refused == nil {
 		refused = h.serve(out, r, caller)
 	}
-	if refused != nil {
-		h.log.WarnContext(r.Context(), "request refused", slog.String("caller", caller), slog.String("remote", r.RemoteAddr),
-			slog.String("method", clip(r.Method)), slog.Int("status", refused.status), slog.String("reason", refused.text))
-		out.refuse(refused)
+	if refused == nil {
+		return
 	}
+	level := slog.LevelDebug
+	if refused.isAlarming() {
+		level = slog.LevelWarn
+	}
+	h.log.Log(r.Context(), level, "request refused", slog.String("caller", caller), slog.String("remote", r.RemoteAddr),
+		slog.String("method", clip(r.Method)), slog.Int("status", refused.status), slog.String("reason", refused.text))
+	out.refuse(refused)
 }
 
 // serve answers an admitted request, unless it returns why it does not.

@@ -15,13 +15,15 @@ import (
 // by requests, and loses what is sent just before the result.
 type exchange struct {
 	session       *httpSession // nil in the stateless era
+	events        bool         // the client reads event streams
 	notifications chan mcp.JSONRPCNotification
 	asked         chan mcp.JSONRPCRequest
 }
 
-func newExchange(s *httpSession) *exchange {
+func newExchange(s *httpSession, events bool) *exchange {
 	return &exchange{
 		session:       s,
+		events:        events,
 		notifications: make(chan mcp.JSONRPCNotification, notificationBuffer),
 		asked:         make(chan mcp.JSONRPCRequest),
 	}
@@ -75,8 +77,8 @@ func (e *exchange) RequestSampling(ctx context.Context, r mcp.CreateMessageReque
 // ask sends the client a request on the answer to its own and waits for the
 // response, which comes as a request of its own.
 func ask[T any](ctx context.Context, e *exchange, method mcp.MCPMethod, params any) (*T, error) {
-	if e.session == nil {
-		return nil, fmt.Errorf("%s: there is no session", method)
+	if e.session == nil || !e.events {
+		return nil, fmt.Errorf("%s: the client cannot be asked on this request", method)
 	}
 	id, answers, done := e.session.expect()
 	defer done()

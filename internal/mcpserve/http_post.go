@@ -74,6 +74,7 @@ func (h *HTTP) read(out *response, r *http.Request) ([]byte, *refusal) {
 	// From here on net/http reads to see the client hang up, however long the
 	// answer takes.
 	_ = out.control.SetReadDeadline(time.Time{})
+	out.w.Header().Del("Connection")
 	return body, nil
 }
 
@@ -95,9 +96,9 @@ func (h *HTTP) inSession(out *response, r *http.Request, caller string, m messag
 	case m.method == string(mcp.MethodNotificationCancelled):
 		s.inflight.cancel(m.params)
 	case m.id == nil:
-		h.notified(r.Context(), newExchange(s), m)
+		h.notified(r.Context(), newExchange(s, out.events), m)
 	default:
-		reply := h.answer(out, r, caller, newExchange(s), m)
+		reply := h.answer(out, r, caller, newExchange(s, out.events), m)
 		h.finish(out, http.StatusOK, reply)
 		return nil
 	}
@@ -108,7 +109,7 @@ func (h *HTTP) inSession(out *response, r *http.Request, caller string, m messag
 // openSession answers initialize.
 func (h *HTTP) openSession(out *response, r *http.Request, caller string, m message) *refusal {
 	s := newHTTPSession(caller)
-	reply := h.answer(out, r, caller, newExchange(s), m)
+	reply := h.answer(out, r, caller, newExchange(s, out.events), m)
 	if _, ok := reply.(mcp.JSONRPCResponse); ok {
 		if !h.sessions.add(s) {
 			return busy("all sessions are in use")
@@ -155,13 +156,11 @@ func (h *HTTP) answer(out *response, r *http.Request, caller string, e *exchange
 		select {
 		case n := <-e.notifications:
 			out.send(n)
-		case q := <-e.asked:
-			out.send(q)
+		case question := <-e.asked:
+			out.sendAll(e.notifications)
+			out.send(question)
 		case reply := <-replies:
-			// What the handler sent is in the channel before its reply is.
-			for len(e.notifications) > 0 {
-				out.send(<-e.notifications)
-			}
+			out.sendAll(e.notifications)
 			if cause := context.Cause(ctx); errors.Is(cause, errCancelled) || errors.Is(cause, errSessionEnded) {
 				h.log.DebugContext(ctx, "request cancelled", slog.String("id", string(m.id)), slog.String("cause", cause.Error()))
 				return nil

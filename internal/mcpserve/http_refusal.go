@@ -20,12 +20,17 @@ func refusef(status int, format string, args ...any) *refusal {
 	return &refusal{status: status, code: mcp.INVALID_REQUEST, text: fmt.Sprintf(format, args...)}
 }
 
-// refuse writes the refusal and ends the connection: what else the client sent
-// on it may not have been read.
+// isAlarming reports whether the operator should hear of it: somebody tried to
+// get in, or there is no room. Clients probe what a server has, so the rest is
+// everyday life.
+func (r *refusal) isAlarming() bool {
+	return r.status == http.StatusUnauthorized || r.status == http.StatusForbidden || r.status == http.StatusServiceUnavailable
+}
+
+// refuse writes the refusal.
 func (o *response) refuse(r *refusal) {
 	reply := errorReply(nil, r.code, r.text).(mcp.JSONRPCError)
 	reply.Error.Data = r.data
-	o.w.Header().Set("Connection", "close")
 	if r.status == http.StatusServiceUnavailable {
 		o.w.Header().Set("Retry-After", "1")
 	}

@@ -63,6 +63,14 @@ func (o *response) send(message any) {
 	o.event(text)
 }
 
+// sendAll sends the notifications that are waiting. A handler queues them before
+// it returns its result, so they are here when the result arrives.
+func (o *response) sendAll(waiting <-chan mcp.JSONRPCNotification) {
+	for len(waiting) > 0 {
+		o.send(<-waiting)
+	}
+}
+
 // begin begins an event stream.
 func (o *response) begin() {
 	if o.streaming {

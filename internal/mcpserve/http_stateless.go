@@ -46,7 +46,7 @@ func (h *HTTP) stateless(out *response, r *http.Request, caller string, m messag
 		h.failStateless(out, m, code, err.Error())
 		return
 	}
-	e := newExchange(nil)
+	e := newExchange(nil, out.events)
 	if m.id == nil {
 		if m.method != string(mcp.MethodNotificationCancelled) {
 			h.notified(r.Context(), e, m)

@@ -1,0 +1,287 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nsenter-mcp/internal/lab"
+	"nsenter-mcp/internal/mcpserve/mcpclient"
+)
+
+// benchServer is the program as an agent runs it, on a lab's node.
+type benchServer struct {
+	*mcpclient.Client
+	pid int
+}
+
+// serve starts the program for a node, with its engine where it has one.
+func serve(b *testing.B, node *lab.Node, engine *lab.Engine) *benchServer {
+	b.Helper()
+	args := []string{"--host-netns", node.Path, "--log-level", "error"}
+	if engine != nil {
+		args = append(args, "--docker-host", engine.Host())
+	}
+	cmd := exec.Command(program(), args...)
+	client, err := mcpclient.Start(b.Context(), cmd)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = client.Close() })
+	return &benchServer{client, cmd.Process.Pid}
+}
+
+// ask makes a call that must succeed.
+func (s *benchServer) ask(b *testing.B, tool string, arguments map[string]any) {
+	result, err := s.Call(b.Context(), tool, arguments)
+	if err != nil {
+		b.Fatal(err)
+	}
+	if result.IsError {
+		b.Fatalf("%s: %s", tool, result.JSON)
+	}
+}
+
+func runQuiet(b *testing.B, name string, args ...string) {
+	if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+		b.Fatalf("%s %v: %v\n%s", name, args, err, out)
+	}
+}
+
+// BenchmarkIPAddr: a call over stdio against the command that it replaces.
+func BenchmarkIPAddr(b *testing.B) {
+	l := lab.Start(b)
+	pod := l.Pod(b, lab.PodSpec{})
+	server := serve(b, l.Node, nil)
+	pid := strconv.Itoa(pod.PID)
+	for b.Loop() {
+		ours, theirs := paired(200,
+			func() { server.ask(b, "netns_ip_addr", map[string]any{"pid": pod.PID}) },
+			func() { runQuiet(b, "nsenter", "-t", pid, "-n", "ip", "-j", "-d", "addr") })
+		ratio := float64(theirs) / float64(ours)
+		b.ReportMetric(ratio, "x-faster")
+		table.add("netns_ip_addr over stdio / nsenter ip -j -d addr", "10 x faster", ratio >= 10,
+			"%s / %s: %.1f x faster", ours, theirs, ratio)
+	}
+}
+
+// BenchmarkResolveDocker: resolving a container against docker inspect, both
+// asking the same engine.
+func BenchmarkResolveDocker(b *testing.B) {
+	l := lab.Start(b)
+	l.Container(b, lab.ContainerSpec{Name: "web"})
+	engine, err := l.Node.Engine()
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := serve(b, l.Node, engine)
+	for b.Loop() {
+		ours, theirs := paired(50,
+			func() { server.ask(b, "resolve_pod_pid", map[string]any{"container": "web"}) },
+			func() { runQuiet(b, "docker", "--host", engine.Host(), "inspect", "web") })
+		ratio := float64(theirs) / float64(ours)
+		b.ReportMetric(ratio, "x-faster")
+		table.add("resolving a container / docker inspect", "5 x faster", ratio >= 5,
+			"%s / %s: %.1f x faster", ours, theirs, ratio)
+	}
+}
+
+// BenchmarkResolveOfMany: one pod among 1,000 containers against one among 10.
+func BenchmarkResolveOfMany(b *testing.B) {
+	l := lab.Start(b)
+	servers := map[int]*benchServer{}
+	for _, total := range []int{10, 1000} {
+		node, err := l.AddNode()
+		if err != nil {
+			b.Fatal(err)
+		}
+		l.Pod(b, lab.PodSpec{Name: "web-0", Namespace: "shop", Node: node})
+		engine, err := node.Engine()
+		if err != nil {
+			b.Fatal(err)
+		}
+		engine.AddSynthetic(total - 1)
+		servers[total] = serve(b, node, engine)
+	}
+	ask := func(total int) func() {
+		return func() {
+			servers[total].ask(b, "resolve_pod_pid", map[string]any{"pod": "web-0", "namespace": "shop"})
+		}
+	}
+	for b.Loop() {
+		few, many := paired(200, ask(10), ask(1000))
+		ratio := float64(many) / float64(few)
+		b.ReportMetric(ratio, "x-time")
+		table.add("resolving one pod of 1,000 / of 10 (Docker)", "1.5 x the time", ratio <= 1.5,
+			"%s / %s: %.2f x", many, few, ratio)
+	}
+}
+
+// BenchmarkStart: from spawning to the answered initialize, against the least
+// server that the same library makes; and what the program weighs then.
+func BenchmarkStart(b *testing.B) {
+	bare := filepath.Join(b.TempDir(), "bare")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", bare, "./testdata/bare")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	start := func(path string) func() {
+		return func() {
+			client, err := mcpclient.Start(b.Context(), exec.Command(path))
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.StopTimer()
+			_ = client.Close()
+			b.StartTimer()
+		}
+	}
+	for b.Loop() {
+		ours, theirs := paired(40, start(program()), start(bare))
+		ratio := float64(ours) / float64(theirs)
+		b.ReportMetric(ratio, "x-time")
+		table.add("start to initialize answered / bare mcp-go server", "1.5 x the time", ratio <= 1.5,
+			"%s / %s: %.2f x", ours, theirs, ratio)
+
+		cmd := exec.Command(program())
+		client, err := mcpclient.Start(b.Context(), cmd)
+		if err != nil {
+			b.Fatal(err)
+		}
+		rss := statusOf(b, cmd.Process.Pid, "VmRSS:")
+		_ = client.Close()
+		table.add("idle memory", "under 25 MB", rss < 25_000, "%.1f MB", float64(rss)/1000)
+		file, err := os.Stat(program())
+		if err != nil {
+			b.Fatal(err)
+		}
+		table.add("stripped binary", "under 30 MB", file.Size() < 30_000_000, "%.1f MB", float64(file.Size())/1e6)
+	}
+}
+
+// BenchmarkHanging: 1,000 calls at once that wait for an engine that never
+// answers.
+func BenchmarkHanging(b *testing.B) {
+	const calls = 1000
+	const deadline = 2 * time.Second
+	l := lab.Start(b)
+	engine, err := l.Node.Engine()
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := serve(b, l.Node, engine)
+	engine.SetHang(true)
+	for b.Loop() {
+		var waiting sync.WaitGroup
+		start := time.Now()
+		for i := range calls {
+			waiting.Go(func() {
+				// Each asks for another name: nothing is shared between them.
+				_, err := server.Call(b.Context(), "resolve_pod_pid",
+					map[string]any{"pod": fmt.Sprintf("pod-%d", i), "timeout_ms": deadline.Milliseconds()})
+				if err != nil {
+					b.Errorf("call %d: %v", i, err)
+				}
+			})
+		}
+		threads := watchThreads(server.pid, &waiting)
+		took := time.Since(start)
+		table.add("1,000 calls that hang: OS threads", "under 64", threads < 64, "%d", threads)
+		table.add("1,000 calls that hang: all answered after", "their deadline, 2 s", took < deadline+time.Second, "%.2f s", took.Seconds())
+	}
+}
+
+// watchThreads returns the most threads that pid had while the group waited.
+func watchThreads(pid int, waiting *sync.WaitGroup) int {
+	done := make(chan struct{})
+	go func() {
+		waiting.Wait()
+		close(done)
+	}()
+	most := 0
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return most
+		case <-tick.C:
+			tasks, _ := os.ReadDir(fmt.Sprintf("/proc/%d/task", pid))
+			most = max(most, len(tasks))
+		}
+	}
+}
+
+// BenchmarkEndurance: 100,000 calls leave the server as it was.
+func BenchmarkEndurance(b *testing.B) {
+	const calls, clients = 100_000, 8
+	l := lab.Start(b)
+	pods := l.Pods(b, lab.PodSpec{}, lab.PodSpec{Style: lab.Calico}, lab.PodSpec{IPv6: true})
+	server := serve(b, l.Node, nil)
+	many := func(count int) {
+		var all sync.WaitGroup
+		for c := range clients {
+			all.Go(func() {
+				for i := range count / clients {
+					pod := pods[(c+i)%len(pods)]
+					answer, err := server.Call(context.WithoutCancel(b.Context()), "netns_ip_addr", map[string]any{"pid": pod.PID})
+					if err != nil || answer.IsError {
+						b.Errorf("call %d: %v %s", i, err, answer.JSON)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+	}
+	for b.Loop() {
+		many(calls / 20) // caches and pools are filled
+		before := weigh(b, server.pid)
+		took := timed(func() { many(calls) })
+		after := weigh(b, server.pid)
+		grew := after.fds > before.fds || after.threads > before.threads+2 || float64(after.rss) > 1.1*float64(before.rss)
+		table.add("100,000 calls", "no growth (10 %)", !grew, "%.0f/s; fds %d to %d, threads %d to %d, memory %.1f to %.1f MB",
+			calls/took.Seconds(), before.fds, after.fds, before.threads, after.threads, float64(before.rss)/1000, float64(after.rss)/1000)
+	}
+}
+
+type weight struct{ fds, threads, rss int }
+
+func weigh(b *testing.B, pid int) weight {
+	b.Helper()
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	return weight{len(fds), statusOf(b, pid, "Threads:"), statusOf(b, pid, "VmRSS:")}
+}
+
+// statusOf reads a number of /proc/PID/status; memory is in kB.
+func statusOf(b *testing.B, pid int, field string) int {
+	b.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if rest, ok := strings.CutPrefix(line, field); ok {
+			number, err := strconv.Atoi(strings.Fields(rest)[0])
+			if err != nil {
+				b.Fatal(err)
+			}
+			return number
+		}
+	}
+	b.Fatalf("no %s in the status of pid %d", field, pid)
+	return 0
+}
