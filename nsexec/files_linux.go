@@ -55,10 +55,21 @@ func (f *Files) Close() error {
 // root this is has ended, [*PermissionError], [ErrClosed], the error of ctx,
 // ELOOP for magic links.
 func (f *Files) ReadFile(ctx context.Context, name string, limit int64) (File, error) {
+	return f.read(ctx, name, limit, 0)
+}
+
+// ReadPlainFile is [Files.ReadFile] for a path that must hold no symbolic link at
+// all; one with a link fails with ELOOP. It is for files of the host that lie in
+// folders which a container can write, where a link could lead anywhere.
+func (f *Files) ReadPlainFile(ctx context.Context, name string, limit int64) (File, error) {
+	return f.read(ctx, name, limit, unix.RESOLVE_NO_SYMLINKS)
+}
+
+func (f *Files) read(ctx context.Context, name string, limit int64, resolve uint64) (File, error) {
 	var file File
 	err := f.home.readers.run(ctx, func() error {
 		return withFD(f.root, func(root int) (err error) {
-			file, err = f.readRegular(ctx, root, name, max(limit, 0))
+			file, err = f.readRegular(ctx, root, name, max(limit, 0), resolve)
 			return err
 		})
 	}, nil)
@@ -68,9 +79,9 @@ func (f *Files) ReadFile(ctx context.Context, name string, limit int64) (File, e
 	return file, nil
 }
 
-func (f *Files) readRegular(ctx context.Context, root int, name string, limit int64) (File, error) {
+func (f *Files) readRegular(ctx context.Context, root int, name string, limit int64, resolve uint64) (File, error) {
 	// O_PATH first: opening a FIFO waits, opening a device may do anything.
-	path, err := openInRoot(root, name)
+	path, err := openInRoot(root, name, resolve)
 	if err == nil {
 		defer closeFD(path)
 	}
@@ -158,11 +169,12 @@ func readFD(fd int, limit int64, proceed func() error) (data []byte, more bool, 
 }
 
 // openInRoot opens name below root without following a link out of it, as a
-// descriptor that can only be looked at (openat2(2)).
-func openInRoot(root int, name string) (int, error) {
+// descriptor that can only be looked at (openat2(2)). resolve adds to the rules
+// by which the path is walked.
+func openInRoot(root int, name string, resolve uint64) (int, error) {
 	how := unix.OpenHow{
 		Flags:   unix.O_PATH | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | resolve,
 	}
 	// EAGAIN: something on the way was renamed meanwhile, so the kernel could
 	// not be sure that the path stayed inside. A few tries, as a container that

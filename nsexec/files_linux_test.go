@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -262,5 +263,29 @@ func TestReadFileRace(t *testing.T) {
 	attackers.Wait()
 	if len(read) != 4 {
 		t.Errorf("only these were ever read, so nothing was proven: %v", read)
+	}
+}
+
+// Where a container can write, no link is followed, not even one that stays
+// inside.
+func TestReadPlainFile(t *testing.T) {
+	t.Parallel()
+	home := newHome(t)
+	root := t.TempDir()
+	writeFile(t, root+"/etc/plain", "inside")
+	symlink(t, "plain", root+"/etc/link")
+	symlink(t, "etc", root+"/folder")
+	files, err := home.OpenFiles(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = files.Close() })
+	if got, err := files.ReadPlainFile(t.Context(), "/etc/plain", 100); err != nil || string(got.Data) != "inside" {
+		t.Errorf("plain: %q, %v", got.Data, err)
+	}
+	for _, name := range []string{"/etc/link", "/folder/plain"} {
+		if got, err := files.ReadPlainFile(t.Context(), name, 100); !errors.Is(err, syscall.ELOOP) {
+			t.Errorf("%s: %q, %v, want ELOOP", name, got.Data, err)
+		}
 	}
 }

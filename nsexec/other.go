@@ -119,6 +119,11 @@ func (f *Files) ReadFile(_ context.Context, name string, _ int64) (File, error) 
 	return File{}, unsupported(name)
 }
 
+// ReadPlainFile fails with [ErrUnsupported].
+func (f *Files) ReadPlainFile(_ context.Context, name string, _ int64) (File, error) {
+	return File{}, unsupported(name)
+}
+
 // Close does nothing.
 func (f *Files) Close() error { return nil }
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -249,6 +252,18 @@ func TestResolveWithoutPause(t *testing.T) {
 	got, err := target.ReadFile(t.Context(), "etc/resolv.conf", 4096)
 	if err != nil || !strings.Contains(string(got.Data), "10.96.0.10") {
 		t.Errorf("resolv.conf: %q, %v", got.Data, err)
+	}
+
+	// A source in a folder that the container could write may have become a link
+	// to any file of the host.
+	planted := filepath.Join(t.TempDir(), "hosts")
+	if err := os.Symlink(app.ResolvConf, planted); err != nil {
+		t.Fatal(err)
+	}
+	found.Sandbox.hostFiles = map[string]string{"/etc/hosts": planted}
+	r = w.resolverFor(t, Config{Sources: []Source{knows("cri", 0, found)}})
+	if got, err := open(t, r, Query{Pod: "web-0"}).ReadFile(t.Context(), "/etc/hosts", 4096); !errors.Is(err, syscall.ELOOP) {
+		t.Errorf("through a link: %q, %v", got.Data, err)
 	}
 
 	// The path of a sandbox that is gone leads nowhere, or to somebody else.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 
 	"nsenter-mcp/nsexec"
 )
@@ -56,6 +57,9 @@ type Error struct {
 	// State and ExitCode are those of a container that does not run.
 	State    State
 	ExitCode *int
+	// Said is what the runtime says of that container. It may quote the image or
+	// the command, so it is no part of Message.
+	Said string
 	// Err is the cause, where there is one.
 	Err error
 }
@@ -131,6 +135,12 @@ func enterError(what string, err error) *Error {
 		e.Kind = KindNotNetns
 		e.Hint = "Give the path of a network namespace, such as /run/netns/NAME or /proc/PID/ns/net. If it is one on the node, " +
 			"the server sees another mount namespace: mount the directory with propagation (rslave), or name a pid."
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENAMETOOLONG):
+		e.Kind = KindNotNetns
+		e.Hint = "Give the path of a network namespace, such as /run/netns/NAME or /proc/PID/ns/net."
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nsexec.ErrReadersBusy):
+		e.Kind = KindTimeout
+		e.Hint = "The file system on which it lies (FUSE, NFS) does not answer; name the target by pid or container instead."
 	case errors.Is(err, nsexec.ErrGone):
 		e.Kind = KindGone
 		e.Message = what + ": it ended while it was being entered"

@@ -22,6 +22,7 @@ func TestEnterError(t *testing.T) {
 		KindKernelThread: nsexec.ErrKernelThread,
 		KindNotNetns:     nsexec.ErrNotNetns,
 		KindGone:         nsexec.ErrGone,
+		KindTimeout:      context.DeadlineExceeded,
 		KindInternal:     errors.New("input/output error"),
 	}
 	for kind, cause := range tests {
@@ -76,7 +77,7 @@ func TestWithoutNetwork(t *testing.T) {
 		kind     Kind
 		says     string
 	}{
-		"exited":      {stopped(StateExited), KindNotRunning, "exit code 2 (Error): exec: no such file"},
+		"exited":      {stopped(StateExited), KindNotRunning, "exit code 2 (Error); a container"},
 		"restarting":  {stopped(StateRestarting), KindNotRunning, "call again"},
 		"created":     {stopped(StateCreated), KindNotRunning, "docker start db"},
 		"dead":        {stopped(StateDead), KindNotRunning, "nothing left to enter"},
@@ -92,6 +93,9 @@ func TestWithoutNetwork(t *testing.T) {
 			_, err := r.enter(t.Context(), choice{selection: selection{workload: &test.workload, container: whole}}, nil)
 			if err == nil || err.Kind != test.kind || !strings.Contains(err.Message+" "+err.Hint, test.says) {
 				t.Errorf("got %+v, want %s with %q", err, test.kind, test.says)
+			}
+			if said := "exec: no such file"; err != nil && strings.Contains(err.Message+err.Hint, said) {
+				t.Errorf("%q quotes the container", err.Message)
 			}
 		})
 	}

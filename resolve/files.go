@@ -82,24 +82,26 @@ func (e *entry) filesOfRuntime() {
 	if files == nil && w.Sandbox != nil && len(w.Sandbox.hostFiles) > 0 {
 		files, from = w.Sandbox.hostFiles, "the sandbox"
 	}
-	if files != nil && !w.elsewhere && e.openHostRoot(t) == nil {
+	if root, err := e.openHostRoot(t); files != nil && !w.elsewhere && err == nil {
+		// A source may lie in a volume that the container can write, and a link
+		// there would make us read any file of the host.
+		t.host = root.ReadPlainFile
 		t.overlay = func(name string) (string, bool) { path, ok := files[name]; return path, ok }
 		t.FilesFrom = "what the runtime mounts into " + from
 		t.note(NoteFilesFrom, "no process to read files through; only %s are known, from where the runtime keeps them", strings.Join(slices.Sorted(maps.Keys(files)), " and "))
 		return
 	}
-	t.note("no_files", "no files are known for this target, so what its applications would read (resolv.conf, hosts) is not known")
+	t.note(NoteNoFiles, "no files are known for this target, so what its applications would read (resolv.conf, hosts) is not known")
 }
 
 // openHostRoot pins the host's root, for files that lie there.
-func (r *Resolver) openHostRoot(t *Target) error {
+func (r *Resolver) openHostRoot(t *Target) (*nsexec.Files, error) {
 	root, err := r.cfg.Home.OpenFiles(r.cfg.Root)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	t.own(root)
-	t.host = root
-	return nil
+	return root, nil
 }
 
 // netnsFiles gives a named network namespace the files that ip-netns(8) would
@@ -107,10 +109,15 @@ func (r *Resolver) openHostRoot(t *Target) error {
 func (r *Resolver) netnsFiles(t *Target, name string) {
 	dir := "/etc/netns/" + name
 	info, err := os.Stat(filepath.Join(r.cfg.Root, dir))
-	if err != nil || !info.IsDir() || r.openHostRoot(t) != nil {
-		t.note("no_files", "there is no %s, so this namespace has no files of its own (ip-netns(8))", dir)
+	var root *nsexec.Files
+	if err == nil && info.IsDir() {
+		root, err = r.openHostRoot(t)
+	}
+	if root == nil || err != nil {
+		t.note(NoteNoFiles, "there is no %s, so this namespace has no files of its own (ip-netns(8))", dir)
 		return
 	}
+	t.host = root.ReadFile
 	t.FilesFrom = dir
 	t.overlay = func(name string) (string, bool) {
 		rest, below := strings.CutPrefix(name, "/etc/")
@@ -123,7 +130,7 @@ func (r *Resolver) netnsFiles(t *Target, name string) {
 func (r *Resolver) processFiles(t *Target) {
 	files, err := t.Process.Files()
 	if err != nil {
-		t.note("no_files", "the files of %s cannot be read: %v", processLabel(t.Process), err)
+		t.note(NoteNoFiles, "the files of %s cannot be read: %v", processLabel(t.Process), err)
 		return
 	}
 	t.own(files)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -132,8 +133,13 @@ func (s *ipSearch) look(p place) {
 		s.looked++
 	case errors.Is(err, nsexec.ErrNoProcess), errors.Is(err, nsexec.ErrZombie), errors.Is(err, nsexec.ErrGone):
 		// Ended since it was seen, and its network with it.
+	case p.path != "" && errors.Is(err, nsexec.ErrNotNetns):
+		// What a deleted namespace has left behind owns no address.
 	default:
-		s.refused = append(s.refused, fmt.Errorf("%s: %w", p.label(), err))
+		if !strings.Contains(err.Error(), p.label()) {
+			err = fmt.Errorf("%s: %w", p.label(), err)
+		}
+		s.refused = append(s.refused, err)
 	}
 	if t != nil {
 		_ = t.Close() // was only looked at
@@ -206,6 +212,9 @@ func (s *ipSearch) result(ctx context.Context) (*Target, *Error) {
 	return nil, err
 }
 
+// elsewhereHint is for an address that nobody here owns.
+const elsewhereHint = "It is on another node, or the address of a service, which no interface owns: kubectl get pods,svc -A -o wide tells which."
+
 func (s *ipSearch) explain(ctx context.Context) *Error {
 	switch {
 	case len(s.owners) > 1:
@@ -229,11 +238,14 @@ func (s *ipSearch) explain(ctx context.Context) *Error {
 	case len(s.refused) > 0:
 		e := enterError("ip "+s.ip.String(), s.refused[0])
 		e.Message = fmt.Sprintf("no network namespace that could be looked into owns %s; %d could not (%v)", s.ip, len(s.refused), s.refused[0])
+		if e.Kind != KindPermission { // the kind and hint are about that one, not about the address
+			e.Kind, e.Hint = KindNotFound, elsewhereHint
+		}
 		return e
 	}
 	return &Error{
 		Kind:    KindNotFound,
 		Message: fmt.Sprintf("no network namespace of this node owns %s (%d looked into)", s.ip, s.looked),
-		Hint:    "It is on another node, or the address of a service, which no interface owns: kubectl get pods,svc -A -o wide tells which.",
+		Hint:    elsewhereHint,
 	}
 }

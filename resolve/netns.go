@@ -98,7 +98,7 @@ func (r *Resolver) openHost(t *Target) {
 	t.Net = r.cfg.Host
 	files, err := r.cfg.Home.OpenFiles(r.cfg.Root)
 	if err != nil {
-		t.note("no_files", "the host's files cannot be read: %v", err)
+		t.note(NoteNoFiles, "the host's files cannot be read: %v", err)
 		return
 	}
 	t.own(files)
@@ -184,7 +184,7 @@ func (r *Resolver) pathFiles(t *Target) {
 		r.netnsFiles(t, name)
 		return
 	}
-	t.note("no_files", "a path names a network only, no files")
+	t.note(NoteNoFiles, "a path names a network only, no files")
 }
 
 // openInode finds the namespace with an inode number: the host's, that of a

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"nsenter-mcp/internal/lab"
@@ -91,6 +92,8 @@ func TestResolveNetns(t *testing.T) {
 		}
 		refused(t, w.resolver, Query{Netns: file}, KindNotNetns)
 		refused(t, w.resolver, Query{Netns: "/proc"}, KindNotNetns)
+		refused(t, w.resolver, Query{Netns: "/dev/null/net"}, KindNotNetns)
+		refused(t, w.resolver, Query{Netns: "/run/" + strings.Repeat("x", 300)}, KindNotNetns)
 		refused(t, w.resolver, Query{Netns: fmt.Sprintf("/proc/%d/ns/mnt", p.PID)}, KindNotNetns)
 		refused(t, w.resolver, Query{Netns: "/dev/null"}, KindNotNetns)
 	})

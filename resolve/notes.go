@@ -9,6 +9,10 @@ import (
 // is of no interest to a tool that reads none.
 const NoteFilesFrom = "files_from"
 
+// NoteNoFiles is the code of the note that a target has no files. It matters
+// only to who reads them.
+const NoteNoFiles = "no_files"
+
 // notes says what a reader would otherwise stumble over.
 func (e *entry) notes() {
 	t, w := e.target, e.workload

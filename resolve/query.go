@@ -88,7 +88,7 @@ func (q Query) exactlyOne(allowIP bool) error {
 	add(q.IP != "", "ip")
 	kinds := "pod, container, pid or netns"
 	if allowIP {
-		kinds = "pod, container, pid, netns or ip"
+		kinds += " (resolve_pod_pid takes ip as well)"
 	}
 	switch {
 	case len(given) == 0 && q.Namespace != "":

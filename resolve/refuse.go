@@ -3,6 +3,7 @@ package resolve
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -31,7 +32,7 @@ func (w *Workload) onOtherNode(why string) *Error {
 
 // podWithoutNetwork explains a pod of which nothing runs.
 func (w *Workload) podWithoutNetwork() *Error {
-	if w.Sandbox != nil {
+	if w.Sandbox != nil && !w.finished() {
 		return &Error{
 			Kind: KindNotRunning, State: w.Sandbox.State,
 			Message: fmt.Sprintf("the sandbox of pod %s is %s, so the pod has no network now", w.podName(), w.Sandbox.State),
@@ -48,6 +49,14 @@ func (w *Workload) podWithoutNetwork() *Error {
 		}
 	}
 	return w.noSandbox()
+}
+
+// finished reports whether all containers have ended well, as those of a Job
+// do; no new sandbox is made for them.
+func (w *Workload) finished() bool {
+	return len(w.Containers) > 0 && !slices.ContainsFunc(w.Containers, func(c Container) bool {
+		return c.State != StateExited || c.ExitCode == nil || *c.ExitCode != 0
+	})
 }
 
 func (w *Workload) noSandbox() *Error {
@@ -89,9 +98,7 @@ func (e *entry) stoppedContainer(c *Container) *Error {
 			what += " (" + c.Reason + ")"
 		}
 	}
-	if c.Message != "" {
-		what += ": " + c.Message
-	}
+	err.Said = c.Message
 	err.Message = what + "; a container that does not run has no network"
 	return err
 }

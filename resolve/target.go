@@ -78,10 +78,10 @@ type Target struct {
 	Steps []Step
 	Notes []Note
 
-	// overlay maps files that do not lie in Files to where they lie on the host;
-	// host is the host's root. Both are unset where no such files are known.
+	// overlay maps files that do not lie in Files to where they lie on the host,
+	// and host reads them there. Both are unset where no such files are known.
 	overlay func(name string) (hostPath string, mapped bool)
-	host    *nsexec.Files
+	host    func(ctx context.Context, name string, limit int64) (nsexec.File, error)
 	closers []io.Closer
 }
 
@@ -94,7 +94,7 @@ func (t *Target) ReadFile(ctx context.Context, name string, limit int64) (nsexec
 	name = path.Clean("/" + name)
 	if t.overlay != nil {
 		if hostPath, mapped := t.overlay(name); mapped {
-			return t.host.ReadFile(ctx, hostPath, limit)
+			return t.host(ctx, hostPath, limit)
 		}
 	}
 	if t.Files == nil {

@@ -48,10 +48,14 @@ const maxAuditBytes = 1024
 
 // secret matches JSON members and header lines whose values are credentials.
 // It works on text, as arguments that did not even decode are audited too.
-var secret = regexp.MustCompile(`(?i)((?:proxy-)?authorization"?\s*[:=]\s*|(?:set-)?cookie2?"?\s*[:=]\s*|[\w-]*(?:token|secret|passw(?:or)?d|api-?key)"?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|(?:[^"\\\n]|\\.)+)`)
+var secret = regexp.MustCompile(`(?i)((?:proxy-)?authorization"?\s*[:=]\s*|(?:set-)?cookie2?"?\s*[:=]\s*|[\w-]*(?:token|secret|passw(?:or)?d|api-?key)"?\s*[:=]\s*)(\[[^\]]*\]?|"(?:[^"\\]|\\.)*"?|(?:[^"\\\n]|\\.)+)`)
 
-// userinfo matches the credentials in a URL.
-var userinfo = regexp.MustCompile(`://[^/\s"@]+@`)
+// userinfo matches the credentials in a URL. A password may hold an @ that
+// nobody has escaped.
+var userinfo = regexp.MustCompile(`://[^/\s"]+@`)
+
+// cutUserinfo matches what may be credentials at the end of a text that was cut.
+var cutUserinfo = regexp.MustCompile(`://[^/\s"@]*$`)
 
 // redact makes arguments fit for a log.
 func redact(arguments []byte) string {
@@ -63,7 +67,7 @@ func redact(arguments []byte) string {
 	clean := secret.ReplaceAllString(strings.ToValidUTF8(string(text), "?"), `${1}"REDACTED"`)
 	clean = userinfo.ReplaceAllString(clean, "://REDACTED@")
 	if cut {
-		clean += "..."
+		clean = cutUserinfo.ReplaceAllString(clean, "://REDACTED") + "..."
 	}
 	return clean
 }

@@ -38,7 +38,8 @@ func decode(raw json.RawMessage, into any) error {
 		// Only what JSON can state and the Go type cannot hold comes here.
 		var mismatch *json.UnmarshalTypeError
 		if errors.As(err, &mismatch) {
-			return invalidArgument(mismatch.Field, fmt.Sprintf("%s is out of range", mismatch.Value))
+			// The struct that all inputs embed is no part of an argument's name.
+			return invalidArgument(strings.TrimPrefix(mismatch.Field, "TargetArgs."), fmt.Sprintf("%s is out of range", mismatch.Value))
 		}
 		return invalidArgument("", err.Error())
 	}
@@ -222,11 +223,12 @@ func toInteger(value any, path string) (any, error) {
 	}
 	// "1.0" and "1e3" are whole numbers too. The length is bounded first, as
 	// the exponent decides how much memory an exact number takes.
-	if _, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return json.Number(text), nil
+	// Written anew, as "+5" and "007" are no numbers of JSON.
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return json.Number(strconv.FormatInt(n, 10)), nil
 	}
-	if _, err := strconv.ParseUint(text, 10, 64); err == nil {
-		return json.Number(text), nil
+	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
+		return json.Number(strconv.FormatUint(n, 10)), nil
 	}
 	number, err := strconv.ParseFloat(text, 64)
 	if err != nil || number != math.Trunc(number) || math.Abs(number) > 1<<53 {
@@ -292,9 +294,17 @@ func unknownArgument(path, name string, fields []field) error {
 	return &failure{public: Error{
 		Code: CodeUnknownArgument, Stage: stageArguments,
 		Message: "unknown argument " + quote(path+name),
-		Hint:    didYouMean(name, valid),
+		Hint:    hintFor(name, valid),
 		Details: ErrorDetails{Valid: valid},
 	}}
+}
+
+// hintFor: an address names a target too, but only one tool looks for it.
+func hintFor(name string, valid []string) string {
+	if name == "ip" {
+		return "call resolve_pod_pid with ip first, then name the target as it does under next"
+	}
+	return didYouMean(name, valid)
 }
 
 func wrongType(path, want string, got any) error {

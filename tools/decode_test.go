@@ -34,6 +34,7 @@ func TestDecodeIsLenientInTypes(t *testing.T) {
 		{"a number as text", `{"port":"80"}`, sampleArgs{Port: 80}},
 		{"a number with a fraction of zero", `{"port":80.0}`, sampleArgs{Port: 80}},
 		{"a number with an exponent", `{"port":8e1}`, sampleArgs{Port: 80}},
+		{"a number as people write it", `{"port":" +080 "}`, sampleArgs{Port: 80}},
 		{"a pointer", `{"pid":"80"}`, sampleArgs{TargetArgs: TargetArgs{PID: &pid}}},
 		{"text as a number", `{"pod":80}`, sampleArgs{TargetArgs: TargetArgs{Pod: "80"}}},
 		{"one element as a list", `{"names":"A"}`, sampleArgs{Names: []string{"A"}}},
@@ -75,7 +76,7 @@ func TestDecodeSaysWhatIsWrong(t *testing.T) {
 		{"below the range", `{"port":0}`, CodeInvalidArguments, "port: 0 is not between 1 and 65535", ""},
 		{"above the range", `{"port":65536}`, CodeInvalidArguments, "not between 1 and 65535", ""},
 		{"more than the type holds", `{"inner":{"size":256}}`, CodeInvalidArguments, "out of range", ""},
-		{"negative for unsigned", `{"expect":-1}`, CodeInvalidArguments, "out of range", ""},
+		{"negative for unsigned", `{"expect":-1}`, CodeInvalidArguments, "expect: number -1 is out of range", ""},
 		{"not one of the values", `{"family":"inet4"}`, CodeInvalidArguments, `family is "inet4"; it must be one of inet, inet6`, "did you mean inet?"},
 		{"an object for text", `{"pod":{}}`, CodeInvalidArguments, "pod: must be a string, not an object", ""},
 		{"text for an object", `{"inner":"x"}`, CodeInvalidArguments, `inner: must be an object, not "x"`, ""},
@@ -103,7 +104,7 @@ func TestDecodeSaysWhatIsWrong(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, seed := range []string{``, `{}`, `{"pod":"a","port":"1"}`, `{"inner":{"size":1e2}}`, `{"names":[[]]}`, `{"port":1e308}`} {
+	for _, seed := range []string{``, `{}`, `{"pod":"a","port":"1"}`, `{"inner":{"size":1e2}}`, `{"names":[[]]}`, `{"port":1e308}`, `{"port":"+5"}`, `{"port":"007"}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {

@@ -1,8 +1,10 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"strings"
 
 	"nsenter-mcp/resolve"
 )
@@ -60,6 +62,12 @@ func discover(ctx context.Context, env *Env, in ResolvePodPIDIn) (Answer[Resolve
 		Summary: summarizeInventory(&found, trouble),
 		Data:    ResolvePodPIDOut{Containers: []containerOut{}, Here: here},
 	}
+	for _, s := range silent(&found) {
+		answer.Notes = append(answer.Notes, Note{
+			Code:    "source_failed",
+			Message: fmt.Sprintf("%s: %s; what only it knows is missing here (nsenter-mcp doctor says more)", s.Name, escape(s.Error)),
+		})
+	}
 	if here.Returned < here.Total {
 		answer.Notes = append(answer.Notes, Note{
 			Code:    "more_rows",
@@ -80,10 +88,13 @@ func discover(ctx context.Context, env *Env, in ResolvePodPIDIn) (Answer[Resolve
 
 func workloadRow(w *resolve.Workload) workloadOut {
 	row := workloadOut{Containers: len(w.Containers), HostNetwork: w.HostNetwork}
-	if w.Pod != "" {
+	switch {
+	case w.Pod != "":
 		row.Pod = word(w.Namespace + "/" + w.Pod)
-	} else if len(w.Containers) > 0 {
-		row.Container = word(w.Containers[0].Name)
+	case w.UID != "": // without a runtime that is all there is
+		row.Pod = word(w.UID)
+	case len(w.Containers) > 0:
+		row.Container = containerLabel(&w.Containers[0])
 	}
 	for i, c := range w.Containers {
 		row.Restarts += c.Restarts
@@ -96,22 +107,43 @@ func workloadRow(w *resolve.Workload) workloadOut {
 
 // nameOf are the arguments that name a workload.
 func nameOf(w *resolve.Workload) map[string]any {
-	if w.Pod != "" {
+	switch {
+	case w.Pod != "":
 		return map[string]any{"pod": w.Pod, "namespace": w.Namespace}
-	}
-	if len(w.Containers) > 0 {
-		return map[string]any{"container": w.Containers[0].Name}
+	case w.UID != "":
+		return map[string]any{"pod": w.UID}
+	case len(w.Containers) > 0:
+		return map[string]any{"container": cmp.Or(w.Containers[0].Name, w.Containers[0].ID)}
 	}
 	return map[string]any{}
 }
 
-func summarizeInventory(found *resolve.Inventory, trouble int) string {
-	if found.Total == 0 && len(found.Netns) == 0 {
-		return "nothing can be named here but pids: no container runtime answered with a container, and no network namespace has a name."
+// silent are the sources that are here but could not tell what they know.
+func silent(found *resolve.Inventory) []resolve.SourceState {
+	var failed []resolve.SourceState
+	for _, s := range found.Sources {
+		if s.State != "ok" && s.State != "absent" {
+			failed = append(failed, s)
+		}
 	}
-	text := fmt.Sprintf("%d pods and containers, %s on this node", found.Total, plural(len(found.Netns), "named network namespace"))
+	return failed
+}
+
+func summarizeInventory(found *resolve.Inventory, trouble int) string {
+	var failed []string
+	for _, s := range silent(found) {
+		failed = append(failed, s.Name)
+	}
+	unknown := ""
+	if len(failed) > 0 {
+		unknown = "; " + strings.Join(failed, " and ") + " could not be asked, so pods and containers may be missing"
+	}
+	if found.Total == 0 && len(found.Netns) == 0 {
+		return "nothing can be named here but pids: no container runtime answered with a container, and no network namespace has a name" + unknown + "."
+	}
+	text := fmt.Sprintf("%d pods and containers, %s on this node", found.Total, plural(found.NetnsTotal, "named network namespace"))
 	if trouble > 0 {
 		text += fmt.Sprintf("; %d not running", trouble)
 	}
-	return text + "."
+	return text + unknown + "."
 }

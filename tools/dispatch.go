@@ -25,6 +25,8 @@ type Env struct {
 	// Root is the directory below which the host's files lie, its /proc
 	// included.
 	Root string
+	// Policy is what the operator allows; the Dispatcher fills it in.
+	Policy Policy
 }
 
 // Config is what a Dispatcher is made of.
@@ -60,6 +62,7 @@ func NewDispatcher(c Config) (*Dispatcher, error) {
 	if c.Audit == nil {
 		c.Audit = AuditTo(c.Log)
 	}
+	c.Env.Policy = c.Policy
 	d := &Dispatcher{Config: c}
 	seen := make(map[string]bool, len(c.Tools))
 	for i := range c.Tools {
@@ -99,7 +102,7 @@ func (d *Dispatcher) Call(ctx context.Context, c Call) *Envelope {
 	if c.Received.IsZero() {
 		c.Received = start
 	}
-	envelope := d.carryOut(ctx, c, start)
+	envelope := d.survive(ctx, c, start)
 	record := Record{
 		Caller: c.Caller, Tool: c.Tool, Arguments: redact(c.Arguments), Target: envelope.Target,
 		Start: start, Duration: d.Now().Sub(start),
@@ -109,6 +112,18 @@ func (d *Dispatcher) Call(ctx context.Context, c Call) *Envelope {
 	}
 	d.Audit(ctx, record)
 	return envelope
+}
+
+// survive turns a panic, wherever it comes from, into an error of this call
+// alone.
+func (d *Dispatcher) survive(ctx context.Context, c Call, start time.Time) (envelope *Envelope) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.Log.ErrorContext(ctx, "panic in a call", "tool", c.Tool, "panic", p, "stack", string(debug.Stack()))
+			envelope = failed(nil, errors.New("the call failed unexpectedly"), stageProbe)
+		}
+	}()
+	return d.carryOut(ctx, c, start)
 }
 
 func (d *Dispatcher) carryOut(ctx context.Context, c Call, start time.Time) *Envelope {
@@ -152,7 +167,7 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, start time.Time) *Env
 			return failed(info, err, stagePolicy)
 		}
 	}
-	result, err := d.run(ctx, tool, call, target)
+	result, err := call.run(ctx, &d.Env, target)
 	if err != nil {
 		return failed(info, err, stageProbe)
 	}
@@ -210,17 +225,6 @@ func checkExpected(expect uint64, target *resolve.Target) error {
 	}}
 }
 
-// run calls the handler; a panic in it is an error of this call alone.
-func (d *Dispatcher) run(ctx context.Context, tool *Tool, call *invocation, target *resolve.Target) (result outcome, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			d.Log.ErrorContext(ctx, "panic in a tool", "tool", tool.Name, "panic", p, "stack", string(debug.Stack()))
-			err = errors.New("the tool failed unexpectedly")
-		}
-	}()
-	return call.run(ctx, &d.Env, target)
-}
-
 // The most findings and next steps in one answer.
 const (
 	maxFindings = 3
@@ -251,7 +255,7 @@ func (d *Dispatcher) finish(tool *Tool, target *resolve.Target, info *TargetInfo
 	}
 	if target != nil {
 		for _, n := range target.Notes {
-			if n.Code == resolve.NoteFilesFrom && !tool.ReadsFiles {
+			if (n.Code == resolve.NoteFilesFrom || n.Code == resolve.NoteNoFiles) && !tool.ReadsFiles {
 				continue
 			}
 			envelope.Notes = append(envelope.Notes, Note{Code: n.Code, Message: n.Message})

@@ -213,7 +213,9 @@ func TestNewDispatcherRefusesBadDeclarations(t *testing.T) {
 		"twice":          {echoTool(Spec{}, nothing), echoTool(Spec{}, nothing)},
 		"too slow":       {echoTool(Spec{Deadline: time.Minute}, nothing)},
 		"no schema": {define(Spec{Name: "x", Title: "X", Description: "D", Toolset: Inspect},
-			func(context.Context, *Env, *resolve.Target, echoIn) (Answer[anything], error) { return Answer[anything]{}, nil })},
+			func(context.Context, *Env, *resolve.Target, echoIn) (Answer[anything], error) {
+				return Answer[anything]{}, nil
+			})},
 	}
 	for name, list := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -58,7 +58,7 @@ type Next struct {
 // Error says what kept the tool from measuring and what to do about it.
 type Error struct {
 	Code    string       `json:"code"`
-	Stage   string       `json:"stage" jsonschema:"arguments, policy, resolve, enter or probe"`
+	Stage   string       `json:"stage" jsonschema:"arguments, policy, queue, resolve, enter or probe"`
 	Message string       `json:"message"`
 	Hint    string       `json:"hint,omitempty" jsonschema:"what to do next"`
 	Details ErrorDetails `json:"details,omitzero"`
@@ -72,6 +72,7 @@ type ErrorDetails struct {
 	Node       string              `json:"node,omitempty" jsonschema:"node on which the target runs"`
 	State      resolve.State       `json:"state,omitempty" jsonschema:"state of the container that does not run"`
 	ExitCode   *int                `json:"exit_code,omitempty"`
+	Untrusted  *containerText      `json:"untrusted,omitempty" jsonschema:"what the runtime says of that container"`
 	Valid      []string            `json:"valid,omitempty" jsonschema:"what would have been accepted"`
 	// Was and Is are the netns cookies expected and found.
 	Was uint64 `json:"was,omitempty"`

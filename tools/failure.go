@@ -68,11 +68,15 @@ func publicError(err error, stage string) *Error {
 // fromResolve: package resolve words its errors for a person, and its kinds
 // are codes already.
 func fromResolve(err *resolve.Error, stage string) *Error {
+	var said *containerText
+	if err.Said != "" {
+		said = &containerText{Message: escape(err.Said)}
+	}
 	return &Error{
 		Code: string(err.Kind), Stage: stage, Message: err.Message, Hint: err.Hint,
 		Details: ErrorDetails{
 			Steps: err.Steps, Candidates: err.Candidates, NearMisses: err.NearMisses, Node: err.Node,
-			State: err.State, ExitCode: err.ExitCode,
+			State: err.State, ExitCode: err.ExitCode, Untrusted: said,
 		},
 	}
 }

@@ -15,6 +15,8 @@ func (d *Dispatcher) Instructions() string {
 	for _, step := range [...]struct{ tool, text string }{
 		{"resolve_pod_pid", "who is it, in which state, whose network is entered; without arguments, what is here"},
 		{"netns_ip_addr", "interfaces, addresses, MTU, the host's end of each veth"},
+		{"netns_dns_lookup", "what the application gets for a name, and why"},
+		{"netns_curl", "an HTTP request from inside: how far it comes and what stops it"},
 	} {
 		if _, err := d.find(step.tool); err == nil {
 			fmt.Fprintf(&b, "- %s: %s\n", step.tool, step.text)

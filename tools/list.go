@@ -6,5 +6,7 @@ func All() []Tool {
 	return []Tool{
 		resolvePodPID(),
 		netnsIPAddr(),
+		netnsDNSLookup(),
+		netnsCurl(),
 	}
 }

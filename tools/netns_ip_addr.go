@@ -90,6 +90,9 @@ func showInterfaces(ctx context.Context, env *Env, target *resolve.Target, in Ne
 	} else {
 		answer.Summary = summarize(links)
 	}
+	if target.HostNetwork && target.Query.Netns != "host" {
+		answer.Summary = strings.TrimSuffix(answer.Summary, ".") + "; this is the node's own network."
+	}
 	answer.Data = page(links, in)
 	if answer.Data.NextOffset != 0 {
 		answer.Next = []Next{nextPage(target, in, answer.Data)}
@@ -154,16 +157,22 @@ func rank(l *fact.Link) int {
 	loopback := l.LinkType == "loopback"
 	working := l.Up() && (l.Carrier == nil || *l.Carrier)
 	switch {
-	case !working && (loopback || len(l.AddrInfo) > 0), hasUnusable(l.AddrInfo):
+	case !working && (loopback || hasOwnAddress(l)), hasUnusable(l.AddrInfo):
 		return 0
 	case loopback:
 		return 3
-	case working && len(l.AddrInfo) > 0:
+	case working && hasOwnAddress(l):
 		return 1
 	case working:
 		return 2
 	}
 	return 4
+}
+
+// hasOwnAddress: the link-local address that the kernel gives to each port of a
+// bridge is nobody's; a node has hundreds of these.
+func hasOwnAddress(l *fact.Link) bool {
+	return slices.ContainsFunc(l.AddrInfo, func(a fact.Addr) bool { return l.Master == "" || a.Scope != "link" })
 }
 
 func hasUnusable(addresses []fact.Addr) bool {

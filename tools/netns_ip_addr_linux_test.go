@@ -200,7 +200,8 @@ func TestTentative(t *testing.T) {
 	const limit = 30 * time.Second
 	for start := time.Now(); ; time.Sleep(100 * time.Millisecond) {
 		answer := b.call(t, ipAddrTool, at(pod.Netns))
-		if slices.Equal(codes(answer.Findings), []string{"addr.tentative"}) {
+		// Where the carrier came late, the addresses from before are tried again too.
+		if found := slices.Compact(codes(answer.Findings)); slices.Equal(found, []string{"addr.tentative"}) {
 			return
 		}
 		if time.Since(start) > limit {

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -143,6 +144,12 @@ func shortID(id string, full bool) string {
 	return id[:shown]
 }
 
+// containerLabel is the container's name, or where only its cgroup is known the
+// start of its ID.
+func containerLabel(c *resolve.Container) string {
+	return word(cmp.Or(c.Name, shortID(c.ID, false)))
+}
+
 func sandboxOf(w *resolve.Workload, details bool) *sandboxOut {
 	s := w.Sandbox
 	if s == nil {
@@ -234,6 +241,8 @@ func describeTarget(t *resolve.Target) string {
 			fmt.Fprintf(&b, ", container %s", word(t.Container))
 		}
 		b.WriteString(": " + describeContainers(w.Containers))
+	case w.UID != "":
+		fmt.Fprintf(&b, "pod %s: %s", word(w.UID), describeContainers(w.Containers))
 	case len(w.Containers) > 0:
 		b.WriteString(describeContainers(w.Containers))
 	case t.Query.PID != nil:
@@ -265,8 +274,11 @@ func describeEntry(t *resolve.Target) string {
 	case resolve.ViaPID:
 		return fmt.Sprintf("pid %d", t.PID())
 	}
-	if t.NetnsPath != "" {
+	switch {
+	case t.NetnsPath != "":
 		return word(t.NetnsPath)
+	case t.PID() != 0:
+		return fmt.Sprintf("pid %d, which is in it", t.PID())
 	}
 	return t.Net.Identity().String()
 }
@@ -295,7 +307,7 @@ func describeContainers(containers []resolve.Container) string {
 	case len(containers) == 0:
 		return "no container known"
 	case len(down) == 0 && len(containers) == 1:
-		return "container " + word(containers[0].Name) + " is " + string(containers[0].State)
+		return "container " + containerLabel(&containers[0]) + " is " + string(containers[0].State)
 	case len(down) == 0:
 		return fmt.Sprintf("all %d containers run", len(containers))
 	case len(down) > named:
@@ -319,7 +331,7 @@ func describeContainer(c resolve.Container) string {
 	if c.Restarts > 0 {
 		why = append(why, plural(c.Restarts, "restart"))
 	}
-	text := fmt.Sprintf("container %s is %s", word(c.Name), state)
+	text := fmt.Sprintf("container %s is %s", containerLabel(&c), state)
 	if len(why) > 0 {
 		text += " (" + strings.Join(why, ", ") + ")"
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"nsenter-mcp/internal/lab"
+	"nsenter-mcp/resolve"
 )
 
 func TestResolvePodPID(t *testing.T) {
@@ -86,6 +87,22 @@ func TestResolvePodPID(t *testing.T) {
 		}
 	})
 
+	t.Run("what was found by an address and has no process is named by its network", func(t *testing.T) {
+		t.Parallel()
+		found := resolve.Target{Net: b.lab.Node.Handle, Query: resolve.Query{IP: "192.0.2.1"}}
+		if got := arguments(&found, nil)["netns"]; got != found.Net.Identity().String() {
+			t.Errorf("netns is %v", got)
+		}
+		found.NetnsPath = "/run/netns/blue"
+		if got := arguments(&found, nil)["netns"]; got != found.NetnsPath {
+			t.Errorf("netns is %v", got)
+		}
+		found.HostNetwork = true
+		if got := arguments(&found, nil)["netns"]; got != "host" {
+			t.Errorf("netns is %v", got)
+		}
+	})
+
 	t.Run("without arguments it lists what is here", func(t *testing.T) {
 		t.Parallel()
 		answer, out := succeed[ResolvePodPIDOut](t, b, "resolve_pod_pid", nil)
@@ -103,4 +120,21 @@ func TestResolvePodPID(t *testing.T) {
 			t.Errorf("limit 1 gives %+v", out.Here)
 		}
 	})
+}
+
+func TestInventoryNamesWhoDidNotAnswer(t *testing.T) {
+	t.Parallel()
+	found := &resolve.Inventory{Sources: []resolve.SourceState{
+		{Name: "docker", State: "hung"}, {Name: "cgroup", State: "ok"}, {Name: "cri", State: "absent"},
+	}}
+	for _, total := range []int{0, 2} {
+		found.Total = total
+		if got := summarizeInventory(found, 0); !strings.HasSuffix(got, "; docker could not be asked, so pods and containers may be missing.") {
+			t.Errorf("%d workloads: %q", total, got)
+		}
+	}
+	found.Sources = found.Sources[1:]
+	if got := summarizeInventory(found, 0); strings.Contains(got, "could not be asked") {
+		t.Errorf("all answered: %q", got)
+	}
 }

@@ -54,8 +54,14 @@ func arguments(t *resolve.Target, more map[string]any) map[string]any {
 		args["container"] = t.Container
 	case t.Query.Netns != "":
 		args["netns"] = t.Query.Netns
-	default:
+	case t.PID() != 0:
 		args["pid"] = t.PID()
+	case t.HostNetwork: // found by an address of the node
+		args["netns"] = "host"
+	case t.NetnsPath != "":
+		args["netns"] = t.NetnsPath
+	default:
+		args["netns"] = t.Net.Identity().String()
 	}
 	if cookie := t.Net.Identity().Cookie; cookie != 0 {
 		args["expect"] = cookie

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"time"
@@ -15,8 +16,9 @@ import (
 	"nsenter-mcp/internal/mcpserve/mcpclient"
 )
 
-const demoHelp = `Watch nsenter-mcp at work without a cluster: makes a node with three pods out of
-network namespaces, starts itself as a server, and asks it as an agent would.
+const demoHelp = `Watch nsenter-mcp at work without a cluster: makes a node with five pods out of
+network namespaces, three of them with a fault, starts itself as a server, and
+asks it as an agent would.
 
 Nothing of this machine is touched or reached: all of it lives in namespaces
 without a way out and ends with the command. It needs no root where user
@@ -56,10 +58,19 @@ func demo(ctx context.Context, out, errOut io.Writer) (err error) {
 	talk := &conversation{out: out}
 	talk.say("A node made of namespaces, with these pods:\n\n")
 	pods := demoPods()
+	server := ""
 	for i := range pods {
 		pod, err := l.AddPod(pods[i].spec)
 		if err != nil {
 			return err
+		}
+		if pods[i].change != nil {
+			if err := pods[i].change(pod); err != nil {
+				return fmt.Errorf("change pod %s: %w", pod.Name, err)
+			}
+		}
+		if pod.Name == demoServer {
+			server = pod.IP.String()
 		}
 		talk.say("  %-16s %-14s %s\n", pod.Namespace+"/"+pod.Name, pod.IP, pods[i].about)
 	}
@@ -71,36 +82,72 @@ func demo(ctx context.Context, out, errOut io.Writer) (err error) {
 	defer func() { err = errors.Join(err, talk.client.Close()) }()
 	talk.introduce(ctx)
 	talk.ask(ctx, "What is here?", "resolve_pod_pid", nil)
+	// It is the pod that the first answer puts first.
+	talk.follow(ctx, "What is the matter with the one that does not run?")
+	talk.follow(ctx, "And its network?")
 	for _, p := range pods {
-		target := map[string]any{"pod": p.spec.Name, "namespace": p.spec.Namespace}
-		talk.ask(ctx, "Who is "+p.spec.Name+"?", "resolve_pod_pid", target)
-		// What the answer itself proposes: the same pod's interfaces.
-		talk.follow(ctx, "And its network?")
+		if p.question == "" {
+			continue
+		}
+		talk.ask(ctx, p.question, "netns_curl", map[string]any{
+			"pod": p.spec.Name, "namespace": p.spec.Namespace, "url": "http://" + server + "/", "timeout_ms": 5000,
+		})
 	}
 	return talk.verdict()
 }
 
-// demoPod is a pod and what it is there to show.
-type demoPod struct {
-	about string
-	spec  lab.PodSpec
+// demoServer is the pod that the others try to reach.
+const demoServer = "api-7d9f"
+
+func serveDemo(p *lab.Pod) error {
+	_, err := p.Serve(":80", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "hello from "+demoServer+"\n")
+	}))
+	return err
 }
 
-// demoPods are one of each kind that is different for somebody who debugs it.
+// demoPod is a pod and what it is there to show.
+type demoPod struct {
+	about    string
+	spec     lab.PodSpec
+	change   func(*lab.Pod) error // what is done to it, nil for nothing
+	question string               // asked about its way to the server, "" for none
+}
+
+// demoPods are healthy ones and some with a fault. What is wrong is not told to
+// the server.
 func demoPods() []demoPod {
+	app := []lab.ContainerSpec{{Name: "app"}}
 	return []demoPod{
-		{"on the node's bridge", lab.PodSpec{
-			Name: "web-0", Namespace: "shop", Style: lab.Bridge,
-			Containers: []lab.ContainerSpec{{Name: "nginx"}},
-		}},
-		{"routed as with Calico: a /32 and no bridge", lab.PodSpec{
-			Name: "api-7d9f", Namespace: "shop", Style: lab.Calico,
-			Containers: []lab.ContainerSpec{{Name: "api"}, {Name: "proxy"}},
-		}},
-		{"its container crashes again and again", lab.PodSpec{
-			Name: "worker-1", Namespace: "jobs", Style: lab.Bridge,
-			Containers: []lab.ContainerSpec{{Name: "worker", State: lab.Exited, ExitCode: 1, Restarts: 7}},
-		}},
+		{
+			about:  "an HTTP server, routed as with Calico: a /32 and no bridge",
+			spec:   lab.PodSpec{Name: demoServer, Namespace: "shop", Style: lab.Calico, Containers: app},
+			change: serveDemo,
+		},
+		{
+			about:    "on the node's bridge, healthy",
+			spec:     lab.PodSpec{Name: "web-0", Namespace: "shop", Containers: app},
+			question: "Does web-0 reach " + demoServer + "?",
+		},
+		{
+			about:    "has lost its default route",
+			spec:     lab.PodSpec{Name: "cart-0", Namespace: "shop", Containers: app},
+			change:   lab.RemoveDefaultRoute,
+			question: "Why does cart-0 not reach it?",
+		},
+		{
+			about:    "has the wrong gateway",
+			spec:     lab.PodSpec{Name: "pay-0", Namespace: "shop", Containers: app},
+			change:   lab.WrongGateway,
+			question: "And pay-0?",
+		},
+		{
+			about: "crashes again and again, and its veth is down on the host",
+			spec: lab.PodSpec{Name: "worker-1", Namespace: "jobs", Containers: []lab.ContainerSpec{
+				{Name: "worker", State: lab.Exited, ExitCode: 1, Restarts: 7},
+			}},
+			change: lab.PeerDown,
+		},
 	}
 }
 

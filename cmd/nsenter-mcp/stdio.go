@@ -29,7 +29,9 @@ func serveStdio(cmd *cobra.Command, o *options) error {
 		return err
 	}
 	defer func() { _ = n.Close() }() // the process ends
-	server, err := mcpserve.New(mcpserve.Config{Dispatcher: n.dispatcher, Version: buildInfo().Version, Logger: log})
+	server, err := mcpserve.New(mcpserve.Config{
+		Dispatcher: n.dispatcher, Version: buildInfo().Version, Logger: log, Caller: stdioCaller(),
+	})
 	if err != nil {
 		return err
 	}
@@ -70,9 +72,10 @@ For an agent elsewhere that reaches this machine by ssh as NODE:
 %s
 
 Neither ssh nor sudo can ask for a password then. This line in a file below
-/etc/sudoers.d lets USER run this program, and nothing else, without one:
+/etc/sudoers.d lets USER start this server, and nothing else, without one ("" is
+part of it, and allows no arguments):
 
-  USER ALL=(root) NOPASSWD: %s
+  USER ALL=(root) NOPASSWD: %s ""
 
 Then ask your agent, for example: "which pods are on this node, and what
 addresses do they have?"
@@ -91,4 +94,13 @@ func clientConfig(command ...string) (string, error) {
     "command": %q,
     "args": %s
   }}}`, command[0], args), err
+}
+
+// stdioCaller is who asks, for the audit log: behind sudo, the account that
+// called it (sudo(8), SUDO_USER).
+func stdioCaller() string {
+	if user := os.Getenv("SUDO_USER"); user != "" {
+		return "stdio:" + user
+	}
+	return "stdio"
 }

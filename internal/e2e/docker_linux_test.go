@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,6 +116,39 @@ func TestDocker(t *testing.T) {
 		answer := succeed(t, client, "netns_ip_addr", map[string]any{"container": "joined"})
 		if got := addresses(t, answer, "eth0"); !slices.Equal(got, []string{want}) {
 			t.Errorf("eth0 has %v, want %s", got, want)
+		}
+	})
+
+	t.Run("names and servers of the user's network", func(t *testing.T) {
+		e.docker(t, "network", "create", "--subnet", "172.31.202.0/24", "frontend")
+		web := e.run(t, "--name", "web", "--network", "frontend", image, "serve", ":80")
+		e.run(t, "--name", "visitor", "--network", "frontend", image)
+		want := e.inspect(t, web, "{{.NetworkSettings.Networks.frontend.IPAddress}}")
+
+		answer := succeed(t, client, "netns_dns_lookup", map[string]any{"container": "visitor", "name": "web"})
+		var found struct {
+			Outcome   string
+			Addresses []string
+		}
+		if err := json.Unmarshal(answer.Data, &found); err != nil {
+			t.Fatal(err)
+		}
+		// Docker's own server answers on 127.0.0.11 inside the container.
+		if found.Outcome != "answered" || !slices.Equal(found.Addresses, []string{want}) || !strings.Contains(string(answer.Data), "127.0.0.11") {
+			t.Errorf("web is %s %v, want %s from 127.0.0.11: %s", found.Outcome, found.Addresses, want, answer.Data)
+		}
+
+		answer = succeed(t, client, "netns_curl", map[string]any{"container": "visitor", "url": "http://web/"})
+		if !strings.Contains(string(answer.Data), "hello from the guest") || len(answer.Findings) != 0 {
+			t.Errorf("%s %v %s", answer.Summary, answer.Findings, answer.Data)
+		}
+		answer = succeed(t, client, "netns_curl", map[string]any{"container": "visitor", "url": "http://web:81/"})
+		if len(answer.Findings) == 0 || answer.Findings[0].Code != "tcp.refused" {
+			t.Errorf("a port that nobody listens on: %s %v", answer.Summary, answer.Findings)
+		}
+		answer = succeed(t, client, "netns_dns_lookup", map[string]any{"container": "visitor", "name": "wbe"})
+		if err := json.Unmarshal(answer.Data, &found); err != nil || found.Outcome == "answered" {
+			t.Errorf("wbe is %s, %v", found.Outcome, err)
 		}
 	})
 

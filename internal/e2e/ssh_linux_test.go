@@ -77,7 +77,7 @@ func startSSH(t *testing.T) []string {
 	copyFile(t, program(), installed, 0o755)
 	run(t, nil, "useradd", "--create-home", "--home-dir", filepath.Join(dir, "home"), "--shell", "/bin/sh",
 		"--password", "*", account) // no password fits, yet sshd takes the account for unlocked
-	rule := fmt.Sprintf("%s ALL=(root) NOPASSWD: %s\n", account, installed)
+	rule := fmt.Sprintf("%s ALL=(root) NOPASSWD: %s \"\"\n", account, installed)
 	if err := os.WriteFile("/etc/sudoers.d/nsenter-mcp", []byte(rule), 0o440); err != nil {
 		t.Fatal(err)
 	}
@@ -90,10 +90,10 @@ func startSSH(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	authorized := "/etc/ssh/e2e_keys"
-	if err := os.WriteFile(authorized, public, 0o644); err != nil { //nolint:gosec // sshd reads it as the account
+	if err := os.WriteFile(authorized, public, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.MkdirAll("/run/sshd", 0o755); err != nil { //nolint:gosec // sshd's own mode for it
+	if err := os.MkdirAll("/run/sshd", 0o755); err != nil {
 		t.Fatal(err)
 	}
 	port := freePort(t)

@@ -165,7 +165,7 @@ func TestEngineCountsDelaysAndHangs(t *testing.T) {
 	l := lab.Start(t)
 	e, c := engine(t, l.Node)
 	e.AddSynthetic(1000)
-	real := l.Pod(t, lab.PodSpec{Name: "real"})
+	pod := l.Pod(t, lab.PodSpec{Name: "real"})
 
 	all, err := c.ContainerList(t.Context(), container.ListOptions{})
 	if err != nil || len(all) != 2001 {
@@ -175,7 +175,7 @@ func TestEngineCountsDelaysAndHangs(t *testing.T) {
 	if err != nil || len(one) != 2 {
 		t.Fatalf("got %d containers of synthetic-999, %v, want 2", len(one), err)
 	}
-	if _, err := c.ContainerInspect(t.Context(), real.Sandbox.ID); err != nil {
+	if _, err := c.ContainerInspect(t.Context(), pod.Sandbox.ID); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.ServerVersion(t.Context()); err != nil {
@@ -192,7 +192,7 @@ func TestEngineCountsDelaysAndHangs(t *testing.T) {
 	const delay = 50 * time.Millisecond
 	e.SetDelay(delay)
 	began := time.Now()
-	if _, err := c.ContainerInspect(t.Context(), real.Sandbox.ID); err != nil || time.Since(began) < delay {
+	if _, err := c.ContainerInspect(t.Context(), pod.Sandbox.ID); err != nil || time.Since(began) < delay {
 		t.Errorf("answer after %s, %v", time.Since(began), err)
 	}
 	e.SetDelay(0)
@@ -200,11 +200,11 @@ func TestEngineCountsDelaysAndHangs(t *testing.T) {
 	e.SetHang(true)
 	ctx, cancel := context.WithTimeout(t.Context(), delay)
 	defer cancel()
-	if _, err := c.ContainerInspect(ctx, real.Sandbox.ID); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := c.ContainerInspect(ctx, pod.Sandbox.ID); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("from an engine that hangs: %v", err)
 	}
 	e.SetHang(false)
-	if _, err := c.ContainerInspect(t.Context(), real.Sandbox.ID); err != nil {
+	if _, err := c.ContainerInspect(t.Context(), pod.Sandbox.ID); err != nil {
 		t.Errorf("after it hung: %v", err)
 	}
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -55,7 +56,7 @@ func quiet() error {
 // one that /proc/sys/net shows. A kernel without IPv6 has none of its values.
 func writeSysctl(name, value string) error {
 	err := os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0)
-	if errors.Is(err, fs.ErrNotExist) && filepath.HasPrefix(name, "net/ipv6/") {
+	if errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(name, "net/ipv6/") {
 		return nil
 	}
 	return err

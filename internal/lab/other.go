@@ -49,6 +49,15 @@ func (n *Node) setServices([]ServiceSpec) error { return nsexec.ErrUnsupported }
 // Faults returns none.
 func Faults() []Fault { return nil }
 
+// PeerDown fails with [nsexec.ErrUnsupported].
+func PeerDown(*Pod) error { return nsexec.ErrUnsupported }
+
+// RemoveDefaultRoute fails with [nsexec.ErrUnsupported].
+func RemoveDefaultRoute(*Pod) error { return nsexec.ErrUnsupported }
+
+// WrongGateway fails with [nsexec.ErrUnsupported].
+func WrongGateway(*Pod) error { return nsexec.ErrUnsupported }
+
 // SetSysctl fails with [nsexec.ErrUnsupported].
 func (n *Netns) SetSysctl(name, value string) error {
 	return fmt.Errorf("%s = %s: %w", name, value, nsexec.ErrUnsupported)

@@ -78,8 +78,12 @@ func tour() error {
 		for _, to := range []netip.AddrPort{
 			netip.AddrPortFrom(pods[0].IP, 80), netip.AddrPortFrom(pods[0].IP6, 80), netip.AddrPortFrom(service.IP, 8080),
 		} {
-			if got, err := get(from, to.Addr(), to.Port()); err != nil || got != "tour" {
-				return fmt.Errorf("from %s to %s: %q, %v", from.IP, to, got, err)
+			got, err := get(from, to.Addr(), to.Port())
+			if err != nil {
+				return fmt.Errorf("from %s to %s: %w", from.IP, to, err)
+			}
+			if got != "tour" {
+				return fmt.Errorf("from %s to %s: got %q", from.IP, to, got)
 			}
 		}
 	}

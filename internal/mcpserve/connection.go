@@ -59,7 +59,7 @@ func (c *connection) start(ctx context.Context, m message) {
 	case <-c.out.done:
 		return
 	}
-	ctx, cancel := context.WithCancelCause(withOrigin(ctx, origin{caller: "stdio", received: m.received}))
+	ctx, cancel := context.WithCancelCause(withOrigin(ctx, origin{caller: c.server.caller, received: m.received}))
 	forget := c.inflight.remember(m.id, cancel)
 	c.requests.Go(func() {
 		defer func() { <-c.pending }()

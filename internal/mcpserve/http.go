@@ -179,11 +179,15 @@ func boundConnections(limit int) func(net.Conn, http.ConnState) {
 	}
 }
 
-// peerKey is the key of a connection's peer in the context of its requests.
+// peerKey is the key of the peer of a unix socket in the context of its
+// requests.
 type peerKey struct{}
 
 func withPeer(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, peerKey{}, peerOf(c))
+	if u, ok := c.(*net.UnixConn); ok {
+		return context.WithValue(ctx, peerKey{}, peerOf(u))
+	}
+	return ctx
 }
 
 // ServeHTTP answers one request.

@@ -26,8 +26,7 @@ func (g *guard) admit(out http.Header, r *http.Request) (caller string, refused 
 	if origin := r.Header.Get("Origin"); origin != "" && !g.allows(origin, r) {
 		return "", refusef(http.StatusForbidden, "web pages of origin %q may not call; the operator can allow it", clip(origin))
 	}
-	if len(g.tokens) == 0 {
-		from, _ := r.Context().Value(peerKey{}).(string)
+	if from, ok := r.Context().Value(peerKey{}).(string); ok && len(g.tokens) == 0 {
 		return "http:" + from, nil
 	}
 	name, ok := match(g.tokens, r.Header.Get("Authorization"))

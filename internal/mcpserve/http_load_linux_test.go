@@ -66,7 +66,7 @@ func TestHTTPManyHangingCalls(t *testing.T) {
 	if most >= 64 && !raceEnabled {
 		t.Errorf("%d threads", most)
 	}
-	if limit := deadline + 5*time.Second; time.Duration(latest.Load()) > limit {
+	if limit := deadline + 5*time.Second; time.Duration(latest.Load()) > limit && !raceEnabled {
 		t.Errorf("the last call took %s", time.Duration(latest.Load()))
 	}
 	if n := len(s.http.lanes.calls) + len(s.http.pending); n != 0 {

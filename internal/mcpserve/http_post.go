@@ -71,9 +71,7 @@ func (h *HTTP) read(out *response, r *http.Request) ([]byte, *refusal) {
 	case err != nil:
 		return nil, refusef(http.StatusBadRequest, "the body could not be read in time or ended early")
 	}
-	// From here on net/http reads to see the client hang up, however long the
-	// answer takes.
-	_ = out.control.SetReadDeadline(time.Time{})
+	// From here on net/http reads, without the deadline, to see the client hang up.
 	out.w.Header().Del("Connection")
 	return body, nil
 }

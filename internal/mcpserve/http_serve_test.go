@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -142,6 +143,23 @@ func TestHTTPRefusesOpenListeners(t *testing.T) {
 		}
 		if err := l.Close(); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("%s: the listener was left open", c.address)
+		}
+	}
+}
+
+// Without a token and without the file mode of a unix socket, nobody gets in,
+// whichever server is around the handler.
+func TestHTTPWithoutTokensIsClosed(t *testing.T) {
+	t.Parallel()
+	h := NewHTTP(newFakeServer(t, &fakeDispatcher{}), HTTPConfig{})
+	for _, header := range []string{"", "Bearer", "Bearer "} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, Endpoint, strings.NewReader(initialize))
+		r.Header.Set("Content-Type", "application/json")
+		r.Header.Set("Authorization", header)
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusUnauthorized {
+			t.Errorf("%q: %d", header, w.Code)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package mcpserve
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 )
@@ -99,7 +100,7 @@ func TestEndOfSessionCancels(t *testing.T) {
 	ctx, end := n.run()
 	defer end()
 	s.end(n)
-	if context.Cause(ctx) != errSessionEnded || s.find(n.id, "me") != nil {
+	if !errors.Is(context.Cause(ctx), errSessionEnded) || s.find(n.id, "me") != nil {
 		t.Errorf("cause %v", context.Cause(ctx))
 	}
 }

@@ -1,18 +1,21 @@
 package mcpserve
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
+
+	"nsenter-mcp/tools"
 )
 
 // What a tool reports right before its result arrives, all of it and before the
@@ -181,11 +184,26 @@ func TestHTTPSlowSendersAreDisconnected(t *testing.T) {
 			begin := time.Now()
 			_ = c.SetReadDeadline(begin.Add(testTimeout))
 			got, err := io.ReadAll(c)
-			if netErr, ok := err.(net.Error); ok && netErr.Timeout() {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Fatalf("the connection is still open; got %q", got)
 			}
 			t.Logf("closed after %s: %.60q", time.Since(begin).Round(time.Millisecond), got)
 		})
+	}
+}
+
+// The time for a request's body is not the time for its answer.
+func TestHTTPSlowCallsAreNotDisconnected(t *testing.T) {
+	t.Parallel()
+	s := serveHTTP(t, strictDispatcher{&fakeDispatcher{}}, func(l *httpLimits) {
+		l.readHead, l.readBody, l.write = time.Second, time.Second, time.Second
+	})
+	for _, e := range s.eras() {
+		begin := time.Now()
+		got := s.do(s.call(e, "1", "hang", `{"timeout_ms":1500}`))
+		if took := time.Since(begin); !got.one(t).Result.IsError || took < 1500*time.Millisecond {
+			t.Errorf("%s: ended after %s: %s", e.name, took, got.body)
+		}
 	}
 }
 
@@ -199,23 +217,29 @@ func TestHTTPLongHead(t *testing.T) {
 	}
 }
 
+// bigDispatcher answers with more than the kernel holds for a client that does
+// not read.
+type bigDispatcher struct{ *fakeDispatcher }
+
+func (d bigDispatcher) Call(ctx context.Context, c tools.Call) *tools.Envelope {
+	if c.Tool != "fail" { // which has nothing to do here
+		return d.fakeDispatcher.Call(ctx, c)
+	}
+	return fakeAnswer(strings.Repeat("x", 4<<20), nil)
+}
+
 // A client that does not read its answers holds up nobody for long.
 func TestHTTPClientsThatDoNotReadAreDisconnected(t *testing.T) {
 	t.Parallel()
-	s := serveHTTP(t, &fakeDispatcher{}, func(l *httpLimits) { l.write = 200 * time.Millisecond })
-	const clients = 2
-	for range clients {
+	s := serveHTTP(t, bigDispatcher{&fakeDispatcher{}}, func(l *httpLimits) { l.write = 200 * time.Millisecond })
+	for range 2 {
 		c := s.dial()
 		if err := c.(*net.TCPConn).SetReadBuffer(4096); err != nil {
 			t.Fatal(err)
 		}
-		r := s.call(era{token: testSecret}, "1", "echo", `{"tag":"`+strings.Repeat("x", 1<<20-1024)+`"}`)
-		var request bytes.Buffer
-		if err := r.Write(&request); err != nil {
+		if err := s.call(era{token: testSecret}, "1", "fail", "{}").Write(c); err != nil {
 			t.Fatal(err)
 		}
-		// Several, so that the answers fill the buffers of the kernel.
-		go func() { _, _ = c.Write(bytes.Repeat(request.Bytes(), 5)) }()
 	}
 	eventually(t, "the answers are being written", func() bool { return len(s.http.pending) > 0 })
 	eventually(t, "nobody waits for those clients", func() bool { return len(s.http.pending) == 0 })
@@ -226,7 +250,7 @@ func TestHTTPClientsThatDoNotReadAreDisconnected(t *testing.T) {
 
 func TestHTTPTooManyConnections(t *testing.T) {
 	t.Parallel()
-	s := serveHTTP(t, &fakeDispatcher{}, func(l *httpLimits) { l.connections = 3 })
+	s := serveHTTP(t, &fakeDispatcher{}, func(l *httpLimits) { l.connections, l.readHead = 3, time.Hour })
 	var open []net.Conn
 	for range 3 {
 		open = append(open, s.dial())
@@ -235,7 +259,7 @@ func TestHTTPTooManyConnections(t *testing.T) {
 	_ = excess.SetReadDeadline(time.Now().Add(testTimeout))
 	if _, err := excess.Read(make([]byte, 1)); err == nil {
 		t.Error("one connection too many is answered")
-	} else if netErr, ok := err.(net.Error); ok && netErr.Timeout() {
+	} else if errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("one connection too many stays open")
 	}
 	for _, c := range open {

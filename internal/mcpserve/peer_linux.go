@@ -9,12 +9,8 @@ import (
 
 // peerOf says who connected to a unix socket: the user that the process had when
 // it did (unix(7), SO_PEERCRED).
-func peerOf(c net.Conn) string {
-	u, ok := c.(*net.UnixConn)
-	if !ok {
-		return "unknown"
-	}
-	raw, err := u.SyscallConn()
+func peerOf(c *net.UnixConn) string {
+	raw, err := c.SyscallConn()
 	if err != nil {
 		return "unknown"
 	}

@@ -5,4 +5,4 @@ package mcpserve
 import "net"
 
 // peerOf says who connected, which only Linux is asked.
-func peerOf(net.Conn) string { return "unknown" }
+func peerOf(*net.UnixConn) string { return "unknown" }

@@ -2,6 +2,7 @@ package mcpserve
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -33,6 +34,8 @@ type Config struct {
 	Dispatcher Dispatcher
 	Version    string // of the program, as clients see it
 	Logger     *slog.Logger
+	// Caller is who asks over stdio, for the audit log; "" is "stdio".
+	Caller string
 	// Options are what is served besides: what a conformance suite calls.
 	Options []server.ServerOption
 }
@@ -41,6 +44,7 @@ type Config struct {
 type Server struct {
 	mcp        *server.MCPServer
 	dispatcher Dispatcher
+	caller     string
 	deadlines  map[string]time.Duration // of the tools that are served
 	log        *slog.Logger
 }
@@ -48,7 +52,7 @@ type Server struct {
 // New registers the dispatcher's tools. It fails on a tool whose schemas no
 // client could use.
 func New(cfg Config) (*Server, error) {
-	s := &Server{dispatcher: cfg.Dispatcher, deadlines: map[string]time.Duration{}, log: cfg.Logger}
+	s := &Server{dispatcher: cfg.Dispatcher, caller: cmp.Or(cfg.Caller, "stdio"), deadlines: map[string]time.Duration{}, log: cfg.Logger}
 	hooks := &server.Hooks{}
 	hooks.AddAfterInitialize(func(ctx context.Context, _ any, in *mcp.InitializeRequest, out *mcp.InitializeResult) {
 		s.log.InfoContext(ctx, "client connected",

@@ -65,7 +65,7 @@ func readToken(path string) (Token, error) {
 	if !info.Mode().IsRegular() {
 		return Token{}, fmt.Errorf("it is no regular file but %s", info.Mode().Type())
 	}
-	f, err := os.Open(path) //nolint:gosec // the operator names it
+	f, err := os.Open(path)
 	if err != nil {
 		return Token{}, errors.Unwrap(err)
 	}

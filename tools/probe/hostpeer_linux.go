@@ -68,8 +68,8 @@ type hostSide struct {
 	// is known; hostID the one under which the target knows the host, asked for
 	// only where some other end was not found on the host.
 	targetID, hostID int
-	socket   *routeSocket        // opened when first needed
-	known    map[int]linkMessage // links seen, by index: pods share a bridge
+	socket           *routeSocket        // opened when first needed
+	known            map[int]linkMessage // links seen, by index: pods share a bridge
 }
 
 func (s *hostSide) close() {

@@ -1,0 +1,362 @@
+package diagnose
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"nsenter-mcp/tools/fact"
+)
+
+// dnsRules in the order of gravity: a server that is not there explains what is
+// told after it.
+var dnsRules = [...]func(*fact.DNSLookup) []fact.Finding{
+	noNameserver,
+	nameserverRefused,
+	nameserverUnreachable,
+	nameserverTimeout,
+	tcpUnavailable,
+	aaaaTimeout,
+	contradiction,
+	hostsOverride,
+	searchMissing,
+	lookupFailed,
+	lookupSlow,
+}
+
+// DNS returns the faults that one lookup proves, the gravest first.
+func DNS(l *fact.DNSLookup) []fact.Finding {
+	var findings []fact.Finding
+	for _, rule := range dnsRules {
+		findings = append(findings, rule(l)...)
+	}
+	return findings
+}
+
+// noNameserver: the file was read and names nobody, and the library's default
+// does not answer. That no file is known proves nothing.
+func noNameserver(l *fact.DNSLookup) []fact.Finding {
+	if l.Outcome != "no_nameserver" || l.Resolver.File == "" {
+		return nil
+	}
+	text := fmt.Sprintf("%s names no usable nameserver, and nobody answers at %s, which the library uses instead",
+		l.Resolver.File, strings.Join(l.Resolver.Servers, " and "))
+	if len(l.Resolver.Ignored) > 0 {
+		i := l.Resolver.Ignored[0]
+		text += fmt.Sprintf("; line %d: %s", i.Line, i.Why)
+	}
+	return finding("dns.no_nameserver", "%s", text)
+}
+
+// serverTries are the exchanges with one server.
+type serverTries struct {
+	server string
+	tries  []*fact.DNSTry
+}
+
+// byServer groups the exchanges by the servers that the target's configuration
+// or the caller names, in their order.
+func byServer(l *fact.DNSLookup) []serverTries {
+	if l.Resolver.Defaulted {
+		return nil // nobody meant those
+	}
+	groups := make([]serverTries, 0, len(l.Resolver.Servers))
+	for _, server := range l.Resolver.Servers {
+		if slices.ContainsFunc(groups, func(g serverTries) bool { return g.server == server }) {
+			continue
+		}
+		g := serverTries{server: server}
+		for i := range l.Tried {
+			if l.Tried[i].Server == server {
+				g.tries = append(g.tries, &l.Tried[i])
+			}
+		}
+		if len(g.tries) > 0 {
+			groups = append(groups, g)
+		}
+	}
+	return groups
+}
+
+// all reports whether holds is true of every answer, and how many there are.
+func (g *serverTries) all(holds func(*fact.DNSTry, *fact.DNSAnswer) bool) (int, bool) {
+	count := 0
+	for _, try := range g.tries {
+		for i := range try.Answers {
+			if !holds(try, &try.Answers[i]) {
+				return 0, false
+			}
+			count++
+		}
+	}
+	return count, count > 0
+}
+
+// nameserverRefused: the server's host answers that nobody listens there. A
+// firewall that rejects says the same.
+func nameserverRefused(l *fact.DNSLookup) []fact.Finding {
+	var findings []fact.Finding
+	for _, g := range byServer(l) {
+		_, refused := g.all(func(t *fact.DNSTry, a *fact.DNSAnswer) bool {
+			return a.Outcome == "unreachable" && a.Reason == "ECONNREFUSED" && t.TCP == ""
+		})
+		if !refused {
+			continue
+		}
+		text := fmt.Sprintf("nameserver %s refuses port 53 (ECONNREFUSED): nobody listens there, or a firewall rejects", g.server)
+		switch {
+		case g.server == "127.0.0.53":
+			text = "nameserver 127.0.0.53 refuses: it is the address of systemd-resolved on a host, and inside this network nobody listens on it"
+		case strings.HasPrefix(g.server, "127.") || g.server == "::1":
+			text = fmt.Sprintf("nameserver %s refuses: it is the target's own loopback address, and nobody listens on it in there", g.server)
+		}
+		findings = append(findings, finding("dns.nameserver_refused", "%s", text)...)
+	}
+	return findings
+}
+
+// unreachableReasons explain the errors that are neither silence nor refusal.
+var unreachableReasons = map[string]string{
+	"ENETUNREACH":   "there is no route to it",
+	"EHOSTUNREACH":  "it or the next hop does not answer at the link layer, or a router on the way says that it cannot be reached",
+	"EPERM":         "the target's own firewall drops the query",
+	"EACCES":        "a route of the target prohibits it",
+	"EINVAL":        "a route of the target discards it (blackhole)",
+	"EADDRNOTAVAIL": "the target has no address to ask from",
+	"EAFNOSUPPORT":  "the target has no network of that family",
+	"ENETDOWN":      "the interface towards it is down",
+}
+
+// nameserverUnreachable: the query did not leave, or something on the way says
+// that it cannot arrive.
+func nameserverUnreachable(l *fact.DNSLookup) []fact.Finding {
+	var findings []fact.Finding
+	for _, g := range byServer(l) {
+		reason := ""
+		_, unreachable := g.all(func(t *fact.DNSTry, a *fact.DNSAnswer) bool {
+			reason = a.Reason
+			return a.Outcome == "unreachable" && a.Reason != "ECONNREFUSED" && t.TCP == ""
+		})
+		if !unreachable {
+			continue
+		}
+		text := fmt.Sprintf("nameserver %s cannot be asked", g.server)
+		if why := unreachableReasons[reason]; why != "" {
+			text += fmt.Sprintf(" (%s): %s", reason, why)
+		} else if reason != "" {
+			text += fmt.Sprintf(" (%s)", reason)
+		}
+		findings = append(findings, finding("dns.nameserver_unreachable", "%s", text)...)
+	}
+	return findings
+}
+
+// nameserverTimeout: a server that says nothing at all, or nothing to what
+// decides.
+func nameserverTimeout(l *fact.DNSLookup) []fact.Finding {
+	var findings []fact.Finding
+	for _, g := range byServer(l) {
+		waited := 0.0
+		queries, silent := g.all(func(t *fact.DNSTry, a *fact.DNSAnswer) bool {
+			waited = max(waited, a.MS)
+			return a.Outcome == "timeout" && t.TCP == ""
+		})
+		if silent {
+			text := fmt.Sprintf("nameserver %s answered none of %s in %.1f s", g.server, counted(queries, "question"), waited/1000)
+			if l.Outcome == "answered" && g.server == l.Resolver.Servers[0] {
+				text += "; it is asked first, so every lookup waits for it"
+			}
+			findings = append(findings, finding("dns.nameserver_timeout", "%s", text)...)
+			continue
+		}
+		for _, t := range g.tries {
+			if l.Outcome == "timeout" && t.Name == l.Name && t.Outcome == "timeout" && len(t.Types) == 0 && t.TCP == "" {
+				findings = append(findings, finding("dns.nameserver_timeout",
+					"nameserver %s answers other names, but nothing for %s in %.1f s: a server behind it may be silent", g.server, t.Name, t.MS/1000)...)
+			}
+		}
+	}
+	return findings
+}
+
+// tcpFailures word what became of TCP.
+var tcpFailures = map[string]string{
+	"refused":     "TCP port 53 is refused",
+	"timeout":     "TCP port 53 does not answer",
+	"unreachable": "it cannot be reached over TCP",
+	"closed":      "it closes TCP connections without an answer",
+	"silent":      "it accepts TCP connections and says nothing",
+}
+
+// tcpUnavailable: an answer that needs TCP, and no TCP.
+func tcpUnavailable(l *fact.DNSLookup) []fact.Finding {
+	for _, g := range byServer(l) {
+		for _, t := range g.tries {
+			why := tcpFailures[t.TCP]
+			if why == "" {
+				continue
+			}
+			need := "its answer for " + t.Name + " is cut short over UDP"
+			if slices.Contains(l.Resolver.Options, "use-vc") {
+				need = "options use-vc asks over TCP alone"
+			}
+			if l.AppWaitForever {
+				why += ", for which glibc waits without end"
+			}
+			return finding("dns.tcp_unavailable", "nameserver %s: %s, and %s", g.server, need, why)
+		}
+	}
+	return nil
+}
+
+// aaaaTimeout: a server that answers A and never AAAA.
+func aaaaTimeout(l *fact.DNSLookup) []fact.Finding {
+	for _, g := range byServer(l) {
+		for _, t := range g.tries {
+			if t.Beside || t.Types["AAAA"] != "timeout" || t.Types["A"] == "timeout" || t.Types["A"] == "" {
+				continue
+			}
+			text := fmt.Sprintf("nameserver %s answers A for %s and not AAAA", g.server, t.Name)
+			if l.AppWaitMS >= slowLookupMS {
+				text += fmt.Sprintf("; the application waits %.1f s for it", l.AppWaitMS/1000)
+			}
+			return finding("dns.aaaa_timeout", "%s", text)
+		}
+	}
+	return nil
+}
+
+// contradiction: one server has the name and another denies it. What the
+// application gets depends on whom it asks.
+func contradiction(l *fact.DNSLookup) []fact.Finding {
+	for i := range l.Tried {
+		a := &l.Tried[i]
+		for j := range l.Tried {
+			b := &l.Tried[j]
+			denies := b.Outcome == "nxdomain" || b.Outcome == "nodata"
+			if a.Name != b.Name || a.Outcome != "answered" || !denies || a.Beside && b.Beside {
+				continue
+			}
+			return finding("dns.wrong_answer", "the nameservers contradict each other about %s: %s has it, %s says %s", a.Name, a.Server, b.Server, b.Outcome)
+		}
+	}
+	return nil
+}
+
+// hostsOverride: the hosts file decides, and DNS says something else.
+func hostsOverride(l *fact.DNSLookup) []fact.Finding {
+	if l.Hosts == nil || !l.Hosts.Used || len(l.DNSAddresses) == 0 {
+		return nil
+	}
+	for _, ip := range l.Hosts.Addresses {
+		if !slices.Contains(l.DNSAddresses, ip) {
+			return finding("dns.hosts_override", "%s line %d says %s, DNS says %s", l.Hosts.File, l.Hosts.Line,
+				someOf(l.Hosts.Addresses), someOf(l.DNSAddresses))
+		}
+	}
+	return nil
+}
+
+// searchMissing: the name exists under a domain, but the application does not
+// try that.
+func searchMissing(l *fact.DNSLookup) []fact.Finding {
+	if l.Outcome != "nxdomain" {
+		return nil
+	}
+	for i := range l.Tried {
+		t := &l.Tried[i]
+		used := slices.ContainsFunc(l.Tried, func(o fact.DNSTry) bool { return o.Name == t.Name && !o.Beside })
+		if t.Outcome == "answered" && t.Beside && !used {
+			return finding("dns.search_missing", "%s exists at %s, but the application does not try that name for %s", t.Name, t.Server, l.Asked)
+		}
+	}
+	return nil
+}
+
+// lookupFailed: what the servers say.
+func lookupFailed(l *fact.DNSLookup) []fact.Finding {
+	tried := 0
+	var names []string
+	var decided *fact.DNSTry
+	for i := range l.Tried {
+		t := &l.Tried[i]
+		if t.Beside {
+			continue
+		}
+		if !slices.Contains(names, t.Name) {
+			names = append(names, t.Name)
+			tried++
+		}
+		if t.Name == l.Name && t.Server == l.Server && decided == nil {
+			decided = t
+		}
+	}
+	if decided == nil {
+		return nil // nobody said anything
+	}
+	switch l.Outcome {
+	case "nxdomain":
+		if tried == 1 {
+			return finding("dns.nxdomain", "nameserver %s says that %s does not exist", l.Server, l.Name)
+		}
+		return finding("dns.nxdomain", "none of the %d names that the application tries for %s exists", tried, l.Asked)
+	case "nodata":
+		return finding("dns.nodata", "%s exists, but has no %s record%s", l.Name, strings.Join(l.Types, " or "), dangling(l))
+	case "servfail":
+		reason := "SERVFAIL"
+		if decided.Reason != "" {
+			reason = decided.Reason
+		}
+		return finding("dns.servfail", "nameserver %s fails on %s: %s", l.Server, l.Name, reason)
+	case "refused":
+		return finding("dns.refused", "nameserver %s refuses to answer for %s (REFUSED): it does not serve this client or this name", l.Server, l.Name)
+	}
+	return nil
+}
+
+// dangling: an alias that leads nowhere looks like a name without data.
+func dangling(l *fact.DNSLookup) string {
+	if len(l.Aliases) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; its alias leads to %s, which has none", l.Aliases[len(l.Aliases)-1])
+}
+
+// slowLookupMS is the wait from which on a lookup is slow: people and timeouts notice
+// a second.
+const slowLookupMS = 1000
+
+// lookupSlow: an answer after a wait that its servers do not need.
+func lookupSlow(l *fact.DNSLookup) []fact.Finding {
+	if l.Outcome != "answered" || l.AppWaitMS < slowLookupMS || l.Source == "hosts" {
+		return nil
+	}
+	why := ""
+	for i := range l.Tried {
+		if t := &l.Tried[i]; !t.Beside && t.Lost > 0 {
+			why = fmt.Sprintf(": %s to %s got no answer before one did", counted(t.Lost, "query"), t.Server)
+			break
+		}
+	}
+	return finding("dns.slow", "the answer comes, but only after %.1f s%s", l.AppWaitMS/1000, why)
+}
+
+// someOf lists the first few of many.
+func someOf(list []string) string {
+	const shown = 3
+	if len(list) <= shown {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:shown], ", "), len(list)-shown)
+}
+
+// counted writes a number with its noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	if stem, ok := strings.CutSuffix(noun, "y"); ok {
+		noun = stem + "ie"
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

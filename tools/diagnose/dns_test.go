@@ -1,0 +1,137 @@
+package diagnose
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"nsenter-mcp/tools/fact"
+)
+
+// try is one exchange; outcomes are "A" and "AAAA", or one for both. A reason
+// may follow an outcome after a colon.
+func try(name, server string, outcomes ...string) fact.DNSTry {
+	t := fact.DNSTry{Name: name, Server: server, MS: 1}
+	if len(outcomes) == 1 {
+		outcomes = append(outcomes, outcomes[0])
+	}
+	for i, o := range outcomes {
+		o, reason, _ := strings.Cut(o, ":")
+		t.Answers = append(t.Answers, fact.DNSAnswer{Type: []string{"A", "AAAA"}[i], Outcome: o, Reason: reason, MS: 1})
+		t.Reason = reason
+	}
+	t.Outcome = t.Answers[0].Outcome
+	if a, b := t.Answers[0].Outcome, t.Answers[1].Outcome; a != b {
+		t.Types = map[string]string{"A": a, "AAAA": b}
+		if b == "answered" {
+			t.Outcome = b
+		}
+	}
+	return t
+}
+
+func beside(t fact.DNSTry) fact.DNSTry {
+	t.Beside = true
+	return t
+}
+
+func overTCP(t fact.DNSTry, tcp string) fact.DNSTry {
+	t.TCP = tcp
+	return t
+}
+
+func TestDNS(t *testing.T) {
+	t.Parallel()
+	const one, two = "10.0.0.1", "10.0.0.2"
+	both := fact.DNSResolver{File: "/etc/resolv.conf", Servers: []string{one, two}}
+	first := fact.DNSResolver{File: "/etc/resolv.conf", Servers: []string{one}}
+	for _, c := range []struct {
+		title string
+		l     fact.DNSLookup
+		codes string
+		words string // that the facts hold
+	}{
+		{title: "healthy", l: fact.DNSLookup{Outcome: "answered", Source: "dns", Resolver: both, AppWaitMS: 2,
+			Tried: []fact.DNSTry{try("a.", one, "answered", "nodata"), beside(try("a.", two, "answered", "nodata"))}}},
+		{title: "healthy, found by the third domain", l: fact.DNSLookup{Outcome: "answered", Source: "dns", Name: "a.z.", Resolver: first, AppWaitMS: 3,
+			Tried: []fact.DNSTry{try("a.x.", one, "nxdomain"), try("a.y.", one, "nodata"), try("a.z.", one, "answered")}}},
+		{title: "healthy, from hosts", l: fact.DNSLookup{Outcome: "answered", Source: "hosts", Resolver: first, Hosts: &fact.DNSHosts{File: "/etc/hosts", Line: 3, Addresses: []string{"10.1.1.1"}, Used: true},
+			DNSAddresses: []string{"10.1.1.1", "10.1.1.2"}, Tried: []fact.DNSTry{beside(try("a.", one, "answered"))}}},
+		{title: "healthy, own name in hosts alone", l: fact.DNSLookup{Outcome: "answered", Source: "hosts", Resolver: first, Hosts: &fact.DNSHosts{Addresses: []string{"10.1.1.1"}, Used: true},
+			Tried: []fact.DNSTry{beside(try("a.", one, "nxdomain"))}}},
+		{title: "files unknown", l: fact.DNSLookup{Outcome: "no_nameserver"}},
+		{title: "literal", l: fact.DNSLookup{Outcome: "answered", Source: "literal", Resolver: first}},
+
+		{title: "no nameserver", codes: "dns.no_nameserver", words: "line 2: nameserver is not an IP address",
+			l: fact.DNSLookup{Outcome: "no_nameserver", Resolver: fact.DNSResolver{File: "/etc/resolv.conf", Servers: []string{"127.0.0.1"}, Defaulted: true,
+				Ignored: []fact.DNSIgnored{{Line: 2, Why: "nameserver is not an IP address"}}}, Tried: []fact.DNSTry{try("a.", "127.0.0.1", "unreachable:ECONNREFUSED")}}},
+		{title: "refused port", codes: "dns.nameserver_refused", words: "10.0.0.1 refuses port 53",
+			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: first, Tried: []fact.DNSTry{try("a.", one, "unreachable:ECONNREFUSED")}}},
+		{title: "systemd-resolved", codes: "dns.nameserver_refused", words: "systemd-resolved",
+			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: fact.DNSResolver{File: "f", Servers: []string{"127.0.0.53"}}, Tried: []fact.DNSTry{try("a.", "127.0.0.53", "unreachable:ECONNREFUSED")}}},
+		{title: "own loopback", codes: "dns.nameserver_refused", words: "own loopback",
+			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: fact.DNSResolver{File: "f", Servers: []string{"::1"}}, Tried: []fact.DNSTry{try("a.", "::1", "unreachable:ECONNREFUSED")}}},
+		{title: "no route", codes: "dns.nameserver_unreachable", words: "no route",
+			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: first, Tried: []fact.DNSTry{try("a.", one, "unreachable:ENETUNREACH")}}},
+		{title: "own firewall", codes: "dns.nameserver_unreachable", words: "own firewall",
+			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: first, Tried: []fact.DNSTry{try("a.", one, "unreachable:EPERM")}}},
+		{title: "silence", codes: "dns.nameserver_timeout", words: "none of 2 questions",
+			l: fact.DNSLookup{Outcome: "timeout", Name: "a.", Resolver: first, Tried: []fact.DNSTry{try("a.", one, "timeout")}}},
+		{title: "first of two silent", codes: "dns.nameserver_timeout dns.slow", words: "asked first",
+			l: fact.DNSLookup{Outcome: "answered", Source: "dns", Name: "a.", Resolver: both, AppWaitMS: 5000, Tried: []fact.DNSTry{try("a.", one, "timeout"), try("a.", two, "answered")}}},
+		{title: "second of two silent", codes: "dns.nameserver_timeout",
+			l: fact.DNSLookup{Outcome: "answered", Source: "dns", Name: "a.", Resolver: both, AppWaitMS: 1, Tried: []fact.DNSTry{try("a.", one, "answered"), beside(try("a.", two, "timeout"))}}},
+		{title: "silent for one name", codes: "dns.nameserver_timeout", words: "answers other names",
+			l: fact.DNSLookup{Outcome: "timeout", Name: "a.", Resolver: first, Tried: []fact.DNSTry{try("a.x.", one, "nxdomain"), try("a.", one, "timeout")}}},
+		{title: "AAAA never", codes: "dns.aaaa_timeout dns.slow", words: "waits 15.0 s",
+			l: fact.DNSLookup{Outcome: "answered", Source: "dns", Name: "a.", Resolver: first, AppWaitMS: 15000, Tried: []fact.DNSTry{try("a.", one, "answered", "timeout")}}},
+		{title: "AAAA never, name that does not exist", codes: "dns.aaaa_timeout dns.nxdomain",
+			l: fact.DNSLookup{Outcome: "nxdomain", Name: "a.", Server: one, Resolver: first, AppWaitMS: 15000, Tried: []fact.DNSTry{try("a.", one, "nxdomain", "timeout")}}},
+		{title: "TCP refused", codes: "dns.tcp_unavailable", words: "cut short over UDP, and TCP port 53 is refused",
+			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: first, Tried: []fact.DNSTry{overTCP(try("a.", one, "unreachable:ECONNREFUSED"), "refused")}}},
+		{title: "TCP silent", codes: "dns.tcp_unavailable", words: "without end",
+			l: fact.DNSLookup{Outcome: "timeout", Name: "a.", Resolver: first, AppWaitForever: true, Tried: []fact.DNSTry{overTCP(try("a.", one, "timeout"), "silent")}}},
+		{title: "TCP fine", l: fact.DNSLookup{Outcome: "answered", Source: "dns", Name: "a.", Resolver: first, Tried: []fact.DNSTry{overTCP(try("a.", one, "answered"), "ok")}}},
+		{title: "contradiction", codes: "dns.wrong_answer dns.nxdomain", words: "10.0.0.2 has it, 10.0.0.1 says nxdomain",
+			l: fact.DNSLookup{Outcome: "nxdomain", Name: "a.", Server: one, Resolver: both, Tried: []fact.DNSTry{try("a.", one, "nxdomain"), beside(try("a.", two, "answered"))}}},
+		{title: "contradiction nobody meets", l: fact.DNSLookup{Outcome: "answered", Source: "dns", Name: "a.", Resolver: both,
+			Tried: []fact.DNSTry{try("a.", one, "answered"), beside(try("a.", two, "answered")), beside(try("a.x.", one, "nxdomain")), beside(try("a.x.", two, "answered"))}}},
+		{title: "hosts override", codes: "dns.hosts_override", words: "line 3 says 10.1.1.9, DNS says 10.1.1.1",
+			l: fact.DNSLookup{Outcome: "answered", Source: "hosts", Resolver: first, Hosts: &fact.DNSHosts{File: "/etc/hosts", Line: 3, Addresses: []string{"10.1.1.9"}, Used: true},
+				DNSAddresses: []string{"10.1.1.1"}, Tried: []fact.DNSTry{beside(try("a.", one, "answered"))}}},
+		{title: "search missing", codes: "dns.search_missing dns.nxdomain", words: "a.shop.svc.cluster.local. exists",
+			l: fact.DNSLookup{Outcome: "nxdomain", Asked: "a", Name: "a.", Server: one, Resolver: first,
+				Tried: []fact.DNSTry{try("a.", one, "nxdomain"), beside(try("a.shop.svc.cluster.local.", one, "answered"))}}},
+		{title: "nxdomain of many", codes: "dns.nxdomain", words: "none of the 2 names",
+			l: fact.DNSLookup{Outcome: "nxdomain", Asked: "a", Name: "a.", Server: one, Resolver: first, Tried: []fact.DNSTry{try("a.x.", one, "nxdomain"), try("a.", one, "nxdomain")}}},
+		{title: "nodata", codes: "dns.nodata", words: "no A or AAAA record",
+			l: fact.DNSLookup{Outcome: "nodata", Types: []string{"A", "AAAA"}, Name: "a.", Server: one, Resolver: first, Tried: []fact.DNSTry{try("a.", one, "nodata")}}},
+		{title: "dangling alias", codes: "dns.nodata", words: "leads to nowhere.",
+			l: fact.DNSLookup{Outcome: "nodata", Types: []string{"A"}, Name: "a.", Server: one, Aliases: []string{"b.", "nowhere."}, Resolver: first, Tried: []fact.DNSTry{try("a.", one, "nodata")}}},
+		{title: "servfail", codes: "dns.servfail", words: "SERVFAIL",
+			l: fact.DNSLookup{Outcome: "servfail", Name: "a.", Server: one, Resolver: first, Tried: []fact.DNSTry{try("a.", one, "servfail")}}},
+		{title: "malformed", codes: "dns.servfail", words: "does not parse",
+			l: fact.DNSLookup{Outcome: "servfail", Name: "a.", Server: one, Resolver: first, Tried: []fact.DNSTry{try("a.", one, "servfail:answer does not parse")}}},
+		{title: "refused", codes: "dns.refused", words: "REFUSED",
+			l: fact.DNSLookup{Outcome: "refused", Name: "a.", Server: one, Resolver: first, Tried: []fact.DNSTry{try("a.", one, "refused")}}},
+		{title: "slow server", codes: "dns.slow", words: "1.5 s",
+			l: fact.DNSLookup{Outcome: "answered", Source: "dns", Name: "a.", Resolver: first, AppWaitMS: 1500, Tried: []fact.DNSTry{try("a.", one, "answered")}}},
+	} {
+		t.Run(c.title, func(t *testing.T) {
+			t.Parallel()
+			var codes, facts []string
+			for _, f := range DNS(&c.l) {
+				codes, facts = append(codes, f.Code), append(facts, f.Fact)
+			}
+			if got := strings.Join(codes, " "); got != c.codes {
+				t.Errorf("%s, want %s (%s)", got, c.codes, strings.Join(facts, "; "))
+			}
+			if !strings.Contains(strings.Join(facts, "\n"), c.words) {
+				t.Errorf("%q does not hold %q", facts, c.words)
+			}
+			if slices.Contains(facts, "") {
+				t.Error("a finding without a fact")
+			}
+		})
+	}
+}

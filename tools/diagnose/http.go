@@ -1,0 +1,105 @@
+package diagnose
+
+import (
+	"slices"
+
+	"nsenter-mcp/tools/fact"
+)
+
+// fetchRules in the order of gravity: what is lower explains what is higher.
+var fetchRules = [...]func(*fact.Fetch) []fact.Finding{
+	throughProxy,
+	connecting,
+	handshake,
+	broken,
+	status,
+	redirectLoop,
+	slowFirstByte,
+}
+
+// Fetch returns the faults that the answer to one request proves, the gravest
+// first.
+func Fetch(f *fact.Fetch) []fact.Finding {
+	var findings []fact.Finding
+	for _, rule := range fetchRules {
+		findings = append(findings, rule(f)...)
+	}
+	return findings
+}
+
+// throughProxy: the container's own variables lead to a proxy that fails.
+func throughProxy(f *fact.Fetch) []fact.Finding {
+	if f.Proxy == nil || !f.Proxy.Used {
+		return nil
+	}
+	if f.Stage == fact.StageConnect || f.Stage == fact.StageProxy || f.Stage == fact.StageDNS {
+		return finding("http.proxy_env", "the container's variables lead to the proxy %s, which fails: %s", f.Proxy.Address, f.Reason)
+	}
+	return nil
+}
+
+// broken: the connection stood, and no whole answer came.
+func broken(f *fact.Fetch) []fact.Finding {
+	switch f.Stage {
+	case fact.StageTLS, fact.StageRequest, fact.StageResponse, fact.StageBody:
+	default:
+		return nil
+	}
+	switch {
+	case f.Outcome == fact.OutcomeReset:
+		return finding("tcp.reset", "%s", f.Reason)
+	case f.Outcome == fact.OutcomeTimeout && f.Stage == fact.StageBody:
+		return finding("http.body_stalled", "%s", f.Reason)
+	case f.Outcome == fact.OutcomeTimeout && f.Stage != fact.StageTLS && f.Conn != nil && f.Conn.Unacked > 0:
+		return finding("tcp.timeout", "%s", f.Reason)
+	case f.Outcome == fact.OutcomeTimeout && f.Stage != fact.StageTLS:
+		return finding("http.no_response", "%s", f.Reason)
+	}
+	switch f.ReasonCode {
+	case fact.ReasonClosed:
+		return finding("http.no_response", "%s", f.Reason)
+	case fact.ReasonTLSPort:
+		return finding("http.tls_expected", "%s", f.Reason)
+	case fact.ReasonNotHTTP, fact.ReasonMalformed, fact.ReasonHeaderTooLong, fact.ReasonNoHTTP2:
+		return finding("http.not_http", "%s", f.Reason)
+	case fact.ReasonBodyBrokeOff:
+		return finding("http.body_cut", "%s", f.Reason)
+	}
+	return nil
+}
+
+func status(f *fact.Fetch) []fact.Finding {
+	switch {
+	case f.Status == nil || f.Outcome != fact.OutcomeHTTPError:
+		return nil
+	case *f.Status >= 500:
+		return finding("http.server_error", "the server answered with status %d", *f.Status)
+	}
+	return finding("http.client_error", "the server answered with status %d", *f.Status)
+}
+
+func redirectLoop(f *fact.Fetch) []fact.Finding {
+	if !slices.ContainsFunc(f.Redirects, func(r fact.Redirect) bool { return r.Why == fact.RedirectLoop }) {
+		return nil
+	}
+	return finding("http.redirect_loop", "redirect %d leads back to a URL that was requested before", len(f.Redirects))
+}
+
+// slowFirstByteMS is beyond what an application computes without something waiting for
+// something.
+const slowFirstByteMS = 2000
+
+func slowFirstByte(f *fact.Fetch) []fact.Finding {
+	if f.Status == nil || f.Timings.FirstByteMS == nil || *f.Timings.FirstByteMS < slowFirstByteMS {
+		return nil
+	}
+	return finding("http.slow_first_byte", "the first byte of the answer came %.0f ms after the request; connecting took %.0f ms",
+		*f.Timings.FirstByteMS, value(f.Timings.ConnectMS))
+}
+
+func value(ms *float64) float64 {
+	if ms == nil {
+		return 0
+	}
+	return *ms
+}

@@ -1,0 +1,130 @@
+package diagnose
+
+import (
+	"slices"
+	"testing"
+
+	"nsenter-mcp/tools/fact"
+)
+
+func codes(findings []fact.Finding) []string {
+	list := []string{}
+	for _, f := range findings {
+		list = append(list, f.Code)
+	}
+	return list
+}
+
+func TestAttemptCodes(t *testing.T) {
+	t.Parallel()
+	gateway := &fact.AttemptRoute{Type: "unicast", Gateway: "10.0.0.1", Dev: "eth0"}
+	for _, c := range []struct {
+		name string
+		a    fact.Attempt
+		want string
+	}{
+		{"ok", fact.Attempt{Outcome: fact.OutcomeOK}, ""},
+		{"abandoned", fact.Attempt{Outcome: fact.OutcomeAbandoned}, ""},
+		{"denied", fact.Attempt{Outcome: fact.OutcomeDenied}, ""},
+		{"no route", fact.Attempt{Outcome: fact.OutcomeUnreachable, Cause: fact.CauseNoRoute}, "route.no_default"},
+		{"blackhole", fact.Attempt{Outcome: fact.OutcomeUnreachable, Cause: fact.CauseBlackhole}, "route.blackhole"},
+		{"unreachable", fact.Attempt{Outcome: fact.OutcomeUnreachable, Cause: fact.CauseUnreachableRoute}, "route.unreachable"},
+		{"prohibit", fact.Attempt{Outcome: fact.OutcomeUnreachable, Cause: fact.CauseProhibited}, "route.prohibit"},
+		{"no IPv6", fact.Attempt{Outcome: fact.OutcomeUnreachable, Cause: fact.CauseNoAddress}, "addr.no_source"},
+		{"gateway", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseGatewaySilent}, "neigh.gateway_failed"},
+		{"neighbour", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseNeighbourSilent}, "neigh.failed"},
+		{"carrier", fact.Attempt{Cause: fact.CauseLinkDown, Route: gateway}, "link.no_carrier"},
+		{"loopback", fact.Attempt{Cause: fact.CauseLinkDown, Route: &fact.AttemptRoute{Type: "local", Dev: "lo"}}, "link.lo_down"},
+		{"pod drops", fact.Attempt{Outcome: fact.OutcomeBlockedLocally, Cause: fact.CausePodDropOut}, "fw.pod_drop"},
+		{"pod drops answers", fact.Attempt{Outcome: fact.OutcomeBlockedLocally, Cause: fact.CausePodDropIn}, "fw.pod_drop"},
+		{"pod rejects", fact.Attempt{Outcome: fact.OutcomeBlockedLocally, Cause: fact.CausePodReject}, "fw.pod_reject"},
+		{"mesh", fact.Attempt{Outcome: fact.OutcomeRefused, Cause: fact.CauseRedirected}, "fw.pod_redirect"},
+		{"BPF", fact.Attempt{Outcome: fact.OutcomeBlockedLocally, Cause: fact.CauseNotPermitted}, "fw.connect_denied"},
+		{"rp_filter", fact.Attempt{Outcome: fact.OutcomeBlockedLocally, Cause: fact.CauseReversePath}, "sysctl.rp_filter"},
+		{"checksum", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseChecksum}, "tcp.bad_checksum"},
+		{"ports", fact.Attempt{Outcome: fact.OutcomeNoPort, Cause: fact.CausePortsExhausted}, "tcp.port_exhaustion"},
+		{"nobody listens", fact.Attempt{Outcome: fact.OutcomeRefused, Cause: fact.CauseNoListener}, "tcp.no_listener"},
+		{"loopback only", fact.Attempt{Cause: fact.CauseListenElsewhere, Listeners: []string{"127.0.0.1", "::1"}}, "tcp.listener_loopback"},
+		{"another address", fact.Attempt{Cause: fact.CauseListenElsewhere, Listeners: []string{"127.0.0.1", "10.0.0.9"}}, "tcp.no_listener"},
+		{"accept queue", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseAcceptQueue}, "tcp.accept_queue_full"},
+		{"RST", fact.Attempt{Outcome: fact.OutcomeRefused, Cause: fact.CauseResetAnswer}, "tcp.refused"},
+		{"lost", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseLost}, "tcp.timeout"},
+		{"nothing known", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseUnknown}, "tcp.timeout"},
+		{"reset", fact.Attempt{Outcome: fact.OutcomeReset, Cause: fact.CauseUnknown}, "tcp.reset"},
+		{"slow", fact.Attempt{Outcome: fact.OutcomeOK, Cause: fact.CauseSlow}, "tcp.syn_retransmitted"},
+
+		{"port unreachable", fact.Attempt{Outcome: fact.OutcomeRefused, Cause: fact.CauseICMP, Route: gateway,
+			Answer: &fact.Answer{From: "10.0.0.1", ICMP: "port unreachable"}}, "tcp.refused"},
+		{"prohibited by the node", fact.Attempt{Outcome: fact.OutcomeUnreachable, Cause: fact.CauseICMP, Route: gateway, Address: "192.0.2.1:80",
+			Answer: &fact.Answer{From: "10.0.0.1", ICMP: "administratively prohibited"}}, "fw.host_reject"},
+		{"prohibited by the destination", fact.Attempt{Outcome: fact.OutcomeUnreachable, Cause: fact.CauseICMP, Route: gateway, Address: "192.0.2.1:80",
+			Answer: &fact.Answer{From: "192.0.2.1", ICMP: "host administratively prohibited"}}, "fw.peer_reject"},
+		{"prohibited by a router", fact.Attempt{Outcome: fact.OutcomeUnreachable, Cause: fact.CauseICMP, Route: gateway, Address: "192.0.2.1:80",
+			Answer: &fact.Answer{From: "198.51.100.1", ICMP: "administratively prohibited"}}, "tcp.refused"},
+		{"no route at a router", fact.Attempt{Outcome: fact.OutcomeUnreachable, Cause: fact.CauseICMP,
+			Answer: &fact.Answer{From: "10.0.0.1", ICMP: "net unreachable"}}, "route.unreachable"},
+		{"loop", fact.Attempt{Outcome: fact.OutcomeUnreachable, Cause: fact.CauseICMP,
+			Answer: &fact.Answer{From: "10.0.0.1", ICMP: "time exceeded"}}, "route.loop"},
+		{"ICMP by the counter", fact.Attempt{Outcome: fact.OutcomeRefused, Cause: fact.CauseICMP}, "tcp.refused"},
+	} {
+		want := []string{}
+		if c.want != "" {
+			want = append(want, c.want)
+		}
+		if got := codes(Attempt(&c.a)); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", c.name, got, want)
+		}
+	}
+}
+
+func TestFetchCodes(t *testing.T) {
+	t.Parallel()
+	status := func(n int) *int { return &n }
+	ms := func(v float64) *float64 { return &v }
+	refused := fact.Attempt{Outcome: fact.OutcomeRefused, Cause: fact.CauseResetAnswer, Why: "r"}
+	lost := fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseLost, Why: "l"}
+	fine := fact.Attempt{Outcome: fact.OutcomeOK}
+	for _, c := range []struct {
+		name string
+		f    fact.Fetch
+		want []string
+	}{
+		{"healthy", fact.Fetch{Outcome: fact.OutcomeOK, Stage: fact.StageDone, Status: status(200), Attempts: []fact.Attempt{fine}}, []string{}},
+		{"healthy, another address failed at once", fact.Fetch{Outcome: fact.OutcomeOK, Stage: fact.StageDone, Status: status(200),
+			Attempts: []fact.Attempt{refused, fine}}, []string{}},
+		{"healthy after an address that stayed silent", fact.Fetch{Outcome: fact.OutcomeOK, Stage: fact.StageDone, Status: status(200),
+			Attempts: []fact.Attempt{lost, fine}}, []string{"tcp.timeout"}},
+		{"not modified", fact.Fetch{Outcome: fact.OutcomeOK, Stage: fact.StageDone, Status: status(304)}, []string{}},
+		{"stream", fact.Fetch{Outcome: fact.OutcomeOK, Stage: fact.StageBody, Status: status(200), ReasonCode: fact.ReasonBodyStillComing}, []string{}},
+		{"name", fact.Fetch{Outcome: fact.OutcomeDNSFailed, Stage: fact.StageDNS}, []string{}}, // netns_dns_lookup's to say
+		{"the telling attempt alone", fact.Fetch{Outcome: fact.OutcomeRefused, Stage: fact.StageConnect, Reason: "r", Attempts: []fact.Attempt{lost, refused}}, []string{"tcp.refused"}},
+		{"server error", fact.Fetch{Outcome: fact.OutcomeHTTPError, Stage: fact.StageDone, Status: status(503)}, []string{"http.server_error"}},
+		{"client error", fact.Fetch{Outcome: fact.OutcomeHTTPError, Stage: fact.StageDone, Status: status(403)}, []string{"http.client_error"}},
+		{"slow", fact.Fetch{Outcome: fact.OutcomeOK, Stage: fact.StageDone, Status: status(200), Timings: fact.Timings{FirstByteMS: ms(2500)}}, []string{"http.slow_first_byte"}},
+		{"not slow", fact.Fetch{Outcome: fact.OutcomeOK, Stage: fact.StageDone, Status: status(200), Timings: fact.Timings{FirstByteMS: ms(1500)}}, []string{}},
+		{"loop", fact.Fetch{Outcome: fact.OutcomeOK, Stage: fact.StageDone, Status: status(302), Redirects: []fact.Redirect{{Followed: true}, {Why: fact.RedirectLoop}}}, []string{"http.redirect_loop"}},
+		{"expired and more", fact.Fetch{Outcome: fact.OutcomeTLSFailed, Stage: fact.StageTLS,
+			TLS: &fact.TLS{Error: &fact.TLSError{Code: fact.TLSExpired, Also: []string{fact.TLSNameMismatch}}}}, []string{"tls.expired", "tls.name_mismatch"}},
+		{"insecure", fact.Fetch{Outcome: fact.OutcomeOK, Stage: fact.StageDone, Status: status(200),
+			TLS: &fact.TLS{Insecure: true, Error: &fact.TLSError{Code: fact.TLSUnknownCA}}}, []string{"tls.unknown_ca"}},
+		{"alert", fact.Fetch{Outcome: fact.OutcomeTLSFailed, Stage: fact.StageTLS, TLS: &fact.TLS{Error: &fact.TLSError{Code: fact.TLSAlert}}}, []string{"tls.handshake_failed"}},
+		{"silence in the handshake", fact.Fetch{Outcome: fact.OutcomeTimeout, Stage: fact.StageTLS, TLS: &fact.TLS{}}, []string{"tls.handshake_failed"}},
+		{"reset in the handshake", fact.Fetch{Outcome: fact.OutcomeReset, Stage: fact.StageTLS, TLS: &fact.TLS{}}, []string{"tcp.reset"}},
+		{"silence", fact.Fetch{Outcome: fact.OutcomeTimeout, Stage: fact.StageResponse, Conn: &fact.ConnState{}}, []string{"http.no_response"}},
+		{"lost on the established connection", fact.Fetch{Outcome: fact.OutcomeTimeout, Stage: fact.StageResponse, Conn: &fact.ConnState{Unacked: 1, Retransmits: 4}}, []string{"tcp.timeout"}},
+		{"closed", fact.Fetch{Outcome: fact.OutcomeNotHTTP, Stage: fact.StageResponse, ReasonCode: fact.ReasonClosed}, []string{"http.no_response"}},
+		{"TLS port", fact.Fetch{Outcome: fact.OutcomeNotHTTP, Stage: fact.StageResponse, ReasonCode: fact.ReasonTLSPort}, []string{"http.tls_expected"}},
+		{"other protocol", fact.Fetch{Outcome: fact.OutcomeNotHTTP, Stage: fact.StageResponse, ReasonCode: fact.ReasonNotHTTP}, []string{"http.not_http"}},
+		{"body stalls", fact.Fetch{Outcome: fact.OutcomeTimeout, Stage: fact.StageBody, Status: status(200)}, []string{"http.body_stalled"}},
+		{"body breaks off", fact.Fetch{Outcome: fact.OutcomeOK, Stage: fact.StageBody, Status: status(200), ReasonCode: fact.ReasonBodyBrokeOff}, []string{"http.body_cut"}},
+		{"proxy refused", fact.Fetch{Outcome: fact.OutcomeRefused, Stage: fact.StageConnect, Reason: "r", Proxy: &fact.Proxy{Used: true},
+			Attempts: []fact.Attempt{refused}}, []string{"http.proxy_env", "tcp.refused"}},
+		{"proxy that is not used", fact.Fetch{Outcome: fact.OutcomeRefused, Stage: fact.StageConnect, Reason: "r", Proxy: &fact.Proxy{Applies: true},
+			Attempts: []fact.Attempt{refused}}, []string{"tcp.refused"}},
+		{"proxy works, server fails", fact.Fetch{Outcome: fact.OutcomeHTTPError, Stage: fact.StageDone, Status: status(502), Proxy: &fact.Proxy{Used: true}}, []string{"http.server_error"}},
+	} {
+		if got := codes(Fetch(&c.f)); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package diagnose
+
+import (
+	"net/netip"
+	"slices"
+
+	"nsenter-mcp/tools/fact"
+)
+
+// causeCode is the finding that a cause proves by itself, "" for none. Its
+// wording is the fact.
+func causeCode(c fact.Cause) string {
+	switch c {
+	case fact.CauseNoRoute:
+		return "route.no_default" // a default route would have covered it
+	case fact.CauseBlackhole:
+		return "route.blackhole"
+	case fact.CauseUnreachableRoute:
+		return "route.unreachable"
+	case fact.CauseProhibited:
+		return "route.prohibit"
+	case fact.CauseNoAddress:
+		return "addr.no_source"
+	case fact.CauseGatewaySilent:
+		return "neigh.gateway_failed"
+	case fact.CauseNeighbourSilent:
+		return "neigh.failed"
+	case fact.CausePodDropOut, fact.CausePodDropIn:
+		return "fw.pod_drop"
+	case fact.CausePodReject:
+		return "fw.pod_reject"
+	case fact.CauseRedirected:
+		return "fw.pod_redirect"
+	case fact.CauseNotPermitted:
+		return "fw.connect_denied"
+	case fact.CauseReversePath:
+		return "sysctl.rp_filter"
+	case fact.CauseChecksum:
+		return "tcp.bad_checksum"
+	case fact.CausePortsExhausted:
+		return "tcp.port_exhaustion"
+	case fact.CauseNoListener:
+		return "tcp.no_listener"
+	case fact.CauseAcceptQueue:
+		return "tcp.accept_queue_full"
+	case fact.CauseResetAnswer:
+		return "tcp.refused"
+	case fact.CauseLost:
+		return "tcp.timeout"
+	case fact.CauseSlow:
+		return "tcp.syn_retransmitted"
+	}
+	return ""
+}
+
+// Attempt returns what one connection attempt proves.
+func Attempt(a *fact.Attempt) []fact.Finding {
+	if code := causeCode(a.Cause); code != "" {
+		return finding(code, "%s", a.Why)
+	}
+	switch a.Cause {
+	case fact.CauseLinkDown:
+		if a.Route != nil && a.Route.Dev == "lo" {
+			return finding("link.lo_down", "%s", a.Why)
+		}
+		return finding("link.no_carrier", "%s", a.Why)
+	case fact.CauseListenElsewhere:
+		if !slices.ContainsFunc(a.Listeners, isNoLoopback) {
+			return finding("tcp.listener_loopback", "%s", a.Why)
+		}
+		return finding("tcp.no_listener", "%s", a.Why)
+	case fact.CauseICMP:
+		return finding(icmpCode(a), "%s", a.Why)
+	}
+	switch a.Outcome {
+	case fact.OutcomeTimeout:
+		return finding("tcp.timeout", "%s", a.Why)
+	case fact.OutcomeReset:
+		return finding("tcp.reset", "%s", a.Why)
+	}
+	return nil
+}
+
+func isNoLoopback(text string) bool {
+	ip, err := netip.ParseAddr(text)
+	return err != nil || !ip.IsLoopback()
+}
+
+// icmpCode names what an ICMP error of somebody else proves. That something is
+// prohibited is said by filters alone; port unreachable, for TCP, is said by
+// rules that reject, also in the name of a service without endpoints, so it
+// proves no more than the refusal.
+func icmpCode(a *fact.Attempt) string {
+	if a.Answer == nil {
+		return "tcp.refused"
+	}
+	switch a.Answer.ICMP {
+	case "net administratively prohibited", "host administratively prohibited", "administratively prohibited":
+		to, err := netip.ParseAddrPort(a.Address)
+		switch {
+		case a.Route != nil && a.Route.Gateway != "" && a.Answer.From == a.Route.Gateway:
+			return "fw.host_reject"
+		case err == nil && a.Answer.From == to.Addr().Unmap().String():
+			return "fw.peer_reject"
+		}
+		return "tcp.refused"
+	case "time exceeded":
+		return "route.loop"
+	}
+	if a.Outcome == fact.OutcomeRefused {
+		return "tcp.refused"
+	}
+	return "route.unreachable"
+}
+
+// connecting judges how a fetch got its connection, or did not.
+func connecting(f *fact.Fetch) []fact.Finding {
+	var findings []fact.Finding
+	for i := range f.Attempts {
+		a := &f.Attempts[i]
+		connected := f.Stage != fact.StageConnect
+		switch {
+		case connected && a.Cause == fact.CauseSlow:
+			findings = append(findings, Attempt(a)...)
+		case connected && a.Outcome == fact.OutcomeTimeout:
+			// An address that failed at once costs an application nothing.
+			findings = append(findings, finding("tcp.timeout", "%s did not answer, another address did: %s", a.Address, a.Why)...)
+		case !connected && a.Outcome == f.Outcome && a.Why == f.Reason:
+			return append(findings, Attempt(a)...)
+		}
+	}
+	return findings
+}

@@ -1,0 +1,40 @@
+package diagnose
+
+import "nsenter-mcp/tools/fact"
+
+// handshake judges TLS, also where the caller chose not to care (insecure).
+func handshake(f *fact.Fetch) []fact.Finding {
+	if f.TLS == nil {
+		return nil
+	}
+	e := f.TLS.Error
+	if e == nil {
+		if f.Stage == fact.StageTLS && f.Outcome == fact.OutcomeTimeout {
+			return finding("tls.handshake_failed", "the TLS handshake did not end: %s", f.Reason)
+		}
+		return nil
+	}
+	findings := finding(tlsCode(e.Code), "%s", e.Message)
+	for _, also := range e.Also {
+		findings = append(findings, finding(tlsCode(also), "%s", alsoText(also))...)
+	}
+	return findings
+}
+
+func tlsCode(code string) string {
+	switch code {
+	case fact.TLSExpired, fact.TLSNotYetValid, fact.TLSUnknownCA, fact.TLSNameMismatch, fact.TLSNotTLS, fact.TLSClientCertRequired:
+		return "tls." + code
+	}
+	return "tls.handshake_failed"
+}
+
+func alsoText(code string) string {
+	switch code {
+	case fact.TLSUnknownCA:
+		return "besides, no trusted certificate has issued the chain"
+	case fact.TLSNameMismatch:
+		return "besides, the certificate is not for the name that was asked for"
+	}
+	return "besides, the certificate is not acceptable: " + code
+}

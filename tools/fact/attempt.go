@@ -1,0 +1,151 @@
+package fact
+
+// Outcome is how far a connection came. The same words are used by every tool
+// that connects.
+type Outcome string
+
+// The outcomes of a connection.
+const (
+	OutcomeOK             Outcome = "ok"
+	OutcomeHTTPError      Outcome = "http_error"      // a status of 400 or more
+	OutcomeDNSFailed      Outcome = "dns_failed"      // the name has no address
+	OutcomeRefused        Outcome = "refused"         // ECONNREFUSED
+	OutcomeTimeout        Outcome = "timeout"         // silence
+	OutcomeReset          Outcome = "reset"           // the established connection was reset
+	OutcomeUnreachable    Outcome = "unreachable"     // no way there, by this kernel or a router
+	OutcomeBlockedLocally Outcome = "blocked_locally" // the target's own firewall or a BPF hook
+	OutcomeNoPort         Outcome = "no_port"         // no local port or address to connect from
+	OutcomeTLSFailed      Outcome = "tls_failed"
+	OutcomeNotHTTP        Outcome = "not_http" // what came, if anything, is not HTTP
+)
+
+// The outcomes that only an [Attempt] has.
+const (
+	OutcomeDenied    Outcome = "destination_denied" // by the operator's policy, nothing was sent
+	OutcomeAbandoned Outcome = "abandoned"          // another address answered first
+)
+
+// Cause says why an attempt ended as it did, as far as the evidence goes.
+type Cause string
+
+// The causes of an attempt that did not simply connect.
+const (
+	CauseNoRoute          Cause = "no_route"
+	CauseBlackhole        Cause = "route_blackhole"
+	CauseUnreachableRoute Cause = "route_unreachable"
+	CauseProhibited       Cause = "route_prohibit"
+	CauseNoAddress        Cause = "no_source_address" // no local address of that family
+	CauseLinkDown         Cause = "link_down"         // the route's interface has no carrier
+	CauseGatewaySilent    Cause = "gateway_no_arp"    // the gateway does not answer ARP or NDP
+	CauseNeighbourSilent  Cause = "neighbour_no_arp"  // the destination, on the link, does not
+	CausePodDropOut       Cause = "local_drop_out"    // dropped on the way out of the target
+	CausePodDropIn        Cause = "local_drop_in"     // the answer came and was dropped in the target
+	CausePodReject        Cause = "local_reject"      // the target's own firewall refused
+	CauseReversePath      Cause = "rp_filter"         // the answer came by an interface that rp_filter rejects
+	CauseChecksum         Cause = "bad_checksum"      // the answer came damaged
+	CauseNotPermitted     Cause = "not_permitted"     // connect(2) itself was refused
+	CausePortsExhausted   Cause = "ports_exhausted"
+	CauseNoListener       Cause = "no_listener"      // proven: the destination is in the same namespace
+	CauseRedirected       Cause = "local_redirect"   // the target's own NAT leads to a port of its own that is closed
+	CauseListenElsewhere  Cause = "listener_address" // something listens on the port, on another address
+	CauseAcceptQueue      Cause = "accept_queue"     // proven: the destination is in the same namespace
+	CauseResetAnswer      Cause = "rst"              // the destination answered with RST
+	CauseICMP             Cause = "icmp"             // somebody on the way answered with an ICMP error
+	CauseLost             Cause = "lost"             // sent to a next hop that is there, no answer
+	CauseSlow             Cause = "slow"             // connected after SYNs had to be repeated
+	CauseUnknown          Cause = "unknown"
+)
+
+// Attempt is one TCP connection attempt to one literal address, and what
+// explains how it ended. What explains is measured only where there is
+// something to explain.
+type Attempt struct {
+	Address string  `json:"address" jsonschema:"literal address and port that was connected to"`
+	Outcome Outcome `json:"outcome" jsonschema:"as above, or destination_denied, abandoned"`
+	// StartedMS counts from the start of the first attempt of the same race.
+	StartedMS float64 `json:"started_ms,omitempty" jsonschema:"after the first attempt"`
+	MS        float64 `json:"ms" jsonschema:"until connected or given up"`
+	Local     string  `json:"local,omitempty" jsonschema:"own address and port"`
+	Errno     string  `json:"errno,omitempty"`
+	Cause     Cause   `json:"cause,omitempty"`
+	// Why is the cause in one sentence of our own words and validated values.
+	Why string `json:"why,omitempty"`
+
+	// SYNRetransmits is the socket's own count (TCP_INFO).
+	SYNRetransmits int           `json:"syn_retransmits,omitempty"`
+	RTTMS          float64       `json:"rtt_ms,omitempty" jsonschema:"round trip as the kernel measured it"`
+	Route          *AttemptRoute `json:"route,omitempty"`
+	Neigh          *AttemptNeigh `json:"neigh,omitempty" jsonschema:"next hop on the link"`
+	Answer         *Answer       `json:"answer,omitempty" jsonschema:"packet that ended the attempt"`
+	Wire           *Wire         `json:"wire,omitempty" jsonschema:"packets of this connection seen at the interfaces"`
+	// Counters are those of the whole namespace that moved meanwhile, by the
+	// names of /proc/net/snmp, netstat and snmp6 ("TcpExt.TCPSynRetrans").
+	Counters map[string]uint64 `json:"counters,omitempty" jsonschema:"kernel counters of the whole namespace that moved"`
+	// PortRange is ip_local_port_range, measured where no port was to be had.
+	PortRange []int `json:"ip_local_port_range,omitempty"`
+	// Listeners are the addresses on which something in the namespace listens
+	// on the port, measured where the destination is in the namespace itself.
+	Listeners []string `json:"listeners,omitzero"`
+}
+
+// AttemptRoute is the route that the kernel picks (ip route get).
+type AttemptRoute struct {
+	// Type is unicast or local; blackhole, unreachable, prohibit; none.
+	Type    string `json:"type"`
+	Gateway string `json:"gateway,omitempty"`
+	Dev     string `json:"dev,omitempty"`
+	PrefSrc string `json:"prefsrc,omitempty"`
+	// Table is present where it is neither main nor local.
+	Table int `json:"table,omitempty"`
+	// OperState is that of Dev, where it is not UP.
+	OperState string `json:"operstate,omitempty" jsonschema:"of dev, where it is not UP"`
+}
+
+// AttemptNeigh is the next hop's entry in the neighbour table (ip neigh).
+type AttemptNeigh struct {
+	Dst    string `json:"dst"`
+	Lladdr string `json:"lladdr,omitempty"`
+	// State is the NUD state: REACHABLE, STALE, DELAY, PROBE, INCOMPLETE, FAILED,
+	// PERMANENT, NOARP; NONE where there is no entry.
+	State string `json:"state"`
+}
+
+// Resolved reports whether the next hop has a link-layer address.
+func (n *AttemptNeigh) Resolved() bool {
+	switch n.State {
+	case "REACHABLE", "STALE", "DELAY", "PROBE", "PERMANENT", "NOARP":
+		return true
+	}
+	return false
+}
+
+// Answer is the packet that ended an attempt: a RST, or an ICMP error about it.
+type Answer struct {
+	// Kind is rst or icmp.
+	Kind string `json:"kind"`
+	From string `json:"from"`
+	// ICMP names type and code, "port unreachable".
+	ICMP string `json:"icmp,omitempty"`
+	// Dev is the interface it came in by. On lo it was made in the namespace
+	// itself.
+	Dev string `json:"dev,omitempty"`
+	TTL int    `json:"ttl,omitempty"`
+	// Own: the packet was made in the namespace itself.
+	Own bool `json:"own,omitempty" jsonschema:"made in this namespace itself"`
+}
+
+// Wire counts the packets of one connection at the interfaces of the
+// namespace. Watching starts only when the first SYN has gone unanswered for a
+// while, so it shows repetitions.
+type Wire struct {
+	SYNOut    int     `json:"syn_out" jsonschema:"SYNs that left"`
+	SYNACKIn  int     `json:"syn_ack_in" jsonschema:"answers that arrived"`
+	Dev       string  `json:"dev,omitempty"`
+	SentTo    string  `json:"sent_to,omitempty" jsonschema:"where it differs from address: the target's own NAT"`
+	WatchedMS float64 `json:"watched_ms"`
+	// Asked and Answered count our own requests for the next hop's link-layer
+	// address (ARP or neighbour discovery), for the kernel may go on using one
+	// that it learnt long ago.
+	Asked    int `json:"arp_asked,omitempty" jsonschema:"own ARP or NDP requests for the next hop"`
+	Answered int `json:"arp_answered,omitempty"`
+}

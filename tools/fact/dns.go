@@ -1,0 +1,172 @@
+package fact
+
+// DNSLookup is what one lookup of a name came to, and what was measured on the
+// way. Durations are in milliseconds. All text is printable ASCII; names are in
+// presentation form (RFC 1035, section 5.1), in which everything else is \DDD.
+type DNSLookup struct {
+	// Outcome is answered, nxdomain, nodata, servfail, refused, timeout,
+	// unreachable or no_nameserver: what the application's resolver library
+	// would have made of it.
+	Outcome string `json:"outcome" jsonschema:"answered, nxdomain, nodata, servfail, refused, timeout, unreachable or no_nameserver"`
+	// AppError is what the application is told on failure, as its log has it.
+	AppError string `json:"app_error,omitempty" jsonschema:"what the application is told, as its log has it"`
+	// Source is dns, hosts or literal; "" without an answer.
+	Source string `json:"source,omitempty" jsonschema:"where the answer is from: dns, hosts or literal"`
+	// Name decided: the one that was answered, or whose failure is reported.
+	Name string `json:"deciding_name,omitempty" jsonschema:"name that was answered, or whose failure is what the application is told"`
+	// SearchDomain is the part of Name that the search list gave.
+	SearchDomain string `json:"search_domain,omitempty"`
+	// Server gave the decision.
+	Server string `json:"server,omitempty" jsonschema:"nameserver that decided"`
+	// Aliases are the CNAME targets that the answer went through.
+	Aliases []string `json:"aliases,omitempty" jsonschema:"CNAME targets, in order"`
+	// Addresses are in the order in which the application gets them: it connects to
+	// the first one first.
+	Addresses []string    `json:"addresses" jsonschema:"what the application gets, in its order"`
+	TTL       *int        `json:"ttl,omitempty" jsonschema:"seconds"`
+	Records   []DNSRecord `json:"records,omitempty" jsonschema:"answers of types other than A and AAAA"`
+	// RecordsTotal counts them where Records is cut.
+	RecordsTotal int `json:"records_total,omitempty"`
+
+	// AppWaitMS is how long the application would have waited. It is computed:
+	// nothing waits for it.
+	AppWaitMS float64 `json:"app_wait_ms" jsonschema:"how long the application's resolver would have taken, computed from what was measured"`
+	// AppWaitForever: nothing would have ended the wait.
+	AppWaitForever bool `json:"app_wait_forever,omitempty" jsonschema:"the application's resolver would never have returned"`
+
+	Resolver DNSResolver `json:"resolver" jsonschema:"what decides how the application asks"`
+	// Tried are the exchanges, first those that the application would have had.
+	Tried []DNSTry `json:"tried"`
+	// TriedTotal counts them where Tried is cut.
+	TriedTotal int `json:"tried_total,omitempty"`
+
+	// Hosts is what the hosts file says of the name.
+	Hosts *DNSHosts `json:"hosts,omitempty" jsonschema:"what the hosts file says of the name"`
+	// Others are resolver libraries that would have come to something else.
+	Others []DNSOther `json:"other_resolvers,omitempty" jsonschema:"resolver libraries with which the application would get something else"`
+
+	// MS is how long measuring took. Complete is false where something that the
+	// application might have asked was not asked, or not waited for long enough.
+	MS       float64 `json:"ms"`
+	Complete bool    `json:"complete"`
+
+	// DNSAddresses is what the servers say where the hosts file decided.
+	DNSAddresses []string `json:"-"`
+	// Asked is the name as the caller gave it, Types what was asked for.
+	Asked string   `json:"-"`
+	Types []string `json:"-"`
+	// Notes say what to know about the answer; they are no faults.
+	Notes []DNSNote `json:"-"`
+}
+
+// DNSResolver is the configuration of the application's resolver library.
+type DNSResolver struct {
+	// Library is glibc, musl or go; Detected says that the target's files show
+	// it, else it is assumed.
+	Library  string `json:"library" jsonschema:"resolver library that the answer is told for: glibc, musl or go"`
+	Detected bool   `json:"library_detected" jsonschema:"the target's files show that library; else it is assumed"`
+	// File and From are absent where no file is known.
+	File string `json:"file,omitempty"`
+	From string `json:"from,omitempty" jsonschema:"whose file"`
+	// Servers are asked in this order.
+	Servers []string `json:"servers"`
+	// Defaulted: the file names no server, and this is the library's default.
+	Defaulted bool     `json:"servers_default,omitempty" jsonschema:"the file names no usable server; these are the library's default"`
+	Search    []string `json:"search"`
+	// SearchTotal counts the domains where Search is cut.
+	SearchTotal int      `json:"search_total,omitempty"`
+	Options     []string `json:"options"`
+	// Order are the services of nsswitch.conf's hosts line.
+	Order string `json:"order,omitempty" jsonschema:"hosts line of nsswitch.conf"`
+	// Ignored are lines of the file without effect.
+	Ignored []DNSIgnored `json:"ignored,omitempty" jsonschema:"lines of the file without effect"`
+}
+
+// DNSIgnored is a line of resolv.conf that has no effect.
+type DNSIgnored struct {
+	Line int    `json:"line"`
+	Why  string `json:"why"`
+}
+
+// DNSTry is everything that one server said about one name.
+type DNSTry struct {
+	Name   string `json:"name"`
+	Server string `json:"server"`
+	// Outcome sums the types up: answered where one was.
+	Outcome string `json:"outcome"`
+	// Types says what came of each type where they differ.
+	Types map[string]string `json:"types,omitempty" jsonschema:"outcome of each record type, where they differ"`
+	// MS is the time until the last answer, or how long it was waited.
+	MS float64 `json:"ms"`
+	// Reason is the kernel's word for a failure (ECONNREFUSED), or the response
+	// code where it is none of the common ones.
+	Reason string `json:"reason,omitempty"`
+	// TCP is ok, refused, timeout, unreachable or closed where TCP was used.
+	TCP string `json:"tcp,omitempty" jsonschema:"what became of TCP, where it was used"`
+	// Lost counts queries that nothing answered before one that was.
+	Lost int `json:"lost,omitempty" jsonschema:"queries without an answer before one that was answered"`
+	// Ignored counts packets that belonged to no question.
+	Ignored int `json:"ignored,omitempty" jsonschema:"packets with a wrong ID or question"`
+	// Beside: the application would not have asked this.
+	Beside bool `json:"beside,omitempty" jsonschema:"asked for comparison; the application would not have"`
+
+	// Answers are the details by type.
+	Answers []DNSAnswer `json:"answers,omitempty"`
+}
+
+// DNSAnswer is what came for one type.
+type DNSAnswer struct {
+	Type    string  `json:"type"`
+	Outcome string  `json:"outcome"`
+	MS      float64 `json:"ms"`
+	Rcode   string  `json:"rcode,omitempty"`
+	// Flags are those that were set: aa, tc, ra, ad.
+	Flags     []string `json:"flags,omitempty"`
+	Bytes     int      `json:"bytes,omitempty"`
+	Addresses []string `json:"addresses,omitempty"`
+	// AddressTotal counts them where Addresses is cut.
+	AddressTotal int  `json:"address_total,omitempty"`
+	TTL          *int `json:"ttl,omitempty"`
+	// Zone denies the name; NegativeTTL says for how many seconds.
+	Zone        string `json:"zone,omitempty" jsonschema:"zone whose SOA record came with the denial"`
+	NegativeTTL int    `json:"negative_ttl,omitempty" jsonschema:"seconds for which the denial is kept"`
+	Malformed   bool   `json:"malformed,omitempty" jsonschema:"the answer does not parse"`
+	Reason      string `json:"reason,omitempty"`
+	Lost        int    `json:"lost,omitempty"`
+}
+
+// DNSRecord is one answer that is no address.
+type DNSRecord struct {
+	Name string `json:"name"`
+	Type string `json:"type"`
+	TTL  uint32 `json:"ttl"`
+	// Data has names and numbers only, in presentation form.
+	Data string `json:"data,omitempty"`
+	// Untrusted is data with text of the zone owner's choice, escaped.
+	Untrusted string `json:"untrusted,omitempty"`
+}
+
+// DNSHosts is what the hosts file says of the name.
+type DNSHosts struct {
+	File      string   `json:"file"`
+	Line      int      `json:"line"`
+	Addresses []string `json:"addresses"`
+	// Used: it is the answer.
+	Used bool `json:"used"`
+}
+
+// DNSOther is what another resolver library would have come to.
+type DNSOther struct {
+	Library       string   `json:"library"`
+	Outcome       string   `json:"outcome"`
+	Addresses     []string `json:"addresses,omitempty"`
+	Name          string   `json:"deciding_name,omitempty"`
+	WaitMS        float64  `json:"wait_ms"`
+	WaitIsForever bool     `json:"wait_forever,omitempty"`
+	Why           string   `json:"why,omitempty"`
+}
+
+// DNSNote is something to know about the answer.
+type DNSNote struct {
+	Code, Message string
+}

@@ -1,0 +1,417 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/diagnose"
+	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe/attempt"
+	"nsenter-mcp/tools/probe/fetch"
+	"nsenter-mcp/tools/probe/lookup"
+)
+
+func netnsCurl() Tool {
+	prober := attempt.New()
+	return define(Spec{
+		Name:  "netns_curl",
+		Title: "HTTP request from inside",
+		Description: "Sends one HTTP(S) request from inside the network of a pod, container, process or netns, as its application would: " +
+			"its resolver, hosts file and CA bundle, no program in its image. Says how far it came (DNS, connect, TLS, HTTP) with timings, " +
+			"and why it failed: route, ARP, firewall, lost packets, certificate. netns: host sends it from the node, to compare.",
+		Toolset:      Probe,
+		SendsPackets: true,
+		Capabilities: []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_NET_RAW"},
+		MaxBytes:     512 << 10,
+		ReadsFiles:   true,
+	}, func(ctx context.Context, env *Env, target *resolve.Target, in NetnsCurlIn) (Answer[fact.Fetch], error) {
+		return curl(ctx, prober, env.Policy, target, in)
+	})
+}
+
+// NetnsCurlIn are the arguments of netns_curl.
+type NetnsCurlIn struct {
+	TargetArgs
+	URL             string            `json:"url" jsonschema:"http or https URL"`
+	Method          string            `json:"method,omitempty" jsonschema:"GET (default), HEAD or OPTIONS; others where the operator allows them"`
+	Headers         map[string]string `json:"headers,omitempty" jsonschema:"header fields to send; Host too"`
+	Body            string            `json:"body,omitempty" jsonschema:"for methods that have one"`
+	HTTPVersion     string            `json:"http_version,omitempty" jsonschema:"default: 2 where TLS agrees on it, else 1.1" enum:"1.1,2,h2c"`
+	FollowRedirects int               `json:"follow_redirects,omitempty" jsonschema:"how many redirects to follow; default none" min:"0" max:"10"`
+	Insecure        bool              `json:"insecure,omitempty" jsonschema:"go on although the certificate is not acceptable"`
+	Resolve         []string          `json:"resolve,omitempty" jsonschema:"curl's --resolve, as host:port:address[,address]"`
+	ConnectTo       []string          `json:"connect_to,omitempty" jsonschema:"curl's --connect-to, as host1:port1:host2:port2"`
+	UseProxy        bool              `json:"use_proxy,omitempty" jsonschema:"obey the container's proxy variables"`
+	MSS             int               `json:"mss,omitempty" jsonschema:"largest TCP segment in bytes, to find out whether large packets are lost" min:"88" max:"32767"`
+	MaxBodyBytes    *int              `json:"max_body_bytes,omitempty" jsonschema:"how much of the body to show; default 1000" min:"0" max:"65536"`
+	Details         bool              `json:"details,omitempty" jsonschema:"all headers, certificates and measurements"`
+}
+
+const defaultBodyBytes = 1000
+
+func (in *NetnsCurlIn) request(p Policy) fetch.Request {
+	shown := defaultBodyBytes
+	if in.MaxBodyBytes != nil {
+		shown = *in.MaxBodyBytes
+	}
+	return fetch.Request{
+		URL: in.URL, Method: in.Method, Headers: in.Headers, Body: in.Body, Version: fetch.Version(in.HTTPVersion),
+		MaxRedirects: in.FollowRedirects, Insecure: in.Insecure, Resolve: in.Resolve, ConnectTo: in.ConnectTo,
+		UseProxy: in.UseProxy, MaxBody: shown, MSS: in.MSS, Details: in.Details, Unsafe: p.UnsafeMethods,
+	}
+}
+
+func curl(ctx context.Context, prober *attempt.Prober, policy Policy, target *resolve.Target, in NetnsCurlIn) (Answer[fact.Fetch], error) {
+	environ := applicationEnviron(target)
+	env := fetch.ParseEnviron(environ)
+	allow := allowed(ctx, policy.Destinations, target)
+	var roots fetch.Roots
+	client := fetch.Client{
+		Prober: prober, Target: target.Net, Allow: allow, Environ: env,
+		Lookup: nameLookup(target, environ, allow),
+		Roots: func(ctx context.Context) fetch.Roots {
+			roots = fetch.LoadRoots(ctx, fileReader(target), env.CertFile())
+			return roots
+		},
+	}
+	answer, err := client.Do(ctx, in.request(policy))
+	if err != nil {
+		return Answer[fact.Fetch]{}, curlError(err)
+	}
+	return Answer[fact.Fetch]{
+		Summary:  summarizeFetch(answer),
+		Data:     *answer,
+		Findings: diagnose.Fetch(answer),
+		Notes:    curlNotes(answer, roots, target),
+		Next:     curlNext(answer, target, in),
+	}, nil
+}
+
+// applicationEnviron is the environment of the target's application; nil where
+// there is none or it cannot be read.
+func applicationEnviron(target *resolve.Target) []byte {
+	if target.App == nil {
+		return nil
+	}
+	const most = 1 << 20
+	environ, err := target.App.ReadFile("environ", most)
+	if err != nil {
+		return nil // some containers hide it even from root
+	}
+	return environ
+}
+
+func fileReader(target *resolve.Target) fetch.ReadFunc {
+	return func(ctx context.Context, name string, limit int64) ([]byte, error) {
+		file, err := target.ReadFile(ctx, name, limit)
+		if err == nil && file.Truncated {
+			return nil, fmt.Errorf("%s: longer than %d bytes: %w", name, limit, fs.ErrInvalid)
+		}
+		return file.Data, err
+	}
+}
+
+// nameLookup looks names up as the target's applications do.
+func nameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error) fetch.Lookup {
+	whose := lookup.Target{
+		Network:   lookup.Network{Handle: target.Net, Allow: allow},
+		WholeRoot: target.Files != nil,
+		From:      target.FilesFrom,
+	}
+	if target.FilesFrom != "" {
+		whose.Files = target
+	}
+	whose.LocalDomain, whose.ResOptions = lookup.ParseEnvironment(environ)
+	return func(ctx context.Context, name string) ([]netip.Addr, fact.Resolution, error) {
+		found, err := lookup.Run(ctx, whose, lookup.Request{Name: name, Hurry: true})
+		if err != nil {
+			return nil, fact.Resolution{}, err
+		}
+		how := fact.Resolution{
+			Name: name, Outcome: found.Outcome, Addresses: found.Addresses, Source: found.Source, AppWaitMS: found.AppWaitMS,
+		}
+		if found.Server != "" {
+			how.Source += " " + found.Server
+		}
+		var addrs []netip.Addr
+		for _, text := range found.Addresses {
+			if ip, err := netip.ParseAddr(text); err == nil {
+				addrs = append(addrs, ip)
+			}
+		}
+		return addrs, how, nil
+	}
+}
+
+// curlError gives the errors of package fetch their public form.
+func curlError(err error) error {
+	var argument *fetch.ArgumentError
+	var denied *fetch.DeniedError
+	switch {
+	case errors.As(err, &argument):
+		hint := argument.Hint
+		if hint == "" {
+			hint = "correct the argument and call again"
+		}
+		return &failure{public: Error{
+			Code: CodeInvalidArguments, Stage: stageArguments, Message: argument.Error(), Hint: hint,
+		}}
+	case errors.As(err, &denied):
+		return &failure{public: Error{
+			Code: CodeDestinationDenied, Stage: stagePolicy, Message: "the policy refuses the destination: " + denied.Error(),
+			Hint: "cloud metadata and link-local addresses are refused, however they are written; ask the operator to allow them if it has to be",
+		}}
+	}
+	return deniedServer(err)
+}
+
+// summarizeFetch says in one sentence what came of the request. Everything in
+// it is ours: reasons are worded by package fetch, and addresses are literal.
+func summarizeFetch(f *fact.Fetch) string {
+	switch f.Outcome {
+	case fact.OutcomeOK, fact.OutcomeHTTPError:
+		if f.Status != nil {
+			return summarizeAnswer(f)
+		}
+	}
+	where := ""
+	switch {
+	case f.Stage == fact.StageDNS || f.Remote == "" && len(f.Attempts) == 0:
+		return sentence(fmt.Sprintf("No request was sent: %s", f.Reason))
+	case f.Remote != "":
+		where = " with " + f.Remote
+	case len(f.Attempts) == 1:
+		where = " to " + f.Attempts[0].Address
+	default:
+		where = fmt.Sprintf(" to any of %d addresses", len(f.Attempts))
+	}
+	what := map[fact.Stage]string{
+		fact.StageConnect: "No connection", fact.StageProxy: "No way through the proxy", fact.StageTLS: "No TLS",
+	}[f.Stage]
+	if what == "" {
+		what = "No answer"
+		if f.Status != nil {
+			what = fmt.Sprintf("Status %d, but no whole answer", *f.Status)
+		}
+	}
+	return sentence(fmt.Sprintf("%s%s (%s): %s", what, where, f.Outcome, f.Reason))
+}
+
+func summarizeAnswer(f *fact.Fetch) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d", *f.Status)
+	if text := http.StatusText(*f.Status); text != "" {
+		b.WriteString(" " + text)
+	}
+	fmt.Fprintf(&b, " from %s over %s in %.0f ms (", f.Remote, f.Protocol, f.Timings.TotalMS)
+	separator := ""
+	for _, phase := range [...]struct {
+		name string
+		ms   *float64
+	}{
+		{"DNS", f.Timings.DNSMS}, {"connect", f.Timings.ConnectMS}, {"proxy", f.Timings.ProxyMS},
+		{"TLS", f.Timings.TLSMS}, {"first byte", f.Timings.FirstByteMS},
+	} {
+		if phase.ms != nil {
+			fmt.Fprintf(&b, "%s%s %.1f", separator, phase.name, *phase.ms)
+			separator = ", "
+		}
+	}
+	b.WriteString(")")
+	if n := len(f.Redirects); n > 0 && f.Redirects[n-1].Followed {
+		fmt.Fprintf(&b, " after %s", plural(n, "redirect"))
+	}
+	if f.Reason != "" {
+		b.WriteString("; " + f.Reason)
+	}
+	return sentence(b.String())
+}
+
+func sentence(text string) string {
+	if strings.HasSuffix(text, ".") || strings.HasSuffix(text, "?") {
+		return text
+	}
+	return text + "."
+}
+
+func curlNotes(f *fact.Fetch, roots fetch.Roots, target *resolve.Target) []Note {
+	var notes []Note
+	add := func(code, format string, args ...any) {
+		notes = append(notes, Note{Code: code, Message: fmt.Sprintf(format, args...)})
+	}
+	if f.TLS != nil && roots.From != "" && !strings.HasPrefix(roots.From, "container:") && target.Files != nil {
+		switch {
+		case roots.Unusable != "":
+			add("no_ca_bundle", "the container's CA bundle %s holds no certificate; the chain was judged by another one (%s)", roots.Unusable, roots.From)
+		default:
+			add("no_ca_bundle", "the container has no CA bundle: unless it brings its own, its application trusts no server; the chain was judged by another one (%s)", roots.From)
+		}
+	}
+	if p := f.Proxy; p != nil && p.Applies && !p.Used {
+		add("proxy_env", "the container's variables send this request through the proxy %s; it was sent directly", p.Address)
+	}
+	if f.ReasonCode == fact.ReasonRedirectDenied {
+		add(CodeDestinationDenied, "%s", f.Reason)
+	}
+	if f.AddressesSkipped > 0 && f.Stage == fact.StageConnect {
+		add("addresses_skipped", "%s of the name were not tried", plural(f.AddressesSkipped, "further address"))
+	}
+	return notes
+}
+
+// curlNext are the calls that bring the search further.
+func curlNext(f *fact.Fetch, target *resolve.Target, in NetnsCurlIn) []Next {
+	var next []Next
+	again := func(why string, onHost bool, change map[string]any) {
+		call, whole := in.again()
+		for name, value := range change {
+			call[name] = value
+		}
+		if !whole {
+			why += " (credentials are left out)"
+		}
+		if onHost {
+			call["netns"] = "host"
+		} else {
+			call = arguments(target, call)
+		}
+		next = append(next, Next{Tool: "netns_curl", Arguments: call, Why: why})
+	}
+	failed := f.Outcome != fact.OutcomeOK
+	switch {
+	case f.Stage == fact.StageDNS && f.DNS != nil:
+		next = append(next, Next{
+			Tool: "netns_dns_lookup", Arguments: arguments(target, map[string]any{"name": f.DNS.Name}),
+			Why: "what each name server says to each name of the search list",
+		})
+	case f.DNS != nil && f.DNS.AppWaitMS >= slowLookup:
+		next = append(next, Next{
+			Tool: "netns_dns_lookup", Arguments: arguments(target, map[string]any{"name": f.DNS.Name}),
+			Why: fmt.Sprintf("the application waits %.0f ms for the name alone", f.DNS.AppWaitMS),
+		})
+	case blamesLink(f):
+		next = append(next, Next{
+			Tool: "netns_ip_addr", Arguments: arguments(target, nil),
+			Why: "state of the interface and of its other end on the host",
+		})
+	}
+	if p := f.Proxy; failed && p != nil && p.Applies && !p.Used {
+		again("the same through the proxy, as the container's application would send it", false, map[string]any{"use_proxy": true})
+	}
+	if stalled(f) && in.MSS == 0 {
+		again("the same with small packets: if that works, large ones are lost on the way (MTU)", false, map[string]any{"mss": smallSegment})
+	}
+	if failed && !target.HostNetwork && !isOwnPort(f) && !isClientError(f) {
+		again("the same from the node: if it works there, the fault is between pod and node; if not, it is the service or beyond",
+			true, sameAddresses(f, in))
+	}
+	if n := len(f.Redirects); n > 0 && f.Redirects[n-1].Why == fact.RedirectNotAsked {
+		again("follow the redirect", false, map[string]any{"follow_redirects": 5})
+	}
+	return next
+}
+
+// slowLookup is from when the lookup of a name is worth a look, in
+// milliseconds.
+const slowLookup = 1000
+
+// smallSegment fits through every path (RFC 879).
+const smallSegment = 536
+
+// stalled reports whether an established connection fell silent, as it does
+// where a path loses large packets.
+func stalled(f *fact.Fetch) bool {
+	return f.Outcome == fact.OutcomeTimeout && f.Conn != nil && f.Stage != fact.StageProxy
+}
+
+// blamesLink reports whether the failure may lie at the pod's interface.
+func blamesLink(f *fact.Fetch) bool {
+	for i := range f.Attempts {
+		switch f.Attempts[i].Cause {
+		case fact.CauseNoRoute, fact.CauseNoAddress, fact.CauseLinkDown, fact.CauseGatewaySilent, fact.CauseNeighbourSilent:
+			return true
+		case fact.CauseLost: // perhaps between the two ends of the pod's veth
+			return f.Outcome == fact.OutcomeTimeout
+		}
+	}
+	return false
+}
+
+// isOwnPort reports whether the request went to the target itself, which means
+// something else on the node.
+func isOwnPort(f *fact.Fetch) bool {
+	for i := range f.Attempts {
+		if r := f.Attempts[i].Route; r != nil && r.Type == "local" {
+			return true
+		}
+	}
+	return false
+}
+
+// isClientError reports whether the server answered that the request is wrong;
+// it would be from anywhere.
+func isClientError(f *fact.Fetch) bool {
+	return f.Outcome == fact.OutcomeHTTPError && f.Status != nil && *f.Status < 500
+}
+
+// sameAddresses makes a comparison connect to the addresses that the target
+// found: the node looks cluster names up elsewhere.
+func sameAddresses(f *fact.Fetch, in NetnsCurlIn) map[string]any {
+	if f.DNS == nil || len(f.DNS.Addresses) == 0 || len(f.Attempts) == 0 || len(f.Redirects) > 0 || in.UseProxy || len(in.ConnectTo)+len(in.Resolve) > 0 {
+		return nil
+	}
+	to, err := netip.ParseAddrPort(f.Attempts[0].Address)
+	if err != nil {
+		return nil
+	}
+	return map[string]any{"resolve": []string{fmt.Sprintf("%s:%d:%s", f.DNS.Name, to.Port(), strings.Join(f.DNS.Addresses, ","))}}
+}
+
+// again are the arguments of the same request, without those that name the
+// target. Credentials do not go into an answer; whole says whether there were
+// none.
+func (in *NetnsCurlIn) again() (call map[string]any, whole bool) {
+	call, whole = map[string]any{}, true
+	clean, hidden := fetch.WithoutCredentials(in.URL, in.Headers)
+	if hidden {
+		whole = false
+	}
+	call["url"] = clean.URL
+	if len(clean.Headers) > 0 {
+		call["headers"] = clean.Headers
+	}
+	for name, value := range map[string]string{"method": in.Method, "body": in.Body, "http_version": in.HTTPVersion} {
+		if value != "" {
+			call[name] = value
+		}
+	}
+	for name, value := range map[string]bool{"insecure": in.Insecure, "use_proxy": in.UseProxy, "details": in.Details} {
+		if value {
+			call[name] = true
+		}
+	}
+	for name, value := range map[string][]string{"resolve": in.Resolve, "connect_to": in.ConnectTo} {
+		if len(value) > 0 {
+			call[name] = value
+		}
+	}
+	if in.FollowRedirects > 0 {
+		call["follow_redirects"] = in.FollowRedirects
+	}
+	if in.MaxBodyBytes != nil {
+		call["max_body_bytes"] = *in.MaxBodyBytes
+	}
+	if in.MSS > 0 {
+		call["mss"] = in.MSS
+	}
+	if in.TimeoutMS > 0 {
+		call["timeout_ms"] = in.TimeoutMS
+	}
+	return call, whole
+}

@@ -1,0 +1,368 @@
+package tools
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"golang.org/x/sys/unix"
+
+	"nsenter-mcp/internal/lab"
+	"nsenter-mcp/tools/fact"
+)
+
+// newCurlbench is a testbench with two pods, "web" of which serves HTTP.
+func newCurlbench(tb testing.TB, specs ...lab.PodSpec) (b *testbench, pods []*lab.Pod) {
+	tb.Helper()
+	b = newTestbench(tb, func(c *Config) {
+		if !slices.ContainsFunc(c.Tools, func(t Tool) bool { return t.Name == "netns_curl" }) {
+			c.Tools = append(c.Tools, netnsCurl())
+		}
+	})
+	if specs == nil {
+		specs = []lab.PodSpec{
+			{Name: "client", Namespace: "shop", Containers: []lab.ContainerSpec{{Name: "app", Env: []string{"no_proxy=.svc"}}}},
+			{Name: "web", Namespace: "shop"},
+		}
+	}
+	return b, b.lab.Pods(tb, specs...)
+}
+
+func curlArgs(url string, more ...any) map[string]any {
+	args := map[string]any{"pod": "shop/client", "url": url}
+	for i := 0; i < len(more); i += 2 {
+		args[more[i].(string)] = more[i+1]
+	}
+	return args
+}
+
+func TestCurl(t *testing.T) {
+	t.Parallel()
+	b, pods := newCurlbench(t)
+	at, err := pods[1].Serve(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprintf(w, "hello %s %s", r.Host, r.Header.Get("Authorization"))
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + at.String() + "/"
+
+	answer, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs(url))
+	if data.Outcome != fact.OutcomeOK || *data.Status != 200 || len(answer.Findings) != 0 || len(answer.Next) != 0 {
+		t.Errorf("%+v", answer)
+	}
+	if !strings.HasPrefix(answer.Summary, "200 OK from "+at.String()+" over HTTP/1.1 in ") {
+		t.Errorf("summary %q", answer.Summary)
+	}
+	if text, _ := json.Marshal(answer); len(text) > 2048 {
+		t.Errorf("%d bytes: %s", len(text), text)
+	}
+	// A secret stands neither in the answer nor in the audit.
+	answer, _ = succeed[fact.Fetch](t, b, "netns_curl", curlArgs(url, "headers", map[string]any{"Authorization": "Bearer swordfish"}))
+	text, _ := json.Marshal(answer)
+	if strings.Contains(string(text)+fmt.Sprint(b.audited()), "swordfish") {
+		t.Errorf("%s\n%v", text, b.audited())
+	}
+
+	fail(t, b, CodeInvalidArguments, "netns_curl", curlArgs("gopher://10.0.0.1"))
+	fail(t, b, CodeInvalidArguments, "netns_curl", curlArgs(url, "method", "DELETE"))
+	fail(t, b, CodeInvalidArguments, "netns_curl", curlArgs(url, "http_version", "3"))
+	fail(t, b, CodeUnknownArgument, "netns_curl", curlArgs(url, "follow", 3))
+	fail(t, b, CodeDestinationDenied, "netns_curl", curlArgs("http://169.254.169.254/latest/meta-data"))
+	fail(t, b, CodeDestinationDenied, "netns_curl", curlArgs("http://[64:ff9b::a9fe:a9fe]/"))
+	fail(t, b, CodeDestinationDenied, "netns_curl", curlArgs("http://metadata.test/", "resolve", "metadata.test:80:100.100.100.200"))
+}
+
+func TestCurlByName(t *testing.T) {
+	t.Parallel()
+	b, pods := newCurlbench(t,
+		lab.PodSpec{Name: "client", Namespace: "shop", Files: lab.FileSpec{
+			Hosts: "127.0.0.1 localhost\n10.244.1.250 web.test\n", ResolvConf: "nameserver 127.0.0.1\n",
+		}},
+		lab.PodSpec{Name: "web", Namespace: "shop", IP: netip.MustParseAddr("10.244.1.250")},
+	)
+	if _, err := pods[1].Serve(":80", http.NotFoundHandler()); err != nil {
+		t.Fatal(err)
+	}
+	answer, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://web.test/x"))
+	if data.Outcome != fact.OutcomeHTTPError || *data.Status != 404 || data.DNS.Source != "hosts" || data.Remote != "10.244.1.250:80" {
+		t.Errorf("%+v", data)
+	}
+	if len(answer.Findings) != 1 || answer.Findings[0].Code != "http.client_error" || len(answer.Next) != 0 {
+		t.Errorf("%+v %+v", answer.Findings, answer.Next)
+	}
+	answer, data = succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://web.test:81/"))
+	if data.Outcome != fact.OutcomeRefused || len(answer.Findings) != 1 || answer.Findings[0].Code != "tcp.refused" {
+		t.Errorf("%+v %+v", data, answer.Findings)
+	}
+	// The comparison goes to the address that the pod found.
+	if len(answer.Next) != 1 {
+		t.Fatalf("%+v", answer.Next)
+	}
+	next := answer.Next[0]
+	if next.Arguments["netns"] != "host" || fmt.Sprint(next.Arguments["resolve"]) != "[web.test:81:10.244.1.250]" {
+		t.Errorf("%+v", next)
+	}
+	again, data := succeed[fact.Fetch](t, b, next.Tool, next.Arguments)
+	if data.Outcome != fact.OutcomeRefused || !again.Target.HostNetwork {
+		t.Errorf("%+v", again)
+	}
+}
+
+// answerNames serves DNS in a pod: every name of the table has that address.
+func answerNames(t *testing.T, p *lab.Pod, table map[string]string) {
+	t.Helper()
+	conn, err := p.ListenPacket("udp", p.IP.String()+":53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &dns.Server{PacketConn: conn, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		answer := new(dns.Msg).SetReply(q)
+		address, known := table[q.Question[0].Name]
+		switch {
+		case !known:
+			answer.Rcode = dns.RcodeNameError
+		case q.Question[0].Qtype == dns.TypeA:
+			record, err := dns.NewRR(q.Question[0].Name + " 5 IN A " + address)
+			if err != nil {
+				return
+			}
+			answer.Answer = append(answer.Answer, record)
+		}
+		_ = w.WriteMsg(answer) // the client may be gone
+	})}
+	go func() { _ = server.ActivateAndServe() }() // ends with the socket
+	t.Cleanup(func() { _ = server.Shutdown() })
+}
+
+func TestCurlByDNS(t *testing.T) {
+	t.Parallel()
+	b, pods := newCurlbench(t,
+		lab.PodSpec{Name: "client", Namespace: "shop", Files: lab.FileSpec{
+			ResolvConf: "nameserver 10.244.1.250\nsearch shop.svc.cluster.local svc.cluster.local\noptions ndots:5\n",
+		}},
+		lab.PodSpec{Name: "web", Namespace: "shop", IP: netip.MustParseAddr("10.244.1.250")},
+	)
+	if _, err := pods[1].Serve(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Host) })); err != nil {
+		t.Fatal(err)
+	}
+	answerNames(t, pods[1], map[string]string{"web.shop.svc.cluster.local.": "10.244.1.250", "evil.test.": "169.254.169.254"})
+
+	_, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://web/"))
+	if data.Outcome != fact.OutcomeOK || data.Untrusted.Body != "web" || data.DNS.Outcome != "answered" || data.Timings.DNSMS == nil {
+		t.Errorf("%+v %+v", data, data.DNS)
+	}
+	answer, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://wep/"))
+	if data.Outcome != fact.OutcomeDNSFailed || data.Stage != fact.StageDNS || data.DNS.Outcome != "nxdomain" || len(data.Attempts) != 0 {
+		t.Errorf("%+v %+v", data, data.DNS)
+	}
+	if answer.Summary != "No request was sent: the name has no address: nxdomain." {
+		t.Errorf("summary %q", answer.Summary)
+	}
+	fail(t, b, CodeDestinationDenied, "netns_curl", curlArgs("http://evil.test/"))
+}
+
+func TestCurlExplains(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		fault   func(*lab.Pod) error
+		outcome fact.Outcome
+		code    string
+		next    []string
+	}{
+		{nil, fact.OutcomeOK, "", nil},
+		{lab.RemoveDefaultRoute, fact.OutcomeUnreachable, "route.no_default", []string{"netns_ip_addr", "netns_curl"}},
+		{lab.BlackholeDefaultRoute, fact.OutcomeUnreachable, "route.blackhole", []string{"netns_curl"}},
+		{lab.WrongGateway, fact.OutcomeTimeout, "neigh.gateway_failed", []string{"netns_ip_addr", "netns_curl"}},
+		// The node answers ARP for its bridge on every interface, so the way back is
+		// what is missing; netns_ip_addr sees it.
+		{lab.Detach, fact.OutcomeTimeout, "tcp.timeout", []string{"netns_ip_addr", "netns_curl"}},
+		{lab.PeerDown, fact.OutcomeTimeout, "link.no_carrier", []string{"netns_ip_addr", "netns_curl"}},
+		{lab.LinkDown, fact.OutcomeUnreachable, "route.no_default", []string{"netns_ip_addr", "netns_curl"}},
+	} {
+		t.Run(c.code, func(t *testing.T) {
+			t.Parallel()
+			b, pods := newCurlbench(t)
+			// Beyond the gateway, on another node.
+			node, err := b.lab.AddNode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			far := b.lab.Pod(t, lab.PodSpec{Name: "far", Node: node})
+			at, err := far.Serve(":80", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.fault != nil {
+				if err := c.fault(pods[0]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			start := time.Now()
+			answer, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://"+at.String(), "timeout_ms", 2000))
+			if data.Outcome != c.outcome {
+				t.Errorf("%s, want %s: %s", data.Outcome, c.outcome, answer.Summary)
+			}
+			if took := time.Since(start); took > 2200*time.Millisecond {
+				t.Errorf("it took %s", took)
+			}
+			var codes, next []string
+			for _, f := range answer.Findings {
+				codes = append(codes, f.Code)
+			}
+			for _, n := range answer.Next {
+				next = append(next, n.Tool)
+			}
+			if c.code == "" && len(codes) != 0 || c.code != "" && !slices.Equal(codes, []string{c.code}) || !slices.Equal(next, c.next) {
+				t.Errorf("findings %v, next %v; want %s, %v", codes, next, c.code, c.next)
+			}
+			if text, _ := json.Marshal(answer); len(text) > 3000 {
+				t.Errorf("%d bytes: %s", len(text), text)
+			}
+			for _, n := range answer.Next {
+				if answer := b.call(t, n.Tool, n.Arguments); answer.Error != nil {
+					t.Errorf("next %+v: %+v", n, answer.Error)
+				}
+			}
+		})
+	}
+}
+
+func TestCurlOfSilentServer(t *testing.T) {
+	t.Parallel()
+	b, pods := newCurlbench(t)
+	listener, err := pods[1].Listen("tcp", ":80") // the kernel accepts, nobody answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = listener.Close() }()
+	answer, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://"+pods[1].IP.String(), "timeout_ms", 500,
+		"headers", map[string]any{"X-A": "b", "Cookie": "swordfish"}))
+	if data.Outcome != fact.OutcomeTimeout || data.Stage != fact.StageResponse || len(answer.Findings) != 1 || answer.Findings[0].Code != "http.no_response" {
+		t.Errorf("%+v %+v", data, answer.Findings)
+	}
+	if len(answer.Next) != 2 || fmt.Sprint(answer.Next[0].Arguments["mss"]) != "536" || answer.Next[1].Arguments["netns"] != "host" {
+		t.Fatalf("%+v", answer.Next)
+	}
+	for _, next := range answer.Next {
+		if fmt.Sprint(next.Arguments["headers"]) != "map[X-A:b]" || !strings.Contains(next.Why, "credentials are left out") {
+			t.Errorf("%+v", next)
+		}
+		if _, data := succeed[fact.Fetch](t, b, next.Tool, next.Arguments); data.Outcome != fact.OutcomeTimeout {
+			t.Errorf("%+v", data)
+		}
+	}
+}
+
+func TestCurlSaysWhichProxyApplies(t *testing.T) {
+	t.Parallel()
+	b, _ := newCurlbench(t, lab.PodSpec{Name: "client", Namespace: "shop", Containers: []lab.ContainerSpec{
+		{Name: "app", Env: []string{"HTTPS_PROXY=http://user:swordfish@10.244.1.99:3128"}},
+	}})
+	answer, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("https://10.244.1.1:9/", "timeout_ms", 500))
+	if data.Proxy == nil || !data.Proxy.Applies || data.Proxy.Used || data.Proxy.Address != "http://10.244.1.99:3128" {
+		t.Errorf("%+v", data.Proxy)
+	}
+	text, _ := json.Marshal(answer)
+	if strings.Contains(string(text), "swordfish") {
+		t.Errorf("%s", text)
+	}
+	if !slices.ContainsFunc(answer.Notes, func(n Note) bool { return n.Code == "proxy_env" }) ||
+		!slices.ContainsFunc(answer.Next, func(n Next) bool { return n.Arguments["use_proxy"] == true }) {
+		t.Errorf("%s", text)
+	}
+}
+
+// The bound of threads is for a whole process, so this test is not parallel.
+func TestCurlsThatHang(t *testing.T) {
+	b, pods := newCurlbench(t)
+	if err := allowManyFiles(); err != nil {
+		t.Fatal(err)
+	}
+	listener, err := pods[1].Listen("tcp", ":80")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return // closed at the end of the test
+			}
+			go func() {
+				_, _ = io.Copy(io.Discard, conn)
+				_ = conn.Close()
+			}()
+		}
+	}()
+	silent := "http://" + pods[1].IP.String() + "/"
+	nobody := "http://10.244.1.251/"
+
+	const calls, deadline = 1000, 4 * time.Second
+	latest := make(chan time.Duration, calls)
+	var wg sync.WaitGroup
+	var failures atomic.Int64
+	for i := range calls {
+		url := silent
+		if i%2 == 0 {
+			url = nobody
+		}
+		wg.Go(func() {
+			start := time.Now()
+			answer := b.Call(t.Context(), Call{Tool: "netns_curl", Arguments: json.RawMessage(
+				fmt.Sprintf(`{"pid":%d,"url":%q,"timeout_ms":%d}`, pods[0].PID, url, deadline.Milliseconds()))})
+			if answer.Error != nil {
+				failures.Add(1)
+				t.Logf("%s: %s", answer.Error.Code, answer.Error.Message)
+			}
+			latest <- time.Since(start)
+		})
+	}
+	done := make(chan struct{})
+	go func() { wg.Wait(); close(done) }()
+	most, last := 0, time.Duration(0)
+	for running := true; running; {
+		select {
+		case <-done:
+			running = false
+		case <-time.After(5 * time.Millisecond):
+			tasks, err := os.ReadDir("/proc/self/task")
+			if err != nil {
+				t.Fatal(err)
+			}
+			most = max(most, len(tasks))
+		}
+	}
+	for range calls {
+		last = max(last, <-latest)
+	}
+	t.Logf("%d calls, the longest %s, at most %d threads, %d errors", calls, last, most, failures.Load())
+	if failures.Load() > 0 {
+		t.Errorf("%d calls failed instead of measuring", failures.Load())
+	}
+	if most >= 64 {
+		t.Errorf("%d threads", most)
+	}
+	if last > 2*deadline { // the machine may be busy with other tests
+		t.Errorf("the longest call took %s", last)
+	}
+}
+
+func allowManyFiles() error {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return err
+	}
+	limit.Cur = limit.Max
+	return unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+}

@@ -1,0 +1,367 @@
+package tools
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/destination"
+	"nsenter-mcp/tools/diagnose"
+	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe/lookup"
+)
+
+func netnsDNSLookup() Tool {
+	return define(Spec{
+		Name:  "netns_dns_lookup",
+		Title: "Look a name up as the application would",
+		Description: "What an application inside the pod, container or netns gets for a name, and why: its own resolv.conf, search list, ndots, hosts file, " +
+			"every nameserver asked side by side from inside; how long the application waits and what its log says. " +
+			"Unlike nsenter -n dig it never uses the node's resolv.conf. Any record type; PTR takes an address.",
+		Toolset:      Probe,
+		SendsPackets: true,
+		Capabilities: []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
+		ReadsFiles:   true,
+	}, lookUpName)
+}
+
+// NetnsDNSLookupIn are the arguments of netns_dns_lookup.
+type NetnsDNSLookupIn struct {
+	TargetArgs
+	Name    string   `json:"name" jsonschema:"host name, a final dot makes it absolute; for PTR an address"`
+	Type    []string `json:"type,omitempty" jsonschema:"record types, default A and AAAA"`
+	Server  string   `json:"server,omitempty" jsonschema:"ask this nameserver instead of the target's own: IP or IP:port"`
+	Search  *bool    `json:"search,omitempty" jsonschema:"false: the name as it is, without the search list"`
+	EDNS    bool     `json:"edns,omitempty" jsonschema:"send EDNS also where resolv.conf does not ask for it"`
+	Details bool     `json:"details,omitempty" jsonschema:"every exchange with its answers, codes, flags and sizes"`
+}
+
+// maxTypes bounds the record types of one call.
+const maxTypes = 8
+
+// handlerTime is what a call keeps back to word its answer.
+const handlerTime = 200 * time.Millisecond
+
+func lookUpName(ctx context.Context, env *Env, t *resolve.Target, in NetnsDNSLookupIn) (Answer[fact.DNSLookup], error) {
+	request, err := in.request()
+	if err != nil {
+		return Answer[fact.DNSLookup]{}, err
+	}
+	request.Window = in.window(ctx)
+	request.Beside = besideNames(t, in.Name)
+	target := lookup.Target{
+		Network:   lookup.Network{Handle: t.Net, Allow: allowed(ctx, env.Policy.Destinations, t)},
+		WholeRoot: t.Files != nil, From: t.FilesFrom,
+	}
+	if t.FilesFrom != "" {
+		target.Files = t
+	}
+	if t.App != nil {
+		// Some containers hide it even from root; nothing then depends on it.
+		if environ, err := t.App.ReadFile("environ", maxEnviron); err == nil {
+			target.LocalDomain, target.ResOptions = lookup.ParseEnvironment(environ)
+		}
+	}
+	found, err := lookup.Run(ctx, target, request)
+	if err != nil {
+		return Answer[fact.DNSLookup]{}, deniedServer(err)
+	}
+	answer := Answer[fact.DNSLookup]{
+		Summary:  describeLookup(found),
+		Findings: diagnose.DNS(found),
+		Next:     afterLookup(t, &in, found),
+	}
+	for _, n := range found.Notes {
+		answer.Notes = append(answer.Notes, Note{Code: n.Code, Message: n.Message})
+	}
+	if !in.Details {
+		found = compactLookup(found)
+	}
+	answer.Data = *found
+	return answer, nil
+}
+
+// maxEnviron bounds what is read of an environment; the kernel's limit for one
+// string is 128 kB.
+const maxEnviron = 1 << 20
+
+// request checks the arguments.
+func (in *NetnsDNSLookupIn) request() (lookup.Request, error) {
+	r := lookup.Request{Name: in.Name, NoSearch: in.Search != nil && !*in.Search, EDNS: in.EDNS}
+	if err := lookup.CheckName(in.Name); err != nil {
+		return r, invalidArgument("name", strings.TrimPrefix(err.Error(), "name "))
+	}
+	for _, list := range in.Type {
+		for name := range strings.FieldsFuncSeq(list, func(c rune) bool { return c == ',' || c == ' ' }) {
+			t, ok := lookup.ParseType(name)
+			if !ok {
+				return r, invalidArgument("type", quote(name)+" is no record type that can be asked for; A, AAAA, CNAME, MX, NS, PTR, SOA, SRV, TXT, CAA, SVCB, HTTPS, or TYPE and a number")
+			}
+			if !slices.Contains(r.Types, t) {
+				r.Types = append(r.Types, t)
+			}
+		}
+	}
+	if len(r.Types) > maxTypes {
+		return r, invalidArgument("type", fmt.Sprintf("%d types are more than %d in one call", len(r.Types), maxTypes))
+	}
+	if in.Server == "" {
+		return r, nil
+	}
+	server, ok := parseServer(in.Server)
+	if !ok {
+		return r, invalidArgument("server", quote(in.Server)+" is no IP or IP:port; names are not looked up here")
+	}
+	r.Server = server
+	return r, nil
+}
+
+// parseServer reads an address with or without a port.
+func parseServer(text string) (netip.AddrPort, bool) {
+	if server, err := netip.ParseAddrPort(text); err == nil {
+		return server, server.Port() != 0
+	}
+	ip, err := netip.ParseAddr(strings.Trim(text, "[]"))
+	return netip.AddrPortFrom(ip, 53), err == nil
+}
+
+// window is how long servers are waited for: as long as the call may take where
+// the caller said so.
+func (in *NetnsDNSLookupIn) window(ctx context.Context) time.Duration {
+	window := lookup.DefaultWindow
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return window
+	}
+	left := time.Until(deadline) - handlerTime
+	if in.TimeoutMS == 0 {
+		left = min(left, window)
+	}
+	return max(left, time.Millisecond)
+}
+
+// besideNames are where a service of the cluster would be found that the
+// application's search list does not lead to.
+func besideNames(t *resolve.Target, name string) []string {
+	if t.Workload.Namespace == "" || strings.HasSuffix(name, ".") || strings.Count(name, ".") > 2 {
+		return nil
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return nil
+	}
+	if !strings.Contains(name, ".") {
+		return []string{name + "." + t.Workload.Namespace + ".svc.cluster.local"}
+	}
+	return []string{name + ".svc.cluster.local"}
+}
+
+// deniedServer words the policy's refusal.
+func deniedServer(err error) error {
+	var denied *destination.DeniedError
+	if !errors.As(err, &denied) {
+		return err
+	}
+	return &failure{public: Error{
+		Code: CodeDestinationDenied, Stage: stagePolicy, Message: "the nameserver may not be asked: " + denied.Error(),
+		Hint: "leave server out to ask the target's own nameservers, or ask the operator to allow the address",
+	}}
+}
+
+// The bounds of a short answer.
+const (
+	fewTries   = 8
+	fewRecords = 20
+	fewDomains = 8
+)
+
+// compactLookup keeps the exchanges that the application would have had and
+// what every server says about the deciding name.
+func compactLookup(full *fact.DNSLookup) *fact.DNSLookup {
+	short := *full
+	short.Tried = []fact.DNSTry{}
+	for _, t := range full.Tried {
+		if t.Beside && t.Name != full.Name && (t.Outcome != "answered" || full.Outcome == "answered") {
+			continue
+		}
+		if len(short.Tried) < fewTries {
+			t.Answers = nil
+			short.Tried = append(short.Tried, t)
+		}
+	}
+	if len(short.Tried) < len(full.Tried) {
+		short.TriedTotal = max(len(full.Tried), full.TriedTotal)
+	}
+	if len(full.Records) > fewRecords {
+		short.Records, short.RecordsTotal = full.Records[:fewRecords], max(len(full.Records), full.RecordsTotal)
+	}
+	short.Records = slices.Clone(short.Records)
+	for i := range short.Records {
+		short.Records[i].Data, short.Records[i].Untrusted = cut(short.Records[i].Data), cut(short.Records[i].Untrusted)
+	}
+	if search := full.Resolver.Search; len(search) > fewDomains {
+		short.Resolver.Search, short.Resolver.SearchTotal = search[:fewDomains], max(len(search), full.Resolver.SearchTotal)
+	}
+	return &short
+}
+
+// cut shortens one record.
+func cut(text string) string {
+	const limit = 300
+	if len(text) <= limit {
+		return text
+	}
+	return text[:limit] + fmt.Sprintf("... (%d bytes)", len(text))
+}
+
+// describeLookup is the summary.
+func describeLookup(l *fact.DNSLookup) string {
+	var b strings.Builder
+	switch {
+	case l.Source == "literal":
+		return word(l.Asked) + " is an address; nothing has to be looked up (type PTR asks for its name)."
+	case l.Source == "hosts":
+		fmt.Fprintf(&b, "%s is %s, from line %d of %s; DNS is not asked", word(l.Asked), listed(l.Addresses), l.Hosts.Line, l.Hosts.File)
+	case l.Outcome == "answered":
+		describeAnswer(&b, l)
+	case l.Outcome == "no_nameserver" && l.Resolver.File == "":
+		return "the target's resolv.conf is not known, so it is not known whom its applications would ask about " + word(l.Asked) + "; name a server."
+	default:
+		describeFailure(&b, l)
+	}
+	var others []string
+	for _, o := range l.Others {
+		// A failure that takes another time is no other answer.
+		if o.Outcome != l.Outcome || l.Outcome == "answered" {
+			others = append(others, o.Library)
+		}
+	}
+	if len(others) > 0 {
+		fmt.Fprintf(&b, "; another result with %s", strings.Join(others, " and "))
+	}
+	b.WriteByte('.')
+	return b.String()
+}
+
+func describeAnswer(b *strings.Builder, l *fact.DNSLookup) {
+	b.WriteString(word(l.Asked))
+	switch {
+	case len(l.Addresses) > 0:
+		b.WriteString(" is " + listed(l.Addresses))
+	default:
+		fmt.Fprintf(b, " has %s (%s)", plural(max(len(l.Records), l.RecordsTotal), "record"), strings.Join(l.Types, ", "))
+	}
+	if l.SearchDomain != "" {
+		fmt.Fprintf(b, ", found as %s", word(l.Name))
+	}
+	fmt.Fprintf(b, " at %s; the application waits %s", word(l.Server), waited(l))
+}
+
+// lookupFailures word the outcomes.
+var lookupFailures = map[string]string{
+	"nxdomain":      "does not exist",
+	"nodata":        "exists without an answer of that type",
+	"servfail":      "cannot be found out: the nameserver fails",
+	"refused":       "cannot be found out: the nameserver refuses",
+	"timeout":       "cannot be found out: no answer in time",
+	"unreachable":   "cannot be found out: no nameserver can be reached",
+	"no_nameserver": "cannot be found out: resolv.conf names no usable nameserver",
+}
+
+func describeFailure(b *strings.Builder, l *fact.DNSLookup) {
+	fmt.Fprintf(b, "%s %s", word(l.Asked), lookupFailures[l.Outcome])
+	var names, servers []string
+	for _, t := range l.Tried {
+		if t.Beside {
+			continue
+		}
+		if !slices.Contains(names, t.Name) {
+			names = append(names, t.Name)
+		}
+		if !slices.Contains(servers, t.Server) {
+			servers = append(servers, t.Server)
+		}
+	}
+	if len(names) > 0 {
+		fmt.Fprintf(b, " (%s at %s)", plural(len(names), "name"), listed(servers))
+	}
+	if l.AppError != "" {
+		fmt.Fprintf(b, "; the application gets %s after %s", l.AppError, waited(l))
+	}
+}
+
+// listed shows the first of many values, which are validated.
+func listed(values []string) string {
+	const shown = 3
+	if len(values) <= shown {
+		return strings.Join(values, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(values[:shown], ", "), len(values)-shown)
+}
+
+func waited(l *fact.DNSLookup) string {
+	if l.AppWaitForever {
+		return "no time, it waits without end"
+	}
+	return strconv.FormatFloat(l.AppWaitMS, 'f', -1, 64) + " ms"
+}
+
+// afterLookup proposes the comparison that splits the causes: the same server,
+// asked from the node.
+func afterLookup(t *resolve.Target, in *NetnsDNSLookupIn, l *fact.DNSLookup) []Next {
+	if l.Outcome == "answered" || len(l.Resolver.Servers) == 0 {
+		return nil
+	}
+	var next []Next
+	if !t.HostNetwork && l.Outcome != "no_nameserver" {
+		next = append(next, fromTheNode(in, l))
+	}
+	switch l.Outcome {
+	case "timeout", "unreachable":
+		next = append(next, Next{
+			Tool: "netns_ip_route", Arguments: arguments(t, map[string]any{"to": l.Resolver.Servers[0]}),
+			Why: "see the route that the kernel picks to the nameserver",
+		})
+	case "no_nameserver", "nxdomain":
+		next = append(next, Next{
+			Tool: "container_files", Arguments: arguments(t, nil), Why: "see resolv.conf, hosts and nsswitch.conf as they are",
+		})
+	}
+	return next
+}
+
+// fromTheNode asks the deciding name from the node: at the same server where
+// that is one for both, else at the node's own.
+func fromTheNode(in *NetnsDNSLookupIn, l *fact.DNSLookup) Next {
+	n := Next{
+		Tool:      "netns_dns_lookup",
+		Arguments: map[string]any{"netns": "host", "name": comparableName(l), "search": false},
+		Why:       "ask the node's own nameservers for comparison",
+	}
+	if len(in.Type) > 0 {
+		n.Arguments["type"] = in.Type
+	}
+	server, ok := parseServer(l.Resolver.Servers[0])
+	if ip := server.Addr(); !ok || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
+		return n // another server there, or nobody
+	}
+	n.Arguments["server"] = l.Resolver.Servers[0]
+	n.Why = "ask the same server from the node: if it says the same, the fault is the server's or the name's"
+	if l.Outcome == "timeout" || l.Outcome == "unreachable" {
+		n.Why = "ask the same server from the node: if it answers there, the fault is on the pod's path to it"
+	}
+	return n
+}
+
+// comparableName is the absolute name to ask from elsewhere.
+func comparableName(l *fact.DNSLookup) string {
+	if l.Name != "" {
+		return l.Name
+	}
+	return l.Asked
+}

@@ -1,0 +1,54 @@
+package tools
+
+import (
+	"bytes"
+	"context"
+	"net/netip"
+	"sync"
+
+	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/destination"
+	"nsenter-mcp/tools/probe/attempt"
+)
+
+// allowed returns the policy's word on destinations of target, for the hook that
+// opens connections. The target's own gateway and name servers are looked up
+// only where something would be refused.
+func allowed(ctx context.Context, p destination.Policy, target *resolve.Target) func(netip.AddrPort) error {
+	own := sync.OnceValue(func() destination.Own { return ownDestinations(ctx, target) })
+	return func(to netip.AddrPort) error {
+		if p.Check(to, destination.Own{}) == nil {
+			return nil
+		}
+		return p.Check(to, own())
+	}
+}
+
+// ownDestinations are the target's gateways and the name servers of its
+// resolv.conf. What cannot be read is not excepted from the policy.
+func ownDestinations(ctx context.Context, target *resolve.Target) destination.Own {
+	var own destination.Own
+	if gateways, err := attempt.Gateways(target.Net); err == nil {
+		own.Gateways = gateways
+	}
+	const most = 64 << 10
+	if file, err := target.ReadFile(ctx, "/etc/resolv.conf", most); err == nil {
+		own.Nameservers = nameservers(file.Data)
+	}
+	return own
+}
+
+// nameservers are the addresses in a resolv.conf (resolv.conf(5)).
+func nameservers(text []byte) []netip.Addr {
+	var found []netip.Addr
+	for line := range bytes.Lines(text) {
+		fields := bytes.Fields(line)
+		if len(fields) < 2 || string(fields[0]) != "nameserver" {
+			continue
+		}
+		if ip, err := netip.ParseAddr(string(fields[1])); err == nil {
+			found = append(found, ip)
+		}
+	}
+	return found
+}

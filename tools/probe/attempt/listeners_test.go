@@ -1,0 +1,44 @@
+package attempt
+
+import (
+	"net/netip"
+	"slices"
+	"testing"
+)
+
+const (
+	procTCP = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3086 1 0000000000000000 100 0 0 10 0
+   1: 0500000A:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 3087 1 0000000000000000 100 0 0 10 0
+   2: 0500000A:0050 0900000A:9C40 01 00000000:00000000 00:00000000 00000000     0        0 3088 1 0000000000000000 100 0 0 10 0
+`
+	procTCP6 = `  sl  local_address                         remote_address                        st
+   0: 00000000000000000000000001000000:0050 00000000000000000000000000000000:0000 0A 00000000:00000000
+   1: B80D0120000000000000000001000000:0051 00000000000000000000000000000000:0000 0A 00000000:00000000
+`
+)
+
+func TestParseListeners(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		text string
+		port uint16
+		want []netip.Addr
+	}{
+		{procTCP, 80, []netip.Addr{netip.MustParseAddr("127.0.0.1")}},
+		{procTCP, 8080, []netip.Addr{netip.MustParseAddr("10.0.0.5")}},
+		{procTCP, 40000, nil},
+		{procTCP6, 80, []netip.Addr{netip.MustParseAddr("::1")}},
+		{procTCP6, 81, []netip.Addr{netip.MustParseAddr("2001:db8::1")}},
+	} {
+		if got := parseListeners([]byte(c.text), c.port); !slices.Equal(got, c.want) {
+			t.Errorf("port %d: %v, want %v", c.port, got, c.want)
+		}
+	}
+}
+
+func FuzzListeners(f *testing.F) {
+	f.Add([]byte(procTCP), uint16(80))
+	f.Add([]byte(procTCP6), uint16(81))
+	f.Fuzz(func(_ *testing.T, text []byte, port uint16) { parseListeners(text, port) })
+}

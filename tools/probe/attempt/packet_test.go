@@ -1,0 +1,136 @@
+package attempt
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"testing"
+)
+
+// tcp4 is an IPv4 packet with the head of a TCP segment.
+func tcp4(src, dst netip.AddrPort, flags byte) []byte {
+	ip := make([]byte, 20, 40)
+	ip[0], ip[8], ip[9] = 0x45, 61, protoTCP
+	copy(ip[12:], src.Addr().AsSlice())
+	copy(ip[16:], dst.Addr().AsSlice())
+	return append(ip, tcp(src, dst, flags)...)
+}
+
+func tcp6(src, dst netip.AddrPort, flags byte) []byte {
+	ip := make([]byte, 40, 60)
+	ip[0], ip[6], ip[7] = 0x60, protoTCP, 61
+	copy(ip[8:], src.Addr().AsSlice())
+	copy(ip[24:], dst.Addr().AsSlice())
+	return append(ip, tcp(src, dst, flags)...)
+}
+
+func tcp(src, dst netip.AddrPort, flags byte) []byte {
+	b := make([]byte, 20)
+	binary.BigEndian.PutUint16(b, src.Port())
+	binary.BigEndian.PutUint16(b[2:], dst.Port())
+	b[12], b[13] = 5<<4, flags
+	return b
+}
+
+var (
+	client4 = netip.MustParseAddrPort("10.0.0.5:40000")
+	server4 = netip.MustParseAddrPort("192.0.2.1:80")
+	client6 = netip.MustParseAddrPort("[fd00::5]:40000")
+	server6 = netip.MustParseAddrPort("[2001:db8::1]:80")
+)
+
+func TestParseSegment(t *testing.T) {
+	t.Parallel()
+	for _, packet := range [][]byte{tcp4(server4, client4, flagSYN|flagACK), tcp6(server6, client6, flagSYN|flagACK)} {
+		seg, ok := parseSegment(packet)
+		if !ok || seg.ttl != 61 || !seg.has(flagSYN|flagACK) || seg.has(flagRST) || seg.src.Port() != 80 || seg.dst.Port() != 40000 {
+			t.Errorf("%+v, %v", seg, ok)
+		}
+	}
+	if _, ok := parseSegment(tcp4(server4, client4, flagRST)[:30]); ok {
+		t.Error("a segment that ends in its header was taken")
+	}
+	fragment := tcp4(server4, client4, flagRST)
+	fragment[7] = 1
+	if _, ok := parseSegment(fragment); ok {
+		t.Error("a later fragment was taken for a segment")
+	}
+	udp := tcp4(server4, client4, flagRST)
+	udp[9] = 17
+	if _, ok := parseSegment(udp); ok {
+		t.Error("UDP was taken for TCP")
+	}
+}
+
+func TestParseICMP(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		v6         bool
+		kind, code byte
+		inner      []byte
+		ends       bool
+		name       string
+	}{
+		{false, 3, 3, tcp4(client4, server4, flagSYN)[:28], true, "port unreachable"},
+		{false, 3, 13, tcp4(client4, server4, flagSYN), true, "administratively prohibited"},
+		{false, 3, 4, tcp4(client4, server4, flagSYN), false, "type 3 code 4"},
+		{false, 3, 99, tcp4(client4, server4, flagSYN), true, "type 3 code 99"},
+		{false, 11, 0, tcp4(client4, server4, flagSYN), true, "time exceeded"},
+		{false, 5, 0, tcp4(client4, server4, flagSYN), false, "type 5 code 0"},
+		{true, 1, 4, tcp6(client6, server6, flagSYN), true, "port unreachable"},
+		{true, 1, 1, tcp6(client6, server6, flagSYN), true, "administratively prohibited"},
+		{true, 2, 0, tcp6(client6, server6, flagSYN), false, "type 2 code 0"},
+		{true, 3, 0, tcp6(client6, server6, flagSYN), true, "time exceeded"},
+	} {
+		message := slices.Concat([]byte{c.kind, c.code, 0, 0, 0, 0, 0, 0}, c.inner)
+		e, ok := parseICMP(c.v6, message)
+		if !ok || e.ends() != c.ends || e.String() != c.name || e.src.Port() != 40000 || e.dst.Port() != 80 {
+			t.Errorf("%d/%d: %+v (%s), %v", c.kind, c.code, e, &e, ok)
+		}
+		if _, ok := parseICMP(!c.v6, message); ok {
+			t.Errorf("%d/%d: taken for the other family", c.kind, c.code)
+		}
+	}
+}
+
+func TestParseNeighbour(t *testing.T) {
+	t.Parallel()
+	reply := []byte{0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1, 2, 0, 0, 0, 0, 5, 10, 0, 0, 5}
+	if who, ok := parseNeighbour(reply); !ok || who != netip.MustParseAddr("10.0.0.1") {
+		t.Errorf("%s, %v", who, ok)
+	}
+	request := slices.Clone(reply)
+	request[7] = 1
+	if _, ok := parseNeighbour(request); ok {
+		t.Error("a request was taken for a reply")
+	}
+	if _, ok := parseNeighbour(reply[:20]); ok {
+		t.Error("half a reply was taken")
+	}
+	advert := slices.Concat([]byte{0x60, 0, 0, 0, 0, 24, protoICMPv6, 255},
+		server6.Addr().AsSlice(), client6.Addr().AsSlice(), []byte{icmp6Advertisement, 0, 0, 0, 0x60, 0, 0, 0}, server6.Addr().AsSlice())
+	if who, ok := parseNeighbour(advert); !ok || who != server6.Addr() {
+		t.Errorf("%s, %v", who, ok)
+	}
+	advert[7] = 254
+	if _, ok := parseNeighbour(advert); ok {
+		t.Error("an advertisement from beyond the link was taken")
+	}
+}
+
+func FuzzPackets(f *testing.F) {
+	f.Add(tcp4(client4, server4, flagSYN))
+	f.Add(tcp6(client6, server6, flagSYN))
+	f.Add(slices.Concat([]byte{3, 3, 0, 0, 0, 0, 0, 0}, tcp4(client4, server4, flagSYN)))
+	f.Fuzz(func(_ *testing.T, packet []byte) {
+		if seg, ok := parseSegment(packet); ok && seg.has(flagSYN) {
+			_ = seg.src.String()
+		}
+		parseNeighbour(packet)
+		for _, v6 := range []bool{false, true} {
+			if e, ok := parseICMP(v6, packet); ok {
+				_ = e.String()
+			}
+		}
+	})
+}

@@ -1,0 +1,65 @@
+package attempt
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// Bounds of what one [Prober] does at a time. Both kinds of work hold an
+// operating system thread for some microseconds to milliseconds.
+const (
+	// maxTurns bounds the visits to namespaces for counters, routes and sockets.
+	maxTurns = 4
+	// maxWitnesses bounds the packet sockets. Closing one waits for all CPUs to
+	// pass through the scheduler (synchronize_net in the kernel), and while it is
+	// open it sees, through a filter, every packet of the namespace.
+	maxWitnesses = 8
+)
+
+// A Prober makes connection attempts. One serves a whole process; it is safe
+// for concurrent use and holds nothing but the bounds of what runs at a time.
+type Prober struct {
+	turns     chan struct{}
+	witnesses chan struct{}
+}
+
+// New returns a Prober.
+func New() *Prober {
+	return &Prober{
+		turns:     make(chan struct{}, maxTurns),
+		witnesses: make(chan struct{}, maxWitnesses),
+	}
+}
+
+// ErrZone is the error for a link-local address without a zone, or with one that
+// is no interface of the target. Nothing was attempted.
+var ErrZone = errors.New("a link-local address needs an interface of the target as its zone, as in fe80::1%eth0")
+
+// Request is what to connect to.
+type Request struct {
+	// Address is literal. The zone of a link-local address names an interface of
+	// the target, or its index.
+	Address netip.AddrPort
+	// Timeout bounds connecting alone; what explains a failure is gathered
+	// after it, while the context lasts. Zero means until the context ends.
+	Timeout time.Duration
+	// Abandon, where it is not nil, ends connecting when it is done, and leaves the
+	// time for explaining.
+	Abandon context.Context //nolint:containedctx // it belongs to one attempt, as the struct does
+	// Failed, where it is not nil, is called when connecting has failed, before it
+	// is found out why.
+	Failed func()
+	// MSS is the largest segment in bytes that is sent and asked for (tcp(7),
+	// TCP_MAXSEG); 0 leaves it to the kernel.
+	MSS int
+	// Allow is asked right before connecting, with the very address that will
+	// be connected to; its error refuses. Nil allows everything.
+	Allow func(netip.AddrPort) error
+}
+
+// unwatched is how long an attempt goes on before a witness is called: long
+// enough that nothing healthy pays for it, short enough to see the first
+// repetition of the SYN after one second (RFC 6298, section 2.1).
+const unwatched = 800 * time.Millisecond

@@ -1,0 +1,20 @@
+//go:build !linux
+
+package attempt
+
+import (
+	"context"
+	"net"
+	"net/netip"
+
+	"nsenter-mcp/nsexec"
+	"nsenter-mcp/tools/fact"
+)
+
+// Connect fails with [nsexec.ErrUnsupported].
+func (p *Prober) Connect(_ context.Context, _ *nsexec.Handle, r Request) (net.Conn, fact.Attempt, error) {
+	return nil, fact.Attempt{Address: r.Address.String()}, nsexec.ErrUnsupported
+}
+
+// Gateways fails with [nsexec.ErrUnsupported].
+func Gateways(*nsexec.Handle) ([]netip.Addr, error) { return nil, nsexec.ErrUnsupported }

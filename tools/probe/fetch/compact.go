@@ -1,0 +1,56 @@
+package fetch
+
+import (
+	"slices"
+
+	"nsenter-mcp/tools/fact"
+)
+
+// compact leaves out of an answer what only a detailed one shows. What explains
+// a failure stays.
+func compact(f *fact.Fetch) {
+	var explained []fact.Cause
+	for i := range f.Attempts {
+		a := &f.Attempts[i]
+		if a.Outcome == fact.OutcomeOK {
+			a.Local = "" // stands beside remote
+		}
+		if a.Cause != fact.CausePodDropIn && a.Cause != fact.CausePodDropOut {
+			a.Wire = nil
+		}
+		if slices.Contains(explained, a.Cause) {
+			// The same again, at another address.
+			a.Route, a.Neigh, a.Answer, a.Wire, a.Counters, a.Why = nil, nil, nil, nil, nil, ""
+		}
+		explained = append(explained, a.Cause)
+	}
+	if f.TLS != nil {
+		compactTLS(f.TLS)
+	}
+}
+
+// Bounds of a chain in a short answer.
+const (
+	fewCertificates = 3
+	fewNames        = 6
+)
+
+func compactTLS(t *fact.TLS) {
+	sent := max(len(t.Chain), t.ChainLength)
+	keep := 1
+	if t.Error != nil {
+		keep = fewCertificates
+	}
+	t.Chain = t.Chain[:min(len(t.Chain), keep)]
+	if len(t.Chain) < sent {
+		t.ChainLength = sent
+	}
+	for i := range t.Chain {
+		c := &t.Chain[i]
+		c.SHA256 = ""
+		if text := &c.Untrusted; len(text.Names) > fewNames {
+			text.NamesTotal = max(text.NamesTotal, len(text.Names))
+			text.Names = text.Names[:fewNames]
+		}
+	}
+}

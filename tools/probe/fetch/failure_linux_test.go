@@ -1,0 +1,295 @@
+package fetch
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+
+	"nsenter-mcp/tools/fact"
+)
+
+func TestConnectionFailures(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.run("refused", func(b *bench) {
+		f := b.get("http://" + b.server.IP.String() + ":9")
+		b.expect(f, fact.OutcomeRefused, fact.StageConnect)
+		if len(f.Attempts) != 1 || f.Attempts[0].Cause != fact.CauseResetAnswer || f.Reason != f.Attempts[0].Why || f.Conn != nil {
+			b.Errorf("%+v", f)
+		}
+	})
+	b.run("nobody there", func(b *bench) {
+		f := b.get("http://10.244.1.200")
+		b.expect(f, fact.OutcomeTimeout, fact.StageConnect)
+		if f.Attempts[0].Cause != fact.CauseNeighbourSilent {
+			b.Errorf("%+v", f.Attempts)
+		}
+	})
+	b.run("no such name", func(b *bench) {
+		b.client.Lookup = hosts(nil)
+		f := b.get("http://nobody.test")
+		b.expect(f, fact.OutcomeDNSFailed, fact.StageDNS)
+		if f.DNS.Outcome != "nxdomain" || len(f.Attempts) != 0 || f.Timings.DNSMS == nil {
+			b.Errorf("%+v", f)
+		}
+	})
+	b.run("names cannot be looked up", func(b *bench) {
+		_, err := b.fetchErr(Request{URL: "http://nobody.test"}, time.Second)
+		var argument *ArgumentError
+		if !errors.As(err, &argument) || argument.Field != "url" {
+			b.Errorf("%v", err)
+		}
+	})
+	b.run("dead address first", func(b *bench) {
+		at := b.serve(func(http.ResponseWriter, *http.Request) {})
+		_, port, _ := net.SplitHostPort(at)
+		b.client.Lookup = hosts(map[string][]string{"two.test": {"fd00:10:244:1::dead", "10.244.1.201", b.server.IP.String()}})
+		start := time.Now()
+		f := b.get("http://two.test:" + port)
+		b.expect(f, fact.OutcomeOK, fact.StageDone)
+		if took := time.Since(start); took < 2*stagger || took > 4*stagger {
+			b.Errorf("it took %s", took)
+		}
+		if len(f.Attempts) != 3 || f.Attempts[0].Outcome != fact.OutcomeAbandoned || f.Attempts[2].Outcome != fact.OutcomeOK || f.Attempts[2].StartedMS < 490 {
+			b.Errorf("%+v", f.Attempts)
+		}
+	})
+	b.run("refusing address first", func(b *bench) {
+		at := b.serve(func(http.ResponseWriter, *http.Request) {})
+		_, port, _ := net.SplitHostPort(at)
+		b.client.Lookup = hosts(map[string][]string{"two.test": {"127.0.0.1", b.server.IP.String()}})
+		f := b.get("http://two.test:" + port)
+		b.expect(f, fact.OutcomeOK, fact.StageDone)
+		if len(f.Attempts) != 2 || f.Attempts[0].Outcome != fact.OutcomeRefused || f.Attempts[0].Cause != fact.CauseNoListener || *f.Timings.ConnectMS > 200 {
+			b.Errorf("%+v", f.Attempts)
+		}
+	})
+	b.run("many addresses, all dead", func(b *bench) {
+		var dead []string
+		for i := range 12 {
+			dead = append(dead, fmt.Sprintf("127.0.1.%d", i+1))
+		}
+		b.client.Lookup = hosts(map[string][]string{"many.test": dead})
+		f := b.get("http://many.test:9")
+		b.expect(f, fact.OutcomeRefused, fact.StageConnect)
+		if len(f.Attempts) != maxAddresses || f.AddressesSkipped != 12-maxAddresses {
+			b.Errorf("%d attempts, %d skipped", len(f.Attempts), f.AddressesSkipped)
+		}
+		if f.Attempts[0].Route == nil || f.Attempts[1].Route != nil {
+			b.Errorf("the same evidence again and again: %+v", f.Attempts)
+		}
+	})
+}
+
+func TestAnswersThatFail(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	b.run("reset after accept", func(b *bench) {
+		f := b.get("http://" + b.raw(func(conn net.Conn) {
+			readRequest(conn)
+			_ = conn.(*net.TCPConn).SetLinger(0)
+		}))
+		b.expect(f, fact.OutcomeReset, fact.StageResponse)
+	})
+	b.run("reset within the header", func(b *bench) {
+		f := b.get("http://" + b.raw(func(conn net.Conn) {
+			readRequest(conn)
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nX-Half")
+			time.Sleep(50 * time.Millisecond) // for the text to be read: a reset overtakes it
+			_ = conn.(*net.TCPConn).SetLinger(0)
+		}))
+		b.expect(f, fact.OutcomeReset, fact.StageResponse)
+	})
+	b.run("closed after accept", func(b *bench) {
+		f := b.get("http://" + b.says(""))
+		b.expect(f, fact.OutcomeNotHTTP, fact.StageResponse)
+		if !strings.Contains(f.Reason, "without an answer") {
+			b.Errorf("%s", f.Reason)
+		}
+	})
+	b.run("silence", func(b *bench) {
+		f, err := b.fetchErr(Request{URL: "http://" + b.raw(func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })}, time.Second)
+		b.must(err)
+		b.expect(f, fact.OutcomeTimeout, fact.StageResponse)
+		if f.Conn == nil || f.Conn.Unacked != 0 || f.Conn.BytesSent == 0 || !strings.Contains(f.Reason, "its application is silent") {
+			b.Errorf("%s %+v", f.Reason, f.Conn)
+		}
+	})
+	b.run("not HTTP", func(b *bench) {
+		f := b.get("http://" + b.says("SSH-2.0-OpenSSH_9.6\r\n"))
+		b.expect(f, fact.OutcomeNotHTTP, fact.StageResponse)
+		if !strings.Contains(f.Reason, "SSH") || f.Untrusted.FirstBytes != `SSH-2.0-OpenSSH_9.6\u{d}\u{a}` {
+			b.Errorf("%s %+v", f.Reason, f.Untrusted)
+		}
+	})
+	b.run("malformed header", func(b *bench) {
+		f := b.get("http://" + b.says("HTTP/1.1 200 OK\r\nno colon here\r\n\r\n"))
+		b.expect(f, fact.OutcomeNotHTTP, fact.StageResponse)
+		if !strings.Contains(f.Reason, "begins as HTTP") {
+			b.Errorf("%s", f.Reason)
+		}
+	})
+	b.run("nonsense as HTTP/2", func(b *bench) {
+		config := &tls.Config{NextProtos: []string{"h2"}, Certificates: []tls.Certificate{b.ca.issue(nil, b.server.IP.String())}}
+		f := b.get("https://" + b.raw(func(conn net.Conn) {
+			secured := tls.Server(conn, config)
+			_, _ = io.WriteString(secured, "HTTP/1.1 200 OK\r\n\r\nevil\x1b[31m")
+			_, _ = io.Copy(io.Discard, secured)
+		}))
+		b.expect(f, fact.OutcomeNotHTTP, fact.StageResponse)
+		if f.ReasonCode != fact.ReasonMalformed || f.Untrusted.FirstBytes != "" {
+			b.Errorf("%+v", f)
+		}
+	})
+	b.run("HTTP/2 that goes away", func(b *bench) {
+		config := &tls.Config{NextProtos: []string{"h2"}, Certificates: []tls.Certificate{b.ca.issue(nil, b.server.IP.String())}}
+		f := b.get("https://" + b.raw(func(conn net.Conn) {
+			secured := tls.Server(conn, config)
+			framer := http2.NewFramer(secured, secured)
+			_ = framer.WriteSettings()
+			_ = framer.WriteGoAway(0, http2.ErrCodeHTTP11Required, []byte("evil"))
+			_, _ = io.Copy(io.Discard, io.LimitReader(secured, 64))
+		}))
+		b.expect(f, fact.OutcomeNotHTTP, fact.StageResponse)
+	})
+	b.run("endless headers over HTTP/2", func(b *bench) {
+		f := b.get("https://" + b.secure(&tls.Config{}, func(w http.ResponseWriter, _ *http.Request) {
+			for i := range 200 {
+				w.Header().Set(fmt.Sprintf("X-%d", i), strings.Repeat("a", 1000))
+			}
+		}))
+		b.expect(f, fact.OutcomeNotHTTP, fact.StageResponse)
+	})
+	endless := func(piece string) func(net.Conn) {
+		return func(conn net.Conn) {
+			readRequest(conn)
+			_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\n")
+			for err == nil {
+				_, err = io.WriteString(conn, piece)
+			}
+		}
+	}
+	b.run("endless headers", func(b *bench) {
+		f := b.get("http://" + b.raw(endless("X-More: "+strings.Repeat("a", 1000)+"\r\n")))
+		b.expect(f, fact.OutcomeNotHTTP, fact.StageResponse)
+		if !strings.Contains(f.Reason, "longer than 65536 bytes") {
+			b.Errorf("%s", f.Reason)
+		}
+	})
+	b.run("endless line", func(b *bench) {
+		f := b.get("http://" + b.raw(endless(strings.Repeat("a", 1000))))
+		b.expect(f, fact.OutcomeNotHTTP, fact.StageResponse)
+	})
+	b.run("endless informational answers", func(b *bench) {
+		f := b.get("http://" + b.raw(func(conn net.Conn) {
+			readRequest(conn)
+			var err error
+			for err == nil {
+				_, err = io.WriteString(conn, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+			}
+		}))
+		b.expect(f, fact.OutcomeNotHTTP, fact.StageResponse)
+	})
+	drip := func(text string) func(net.Conn) {
+		return func(conn net.Conn) {
+			readRequest(conn)
+			for i := range len(text) {
+				if _, err := io.WriteString(conn, text[i:i+1]); err != nil {
+					return
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+		}
+	}
+	b.run("drip-fed header", func(b *bench) {
+		start := time.Now()
+		f, err := b.fetchErr(Request{URL: "http://" + b.raw(drip("HTTP/1.1 200 OK\r\nX: "+strings.Repeat("a", 1000)))}, time.Second)
+		b.must(err)
+		b.expect(f, fact.OutcomeTimeout, fact.StageResponse)
+		if f.Timings.FirstByteMS == nil || time.Since(start) > time.Second+100*time.Millisecond {
+			b.Errorf("%+v after %s", f.Timings, time.Since(start))
+		}
+	})
+	b.run("drip-fed body", func(b *bench) {
+		f, err := b.fetchErr(Request{URL: "http://" + b.raw(func(conn net.Conn) {
+			readRequest(conn)
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+			for range 100 {
+				if _, err := conn.Write([]byte("a")); err != nil {
+					return
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+		})}, time.Second)
+		b.must(err)
+		b.expect(f, fact.OutcomeOK, fact.StageBody)
+		if *f.BodyComplete || *f.BodyBytes < 5 || !strings.Contains(f.Reason, "still coming") {
+			b.Errorf("%+v", f)
+		}
+	})
+	b.run("body that stops", func(b *bench) {
+		f, err := b.fetchErr(Request{URL: "http://" + b.raw(func(conn net.Conn) {
+			readRequest(conn)
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+			_, _ = io.Copy(io.Discard, conn)
+		})}, 4*time.Second)
+		b.must(err)
+		b.expect(f, fact.OutcomeTimeout, fact.StageBody)
+		if *f.Status != 200 || *f.BodyBytes != 4 {
+			b.Errorf("%+v", f)
+		}
+	})
+	b.run("body that breaks off", func(b *bench) {
+		f := b.get("http://" + b.says("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"))
+		b.expect(f, fact.OutcomeOK, fact.StageBody)
+		if *f.BodyComplete || f.Reason != "the body broke off after 4 bytes" || !f.Untrusted.BodyTruncated {
+			b.Errorf("%+v", f)
+		}
+	})
+	b.run("gigabytes", func(b *bench) {
+		f := b.get("http://" + b.raw(func(conn net.Conn) {
+			readRequest(conn)
+			_, err := io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 9000000000\r\n\r\n")
+			block := []byte(strings.Repeat("x", 64<<10))
+			for err == nil {
+				_, err = conn.Write(block)
+			}
+		}))
+		b.expect(f, fact.OutcomeOK, fact.StageDone)
+		if *f.BodyComplete || *f.BodyBytes < maxBodyRead || *f.BodyBytes > 2*maxBodyRead || len(f.Untrusted.Body) > 1000 || !f.Untrusted.BodyTruncated {
+			b.Errorf("%d bytes, %d shown", *f.BodyBytes, len(f.Untrusted.Body))
+		}
+	})
+}
+
+func TestDeadlineAndCancel(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	silent := "http://" + b.raw(func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+	for _, url := range []string{silent, "http://10.244.1.200", strings.Replace(silent, "http", "https", 1)} {
+		b.run(url, func(b *bench) {
+			start := time.Now()
+			f, err := b.fetchErr(Request{URL: url}, 500*time.Millisecond)
+			b.must(err)
+			if took := time.Since(start); f.Outcome != fact.OutcomeTimeout || took > 600*time.Millisecond {
+				b.Errorf("%s after %s", f.Outcome, took)
+			}
+			ctx, cancel := context.WithCancel(b.Context())
+			time.AfterFunc(100*time.Millisecond, cancel)
+			start = time.Now()
+			f, err = b.client.Do(ctx, Request{URL: url})
+			if took := time.Since(start); !errors.Is(err, context.Canceled) || f != nil || took > 300*time.Millisecond {
+				b.Errorf("%v, %v after %s", f, err, took)
+			}
+		})
+	}
+}

@@ -1,0 +1,118 @@
+package lookup
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+)
+
+// The limits that the libraries share (resolv.h of glibc, lookup.h of musl,
+// net/dnsconfig_unix.go of Go).
+const (
+	maxServers      = 3
+	maxNdots        = 15
+	defaultTimeout  = 5 * time.Second
+	defaultAttempts = 2
+	dnsPort         = 53
+)
+
+// Conf is resolv.conf as one library reads it.
+type Conf struct {
+	// Servers are asked in this order, at most three. Where the file names none
+	// it is the library's default, and Defaulted is set.
+	Servers   []netip.AddrPort
+	Defaulted bool
+	// Search are the domains as they stand in the file, without a final dot or
+	// with one.
+	Search []string
+	// SearchFromHostname: the file has no list, the one domain is that of the
+	// host's own name.
+	SearchFromHostname bool
+
+	Ndots    int
+	Timeout  time.Duration // of one try at one server
+	Attempts int           // tries at each server; glibc accepts 0 and then asks nobody
+
+	Rotate, SingleRequest, SingleRequestReopen bool
+	EDNS0, UseVC, NoAAAA, NoTLDQuery           bool
+	TrustAD, StrictError                       bool
+
+	// Ignored are lines that look as if they were meant and have no effect.
+	Ignored []Ignored
+	// IgnoredTotal counts them; Ignored is bounded.
+	IgnoredTotal int
+}
+
+// Ignored is a line without effect.
+type Ignored struct {
+	Line int
+	Why  string // our own words
+}
+
+// maxIgnored bounds Conf.Ignored.
+const maxIgnored = 5
+
+func (c *Conf) ignore(line int, why string) {
+	c.IgnoredTotal++
+	if len(c.Ignored) < maxIgnored {
+		c.Ignored = append(c.Ignored, Ignored{line, why})
+	}
+}
+
+func (c *Conf) addServer(line int, ip netip.Addr) {
+	if len(c.Servers) == maxServers {
+		c.ignore(line, fmt.Sprintf("nameserver beyond the first %d", maxServers))
+		return
+	}
+	c.Servers = append(c.Servers, netip.AddrPortFrom(ip, dnsPort))
+}
+
+// Options are those in effect, written as in resolv.conf: ndots always, the
+// others where they are not the default.
+func (c *Conf) Options() []string {
+	options := []string{"ndots:" + strconv.Itoa(c.Ndots)}
+	if c.Timeout != defaultTimeout {
+		options = append(options, "timeout:"+strconv.Itoa(int(c.Timeout/time.Second)))
+	}
+	if c.Attempts != defaultAttempts {
+		options = append(options, "attempts:"+strconv.Itoa(c.Attempts))
+	}
+	for _, flag := range [...]struct {
+		name string
+		set  bool
+	}{
+		{"rotate", c.Rotate},
+		{"single-request", c.SingleRequest},
+		{"single-request-reopen", c.SingleRequestReopen},
+		{"edns0", c.EDNS0},
+		{"use-vc", c.UseVC},
+		{"no-aaaa", c.NoAAAA},
+		{"no-tld-query", c.NoTLDQuery},
+		{"trust-ad", c.TrustAD},
+		{"strict-error", c.StrictError},
+	} {
+		if flag.set {
+			options = append(options, flag.name)
+		}
+	}
+	return options
+}
+
+// Has reports whether server is one of the configured ones.
+func (c *Conf) Has(server netip.AddrPort) bool { return slices.Contains(c.Servers, server) }
+
+// Sources are the files and variables that decide how names are looked up, as
+// the target's applications see them.
+type Sources struct {
+	ResolvConf []byte // nil: there is none
+	Hosts      []byte
+	Nsswitch   []byte // nil: there is none, which is not the same as an empty one
+	HostConf   []byte
+	// Hostname is the host's own name, for the domain in it.
+	Hostname string
+	// LocalDomain and ResOptions are environment variables of the application
+	// (resolver(3), environ(7)); nil is not set.
+	LocalDomain, ResOptions *string
+}

@@ -1,0 +1,102 @@
+package lookup
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+
+	"nsenter-mcp/nsexec"
+)
+
+// Network is where queries start.
+type Network struct {
+	Handle *nsexec.Handle
+	// Allow is asked, for every connection and with the literal address, whether
+	// it may be made. The servers of the target's own resolv.conf on port 53 are
+	// not asked for: whoever looks a name up there reaches them anyway. Nil
+	// allows everything.
+	Allow func(netip.AddrPort) error
+}
+
+// netlinkRoute is NETLINK_ROUTE, which the syscall packages name on Linux alone.
+const netlinkRoute = 0
+
+// dialer makes connected sockets in the namespace.
+type dialer struct {
+	Network
+	own map[netip.AddrPort]bool // the target's own servers
+	// zones are the indices of interfaces by name, as the target numbers them.
+	zones map[string]int
+}
+
+func newDialer(n Network, own, servers []netip.AddrPort) (*dialer, error) {
+	d := &dialer{Network: n, own: make(map[netip.AddrPort]bool), zones: make(map[string]int)}
+	for _, s := range own {
+		d.own[s] = s.Port() == dnsPort
+	}
+	for _, s := range servers {
+		if err := d.learnZone(s.Addr().Zone()); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// learnZone asks the target for the index of an interface. A zone that names no
+// interface stays unknown: glibc then uses the address without one.
+func (d *dialer) learnZone(zone string) error {
+	if zone == "" || isNumber(zone) {
+		return nil
+	}
+	nl, err := d.Handle.Netlink(netlinkRoute)
+	if err != nil {
+		return fmt.Errorf("interface %q: %w", zone, err)
+	}
+	defer nl.Close()
+	if link, err := nl.LinkByName(zone); err == nil {
+		d.zones[zone] = link.Attrs().Index
+	}
+	return nil
+}
+
+// check asks the policy about a server.
+func (d *dialer) check(server netip.AddrPort) error {
+	if d.Allow == nil || d.own[server] {
+		return nil
+	}
+	return d.Allow(netip.AddrPortFrom(server.Addr().Unmap(), server.Port()))
+}
+
+// dial connects to a server; network is "udp" or "tcp".
+func (d *dialer) dial(ctx context.Context, network string, server netip.AddrPort) (net.Conn, error) {
+	base := d.Handle.Dialer()
+	inside := base.Control
+	base.Control = func(network, address string, c syscall.RawConn) error {
+		// In the hook, as nothing lies between it and connect(2).
+		if err := d.check(server); err != nil {
+			return err
+		}
+		if err := inside(network, address, c); err != nil {
+			return err
+		}
+		return reportICMP(network, c)
+	}
+	return base.DialContext(ctx, network, d.literal(server))
+}
+
+// literal writes a server with the number of its zone: package net would look
+// up a name on the host, and remember it for a minute.
+func (d *dialer) literal(server netip.AddrPort) string {
+	ip := server.Addr()
+	if zone := ip.Zone(); zone != "" && !isNumber(zone) {
+		number := ""
+		if index, known := d.zones[zone]; known {
+			number = strconv.Itoa(index)
+		}
+		ip = ip.WithZone(number)
+	}
+	return netip.AddrPortFrom(ip, server.Port()).String()
+}

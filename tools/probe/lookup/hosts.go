@@ -1,0 +1,217 @@
+package lookup
+
+import (
+	"bytes"
+	"iter"
+	"math"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// family says which addresses are wanted.
+type family uint8
+
+const (
+	anyFamily family = iota
+	onlyIPv4
+	onlyIPv6
+)
+
+// hostsEntry is what the hosts file says of a name.
+type hostsEntry struct {
+	addresses []netip.Addr
+	line      int // the first that names it
+	canonical string
+}
+
+// maxHostsAddresses bounds what is taken for one name.
+const maxHostsAddresses = 256
+
+// hostsLookup looks a name up in the hosts file. Nil means that the file does
+// not have it.
+type hostsLookup func(s *Sources, name string, want family) *hostsEntry
+
+// glibcHosts reads the file as glibc does (nss/nss_files/files-hosts.c). Names
+// are compared without regard to case and character by character, so a final
+// dot matters.
+func glibcHosts(s *Sources, name string, want family) *hostsEntry {
+	multi := hostConfMulti(s.HostConf)
+	var entry *hostsEntry
+	for number, fields := range hostsLines(s.Hosts, name, math.MaxInt, space) {
+		if !slices.ContainsFunc(fields[1:], func(f string) bool { return equalFold(f, name) }) {
+			continue
+		}
+		ip, ok := glibcHostsAddress(fields[0], want)
+		if !ok {
+			continue
+		}
+		entry = entry.add(ip, number, fields[1])
+		// Without "multi on" in /etc/host.conf the first line is the answer.
+		if !multi {
+			break
+		}
+	}
+	return entry
+}
+
+func glibcHostsAddress(text string, want family) (netip.Addr, bool) {
+	v4, is4 := inetPton4(text)
+	v6, is6 := inetPton6(text)
+	switch want {
+	case onlyIPv6:
+		return v6, is6
+	case onlyIPv4:
+		switch {
+		case is4:
+			return v4, true
+		case is6 && v6.Is4In6():
+			return v6.Unmap(), true
+		case is6 && v6.IsLoopback():
+			// So that "::1 localhost" is an answer to those who want IPv4.
+			return netip.AddrFrom4([4]byte{127, 0, 0, 1}), true
+		}
+		return netip.Addr{}, false
+	}
+	if is4 {
+		return v4, true
+	}
+	return v6, is6
+}
+
+// muslHostsLine is how much musl reads of a line at a time. What follows it
+// counts as another line, which then begins with no address.
+const muslHostsLine = 511
+
+// muslHosts reads the file as musl does (src/network/lookup_name.c): names are
+// compared with regard to case, and the last word of a file without a final
+// line end is not seen.
+func muslHosts(s *Sources, name string, want family) *hostsEntry {
+	var entry *hostsEntry
+	data := s.Hosts
+	if end := bytes.LastIndexByte(data, '\n') + 1; end < len(data) && !bytes.ContainsRune(data[end:], '#') {
+		data = bytes.TrimRightFunc(data, func(c rune) bool { return !space(c) })
+	}
+	for number, fields := range hostsLines(data, name, muslHostsLine, space) {
+		if !slices.Contains(fields[1:], name) {
+			continue
+		}
+		ip, ok := addressLiteral(fields[0])
+		if !ok || want == onlyIPv4 && !ip.Is4() || want == onlyIPv6 && !ip.Is6() {
+			continue
+		}
+		entry = entry.add(ip, number, fields[1])
+	}
+	return entry
+}
+
+// goHosts reads the file as Go's resolver does (net/hosts.go): a final dot does
+// not matter in a name that has another one.
+func goHosts(s *Sources, name string, want family) *hostsEntry {
+	var entry *hostsEntry
+	for number, fields := range hostsLines(s.Hosts, strings.TrimSuffix(name, "."), math.MaxInt, goBlank) {
+		if !slices.ContainsFunc(fields[1:], func(f string) bool { return equalFold(goAbsolute(f), goAbsolute(name)) }) {
+			continue
+		}
+		ip, err := netip.ParseAddr(fields[0])
+		if err != nil {
+			continue
+		}
+		// The file answers for all families at once: with IPv4 in it nobody asks
+		// DNS for IPv6. A caller who wants one family filters afterwards.
+		entry = entry.add(ip, number, fields[1])
+	}
+	if entry == nil || want == anyFamily {
+		return entry
+	}
+	entry.addresses = slices.DeleteFunc(entry.addresses, func(ip netip.Addr) bool { return ip.Unmap().Is4() != (want == onlyIPv4) })
+	return entry
+}
+
+// goAbsolute is absDomainName of net/dnsclient.go.
+func goAbsolute(name string) string {
+	if strings.Contains(name, ".") && !strings.HasSuffix(name, ".") {
+		return name + "."
+	}
+	return name
+}
+
+// hostsLines yields the lines with an address and at least one name in which
+// name occurs somewhere, as words up to a comment. At most limit bytes of a line
+// are looked at.
+func hostsLines(data []byte, name string, limit int, blank func(rune) bool) iter.Seq2[int, []string] {
+	return func(yield func(int, []string) bool) {
+		for number, line := range lines(data) {
+			if len(line) > limit {
+				line = line[:limit]
+			}
+			if !containsFold(line, name) {
+				continue // before it is cut up: lists of a million names exist
+			}
+			line, _, _ = strings.Cut(line, "#")
+			fields := strings.FieldsFunc(line, blank)
+			if len(fields) >= 2 && !yield(number, fields) {
+				return
+			}
+		}
+	}
+}
+
+func (e *hostsEntry) add(ip netip.Addr, line int, canonical string) *hostsEntry {
+	if e == nil {
+		e = &hostsEntry{line: line, canonical: canonical}
+	}
+	if len(e.addresses) < maxHostsAddresses {
+		e.addresses = append(e.addresses, ip)
+	}
+	return e
+}
+
+// equalFold compares ASCII letters without regard to case, and nothing else:
+// strcasecmp(3) in the C locale.
+func equalFold(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func containsFold(s, part string) bool {
+	for i := 0; i+len(part) <= len(s); i++ {
+		if equalFold(s[i:i+len(part)], part) {
+			return true
+		}
+	}
+	return false
+}
+
+func lower(c byte) byte {
+	if 'A' <= c && c <= 'Z' {
+		return c + 'a' - 'A'
+	}
+	return c
+}
+
+// hostConfMulti reports whether host.conf(5) asks for all lines of the hosts
+// file. Debian's does; without the file it is off (resolv/res_hconf.c).
+func hostConfMulti(data []byte) bool {
+	multi := false
+	for _, line := range lines(data) {
+		fields := strings.FieldsFunc(line, space)
+		if len(fields) < 2 || !equalFold(fields[0], "multi") {
+			continue
+		}
+		switch value := strings.ToLower(fields[1]); {
+		case strings.HasPrefix(value, "on"):
+			multi = true
+		case strings.HasPrefix(value, "off"):
+			multi = false
+		}
+	}
+	return multi
+}

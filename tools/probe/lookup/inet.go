@@ -1,0 +1,87 @@
+package lookup
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// inetAton reads an IPv4 address as inet_aton(3) does, without trailing
+// characters: one to four numbers, each decimal, octal (0...) or hexadecimal
+// (0x...), of which the last fills all bytes that are left. "127.1" is 127.0.0.1.
+func inetAton(s string) (netip.Addr, bool) {
+	parts := strings.Split(s, ".")
+	if len(parts) > 4 {
+		return netip.Addr{}, false
+	}
+	var ip uint32
+	for i, part := range parts {
+		value, ok := strtoul(part)
+		if !ok {
+			return netip.Addr{}, false
+		}
+		if i < len(parts)-1 {
+			if value > 0xff {
+				return netip.Addr{}, false
+			}
+			ip |= value << (24 - 8*i)
+			continue
+		}
+		if value > 0xffffffff>>(8*i) {
+			return netip.Addr{}, false
+		}
+		ip |= value
+	}
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], ip)
+	return netip.AddrFrom4(b), true
+}
+
+// strtoul reads a whole number as strtoul(3) with base 0 does; a sign is
+// refused, as inet_aton wants a digit first.
+func strtoul(s string) (uint32, bool) {
+	if s == "" || s[0] < '0' || s[0] > '9' {
+		return 0, false
+	}
+	base := 10
+	switch {
+	case len(s) > 2 && s[0] == '0' && (s[1] == 'x' || s[1] == 'X'):
+		base, s = 16, s[2:]
+	case s[0] == '0':
+		base = 8
+	}
+	if strings.Contains(s, "_") {
+		return 0, false
+	}
+	value, err := strconv.ParseUint(s, base, 32)
+	return uint32(value), err == nil
+}
+
+// inetPton4 reads a dotted quad, without leading zeros (inet_pton(3)).
+func inetPton4(s string) (netip.Addr, bool) {
+	ip, err := netip.ParseAddr(s)
+	return ip, err == nil && ip.Is4()
+}
+
+// inetPton6 reads an IPv6 address without a zone.
+func inetPton6(s string) (netip.Addr, bool) {
+	ip, err := netip.ParseAddr(s)
+	return ip, err == nil && ip.Is6() && ip.Zone() == ""
+}
+
+// addressLiteral reads what getaddrinfo(3) takes for an address and never looks
+// up: inet_aton's forms, and IPv6 with or without a zone.
+func addressLiteral(s string) (netip.Addr, bool) {
+	if ip, ok := inetAton(s); ok {
+		return ip, true
+	}
+	ip, err := netip.ParseAddr(s)
+	return ip, err == nil && ip.Is6()
+}
+
+// isLinkScoped reports whether glibc would look up the zone of ip as the name of
+// an interface (inet/inet6_scopeid_pton.c).
+func isLinkScoped(ip netip.Addr) bool {
+	return ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast() || ip.IsInterfaceLocalMulticast()
+}

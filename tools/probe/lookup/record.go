@@ -1,0 +1,110 @@
+package lookup
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/miekg/dns"
+)
+
+// Record is one answer that is no address.
+type Record struct {
+	Name string
+	Type string
+	TTL  uint32 // seconds
+	// Data is the record's data in presentation form, printable ASCII. Free says
+	// that it holds text of the zone owner's choice, not only names and numbers.
+	Data string
+	Free bool
+}
+
+// maxData bounds Record.Data; a record has up to 65535 bytes.
+const maxData = 4096
+
+// newRecord shows a record. The fields of the types that services are found by
+// are names and numbers; everything else is free text.
+func newRecord(rr dns.RR) Record {
+	h := rr.Header()
+	r := Record{Name: withoutBlanks(h.Name), Type: TypeName(h.Rrtype), TTL: h.Ttl}
+	switch rr := rr.(type) {
+	case *dns.CNAME:
+		r.Data = withoutBlanks(rr.Target)
+	case *dns.DNAME:
+		r.Data = withoutBlanks(rr.Target)
+	case *dns.NS:
+		r.Data = withoutBlanks(rr.Ns)
+	case *dns.PTR:
+		r.Data = withoutBlanks(rr.Ptr)
+	case *dns.MX:
+		r.Data = fmt.Sprintf("%d %s", rr.Preference, withoutBlanks(rr.Mx))
+	case *dns.SRV:
+		r.Data = fmt.Sprintf("%d %d %d %s", rr.Priority, rr.Weight, rr.Port, withoutBlanks(rr.Target))
+	case *dns.SOA:
+		r.Data = fmt.Sprintf("%s %s %d %d %d %d %d", withoutBlanks(rr.Ns), withoutBlanks(rr.Mbox), rr.Serial, rr.Refresh, rr.Retry, rr.Expire, rr.Minttl)
+	case *dns.A:
+		r.Data = rr.A.String()
+	case *dns.AAAA:
+		r.Data = rr.AAAA.String()
+	case *dns.RFC3597: // of a type without a name
+		r.Free = true
+		r.Data = fmt.Sprintf(`\# %d %s`, len(rr.Rdata)/2, rr.Rdata)
+	default:
+		r.Free = true
+		r.Data = strings.TrimPrefix(rr.String(), h.String())
+	}
+	r.Data = printable(r.Data, maxData)
+	return r
+}
+
+// printable escapes what is not printable ASCII as \DDD and cuts the text.
+func printable(s string, limit int) string {
+	var b strings.Builder
+	for i := range len(s) {
+		if b.Len() >= limit {
+			b.WriteString("...")
+			break
+		}
+		if c := s[i]; c < ' ' || c > '~' {
+			fmt.Fprintf(&b, `\%03d`, c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// TypeName is the name of a record type, or TYPEnnn (RFC 3597).
+func TypeName(t uint16) string {
+	if name, ok := dns.TypeToString[t]; ok {
+		return name
+	}
+	return "TYPE" + strconv.Itoa(int(t))
+}
+
+// ParseType reads the name of a record type that can be asked for: an IANA name
+// or TYPEnnn.
+func ParseType(name string) (uint16, bool) {
+	name = strings.ToUpper(strings.TrimSpace(name))
+	t, ok := dns.StringToType[name]
+	if number, found := strings.CutPrefix(name, "TYPE"); !ok && found {
+		n, err := strconv.ParseUint(number, 10, 16)
+		t, ok = uint16(n), err == nil
+	}
+	switch t {
+	// Not types of data: they ask for a transfer, or sign and extend messages.
+	case dns.TypeNone, dns.TypeOPT, dns.TypeTKEY, dns.TypeTSIG, dns.TypeIXFR, dns.TypeAXFR, dns.TypeReserved:
+		return 0, false
+	}
+	return t, ok
+}
+
+// ReverseName is the name under which the PTR record of an address stands.
+func ReverseName(address string) (string, bool) {
+	ip, ok := addressLiteral(address)
+	if !ok {
+		return "", false
+	}
+	name, err := dns.ReverseAddr(ip.WithZone("").Unmap().String())
+	return name, err == nil
+}

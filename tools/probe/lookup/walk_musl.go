@@ -1,0 +1,167 @@
+package lookup
+
+import "time"
+
+// muslWalk plays getaddrinfo(3) of musl (src/network/lookup_name.c and
+// res_msend.c). All servers are asked at the same time, and the first answer
+// that states something counts; there is no rotate, no TCP-only, no EDNS. ICMP
+// errors are not seen, as the socket is not connected.
+type muslWalk struct {
+	*progress
+}
+
+func walkMusl(c *course) Verdict {
+	w := &muslWalk{newProgress(c)}
+	w.search()
+	w.verdict.Wait = w.clock
+	return w.verdict
+}
+
+// search follows name_from_dns_search: only a name that does not exist leads to
+// the next one.
+func (w *muslWalk) search() {
+	candidates := w.plan.search
+	if w.plan.first {
+		candidates = nil
+	}
+	for _, c := range candidates {
+		if w.query(c) {
+			return
+		}
+	}
+	w.query(w.plan.asIs)
+}
+
+// query follows name_from_dns and reports whether the search ends. The verdict
+// is that on the last name asked.
+func (w *muslWalk) query(c candidate) bool {
+	v := &w.verdict
+	v.Name, v.Domain, v.Addresses, v.Error = c.name, c.domain, nil, ""
+	replies := w.send(c.name)
+	if v.Pending {
+		return true
+	}
+	for _, r := range replies {
+		if r == nil {
+			v.Error = eaiAgain // and v.Outcome says why
+			return true
+		}
+		if r.Rcode == rcodeNXDomain {
+			v.Outcome, v.Error = OutcomeNXDomain, eaiNoName
+			return false
+		}
+	}
+	matching := 0
+	for _, r := range replies {
+		v.Addresses = append(v.Addresses, r.Loose...)
+		matching += r.Matching
+	}
+	v.Outcome = OutcomeAnswered
+	if matching == 0 {
+		v.Outcome, v.Error = OutcomeNoData, eaiNoData
+	}
+	return true
+}
+
+// send follows __res_msend_rc. It returns a reply for each question, nil where
+// none came, and moves the clock.
+func (w *muslWalk) send(name string) []*Reply {
+	exchanges := make([]*Exchange, 0, len(w.conf.Servers))
+	for _, server := range w.conf.Servers {
+		x := w.visit(name, server)
+		if x == nil {
+			return nil
+		}
+		exchanges = append(exchanges, x)
+	}
+	start := w.clock
+	replies := make([]*Reply, len(w.types))
+	for i := range w.types {
+		r, at, stop := w.first(exchanges, i)
+		replies[i] = r
+		w.clock = max(w.clock, start+at)
+		if stop {
+			break // a failed TCP connection ends it for all questions
+		}
+	}
+	return replies
+}
+
+// first returns the reply to one question that counts, when it comes, and
+// whether a failure over TCP ends everything.
+func (w *muslWalk) first(exchanges []*Exchange, question int) (best *Reply, at time.Duration, stop bool) {
+	at = w.conf.Timeout
+	from := -1
+	failure := OutcomeUnreachable
+	for i, x := range exchanges {
+		r := muslReply(x, question)
+		failure = graver(failure, muslFailure(r))
+		if !muslAccepts(r) {
+			continue
+		}
+		// A query that was lost is repeated after a part of the time.
+		comes := time.Duration(r.Lost)*(w.conf.Timeout/time.Duration(w.conf.Attempts)) + r.After
+		if comes < at {
+			best, at, from = r, comes, i
+		} else if best == nil {
+			failure = graver(failure, OutcomeTimeout)
+		}
+	}
+	if best == nil {
+		w.verdict.Outcome = failure
+		return nil, w.conf.Timeout, false
+	}
+	w.verdict.Server = exchanges[from].Server
+	if !best.TC || len(exchanges[from].Datagrams) == 0 {
+		return best, at, false
+	}
+	return w.stream(exchanges[from], question, at)
+}
+
+// stream is what follows a truncated answer that came at a time.
+func (w *muslWalk) stream(x *Exchange, question int, at time.Duration) (*Reply, time.Duration, bool) {
+	s := x.Stream
+	w.verdict.Outcome = OutcomeTimeout
+	switch {
+	case s == nil:
+		return &x.Datagrams[question], at, false
+	case s.Connect == Silent:
+		return nil, w.conf.Timeout, false
+	case s.Connect != Answered:
+		w.verdict.Outcome = OutcomeUnreachable
+		return nil, at + s.ConnectTime, true
+	}
+	r := &s.Replies[question]
+	switch {
+	case muslAccepts(r):
+		return r, min(at+s.ConnectTime+r.After, w.conf.Timeout), false
+	case r.State == Silent:
+		return nil, w.conf.Timeout, false
+	}
+	w.verdict.Outcome = OutcomeServFail
+	return nil, at + s.ConnectTime + r.After, true
+}
+
+// muslReply is the reply over UDP; where that was not measured, over TCP.
+func muslReply(x *Exchange, question int) *Reply {
+	if len(x.Datagrams) > 0 {
+		return &x.Datagrams[question]
+	}
+	replies := x.finals()
+	return &replies[question]
+}
+
+// muslAccepts: everything but success and NXDOMAIN is ignored, as if nothing
+// had come.
+func muslAccepts(r *Reply) bool {
+	return r.OK() && (r.Rcode == rcodeSuccess || r.Rcode == rcodeNXDomain)
+}
+
+// muslFailure is why a reply does not count. An ICMP error is silence to musl;
+// the name of the outcome still says what happened.
+func muslFailure(r *Reply) Outcome {
+	if r.OK() && (r.Rcode == rcodeSuccess || r.Rcode == rcodeNXDomain) {
+		return OutcomeUnreachable
+	}
+	return r.failure()
+}
