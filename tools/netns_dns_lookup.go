@@ -27,6 +27,7 @@ func netnsDNSLookup() Tool {
 		Toolset:      Probe,
 		SendsPackets: true,
 		Capabilities: []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
+		MaxBytes:     1 << 20,
 		ReadsFiles:   true,
 	}, lookUpName)
 }

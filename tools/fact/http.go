@@ -23,8 +23,11 @@ type Fetch struct {
 	// reason that is.
 	Reason     string `json:"reason,omitempty"`
 	ReasonCode string `json:"reason_code,omitempty"`
-	Method     string `json:"method"`
-	URL        string `json:"url" jsonschema:"last one requested, without credentials; the path of a redirect stands in redirects"`
+	// Complete is false where the time was up before all was measured that would
+	// explain a failure.
+	Complete bool   `json:"complete" jsonschema:"false: the time was up before a failure was fully explained"`
+	Method   string `json:"method"`
+	URL      string `json:"url" jsonschema:"last one requested, without credentials; the path of a redirect stands in redirects"`
 	// Status is absent where no answer came.
 	Status   *int   `json:"status,omitempty"`
 	Protocol string `json:"protocol,omitempty" jsonschema:"HTTP/1.0, HTTP/1.1 or HTTP/2.0"`

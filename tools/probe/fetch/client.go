@@ -64,6 +64,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*fact.Fetch, error) {
 		return nil, err
 	}
 	answer.Timings.TotalMS = milliseconds(time.Since(start))
+	answer.Complete = explained(answer)
 	if !r.Details {
 		compact(answer)
 	}

@@ -30,8 +30,8 @@ func TestConnectionFailures(t *testing.T) {
 	b.run("nobody there", func(b *bench) {
 		f := b.get("http://10.244.1.200")
 		b.expect(f, fact.OutcomeTimeout, fact.StageConnect)
-		if f.Attempts[0].Cause != fact.CauseNeighbourSilent {
-			b.Errorf("%+v", f.Attempts)
+		if f.Attempts[0].Cause != fact.CauseNeighbourSilent || !f.Complete {
+			b.Errorf("%+v", f)
 		}
 	})
 	b.run("no such name", func(b *bench) {

@@ -99,6 +99,24 @@ func (c *call) race(ctx context.Context, to []netip.AddrPort, deadline time.Time
 	return nil, attempts, broken
 }
 
+// explained reports whether every address had its turn, and what explains a
+// failure was measured.
+func explained(f *fact.Fetch) bool {
+	if f.Stage != fact.StageConnect {
+		return true
+	}
+	for i := range f.Attempts {
+		switch a := &f.Attempts[i]; a.Outcome {
+		case fact.OutcomeDenied, fact.OutcomeAbandoned:
+		default:
+			if a.Route == nil {
+				return false
+			}
+		}
+	}
+	return len(f.Attempts) == maxAddresses || f.AddressesSkipped == 0
+}
+
 // telling picks the attempt that tells most about why none connected: an answer
 // tells more than silence, and silence more than that nothing was sent.
 func telling(attempts []fact.Attempt) *fact.Attempt {

@@ -3,6 +3,8 @@ package lookup
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 )
 
@@ -30,8 +32,8 @@ type job struct {
 
 // collect has all exchanges side by side and returns when each has ended: all
 // is answered, or the window is over, or decided reports that what is still open
-// does not matter and the settling time, which counts from the start, is over. It then waits for its own
-// goroutines, which end at once.
+// does not matter and the settling time is over. Both times count from the
+// start. It then waits for its own goroutines, which end at once.
 //
 // It fails where this process cannot ask (no privilege, refused by policy), and
 // with the error of ctx where that ends before the window does.
@@ -50,13 +52,20 @@ func collect(ctx context.Context, a *asker, jobs []job, window, settle time.Dura
 	results := make(chan done, len(jobs))
 	for _, j := range jobs {
 		go func() {
-			x, err := a.ask(asking, j.server, j.name, j.types)
+			x, err := a.askSafely(asking, j)
 			results <- done{j.key, x, err}
 		}()
 	}
 	seen := make(table, len(jobs))
 	var failed error
 	var settled <-chan time.Time
+	settleIfDecided := func() {
+		if settled == nil && failed == nil && len(seen) < len(jobs) && decided(seen) {
+			// Stopped by nobody: it lives as long as the window at most.
+			settled = time.After(time.Until(start.Add(settle)))
+		}
+	}
+	settleIfDecided()
 	for range jobs {
 		var d done
 		for waiting := true; waiting; {
@@ -64,8 +73,7 @@ func collect(ctx context.Context, a *asker, jobs []job, window, settle time.Dura
 			case d = <-results:
 				waiting = false
 			case <-settled:
-				stop(errDecided)
-				settled = nil
+				stop(errDecided) // and the channel gives nothing more
 			}
 		}
 		if d.err != nil {
@@ -74,11 +82,7 @@ func collect(ctx context.Context, a *asker, jobs []job, window, settle time.Dura
 			continue
 		}
 		seen[d.key] = d.exchange
-		if settled == nil && len(seen) < len(jobs) && failed == nil && decided(seen) {
-			timer := time.NewTimer(time.Until(start.Add(settle)))
-			defer timer.Stop()
-			settled = timer.C
-		}
+		settleIfDecided()
 	}
 	if failed != nil {
 		return nil, failed
@@ -87,4 +91,15 @@ func collect(ctx context.Context, a *asker, jobs []job, window, settle time.Dura
 		return nil, ctx.Err()
 	}
 	return seen, nil
+}
+
+// askSafely is ask. A panic over something that a server has sent is an error of
+// this one lookup: nobody else could catch it here.
+func (a *asker) askSafely(ctx context.Context, j job) (x *Exchange, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			x, err = nil, fmt.Errorf("ask %s about %s: panic: %v\n%s", j.server, j.name, p, debug.Stack())
+		}
+	}()
+	return a.ask(ctx, j.server, j.name, j.types)
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -286,5 +287,16 @@ func TestFlood(t *testing.T) {
 	out := lookUp(t, targetIn(pod, conf("nameserver "+server1)), Request{Name: "www.example.com", Window: 500 * time.Millisecond})
 	if d := time.Since(start); out.Outcome != "timeout" || d > 3*time.Second {
 		t.Errorf("%s after %v", out.Outcome, d)
+	}
+}
+
+// TestPanicIsAnError: a fault in parsing ends one lookup, not the program.
+func TestPanicIsAnError(t *testing.T) {
+	t.Parallel()
+	a := &asker{dial: func(context.Context, string, netip.AddrPort) (net.Conn, error) { panic("boom") }}
+	jobs := []job{{key: key{name: "x.", server: netip.MustParseAddrPort("127.0.0.1:53")}, types: []uint16{typeA}}}
+	_, err := collect(t.Context(), a, jobs, time.Second, 0, func(table) bool { return false })
+	if err == nil || !strings.Contains(err.Error(), "boom") {
+		t.Errorf("%v", err)
 	}
 }

@@ -29,7 +29,8 @@ type hostsEntry struct {
 const maxHostsAddresses = 256
 
 // hostsLookup looks a name up in the hosts file. Nil means that the file does
-// not have it.
+// not have it. An entry without addresses means that it has the name, but none of
+// the family asked for, and that the library then asks nobody else.
 type hostsLookup func(s *Sources, name string, want family) *hostsEntry
 
 // glibcHosts reads the file as glibc does (nss/nss_files/files-hosts.c). Names
@@ -96,13 +97,11 @@ func muslHosts(s *Sources, name string, want family) *hostsEntry {
 		if !slices.Contains(fields[1:], name) {
 			continue
 		}
-		ip, ok := addressLiteral(fields[0])
-		if !ok || want == onlyIPv4 && !ip.Is4() || want == onlyIPv6 && !ip.Is6() {
-			continue
+		if ip, ok := addressLiteral(fields[0]); ok {
+			entry = entry.add(ip, number, fields[1])
 		}
-		entry = entry.add(ip, number, fields[1])
 	}
-	return entry
+	return entry.only(want)
 }
 
 // goHosts reads the file as Go's resolver does (net/hosts.go): a final dot does
@@ -113,19 +112,11 @@ func goHosts(s *Sources, name string, want family) *hostsEntry {
 		if !slices.ContainsFunc(fields[1:], func(f string) bool { return equalFold(goAbsolute(f), goAbsolute(name)) }) {
 			continue
 		}
-		ip, err := netip.ParseAddr(fields[0])
-		if err != nil {
-			continue
+		if ip, err := netip.ParseAddr(fields[0]); err == nil {
+			entry = entry.add(ip, number, fields[1])
 		}
-		// The file answers for all families at once: with IPv4 in it nobody asks
-		// DNS for IPv6. A caller who wants one family filters afterwards.
-		entry = entry.add(ip, number, fields[1])
 	}
-	if entry == nil || want == anyFamily {
-		return entry
-	}
-	entry.addresses = slices.DeleteFunc(entry.addresses, func(ip netip.Addr) bool { return ip.Unmap().Is4() != (want == onlyIPv4) })
-	return entry
+	return entry.only(want)
 }
 
 // goAbsolute is absDomainName of net/dnsclient.go.
@@ -163,6 +154,14 @@ func (e *hostsEntry) add(ip netip.Addr, line int, canonical string) *hostsEntry 
 	}
 	if len(e.addresses) < maxHostsAddresses {
 		e.addresses = append(e.addresses, ip)
+	}
+	return e
+}
+
+// only leaves the addresses of one family.
+func (e *hostsEntry) only(want family) *hostsEntry {
+	if e != nil && want != anyFamily {
+		e.addresses = slices.DeleteFunc(e.addresses, func(ip netip.Addr) bool { return ip.Unmap().Is4() != (want == onlyIPv4) })
 	}
 	return e
 }

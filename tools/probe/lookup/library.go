@@ -86,12 +86,19 @@ func (p *reader) resolve(q question, offset int, seen func(string, netip.AddrPor
 		return dnsPlay(walk())
 	}
 	result := play{Verdict: Verdict{Outcome: OutcomeNXDomain, Error: p.notFound()}}
+	if p.order.broken && q.want == onlyIPv4 {
+		result.Error = eaiSystem
+	}
 	for _, s := range p.order.services {
 		state := statusUnavailable
 		switch s.name {
 		case "files":
 			state = statusNotFound
-			if p.entry != nil && len(p.entry.addresses) > 0 {
+			if p.entry != nil && len(p.entry.addresses) == 0 {
+				result.Outcome, result.Error = OutcomeNoData, p.noData()
+				return result
+			}
+			if p.entry != nil {
 				result.source, result.Outcome, result.Addresses, result.Error = "hosts", OutcomeAnswered, p.entry.addresses, ""
 				state = statusSuccess
 			}
@@ -119,6 +126,15 @@ func (p *reader) notFound() string {
 		return goError(OutcomeNXDomain)
 	}
 	return eaiNoName
+}
+
+// noData is the library's error for a name that the hosts file has without an
+// address of the family.
+func (p *reader) noData() string {
+	if p.flavour == Go {
+		return "no suitable address found"
+	}
+	return eaiNoData
 }
 
 func dnsPlay(v Verdict) play {

@@ -71,17 +71,18 @@ func (r *Request) family() (want family, wanted bool) {
 }
 
 // questions are what a library asks one by one: both addresses at once, every
-// other type by itself.
+// other type by itself. With the option no-aaaa glibc asks for A even where AAAA
+// is wanted, and throws the addresses away (resolv/res-noaaaa.c).
 func (r *Request) questions(noAAAA bool) []question {
 	var list []question
 	want, wanted := r.family()
 	if wanted {
-		q := question{addresses: true, types: []uint16{typeA, typeAAAA}}
+		q := question{addresses: true, want: want, types: []uint16{typeA, typeAAAA}}
 		switch {
-		case want == onlyIPv6:
-			q.types = q.types[1:]
 		case want == onlyIPv4 || noAAAA:
 			q.types = q.types[:1]
+		case want == onlyIPv6:
+			q.types = q.types[1:]
 		}
 		list = append(list, q)
 	}
@@ -107,6 +108,9 @@ func Run(ctx context.Context, t Target, r Request) (*fact.DNSLookup, error) {
 	}
 	if r.Window == 0 {
 		r.Window = DefaultWindow
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		r.Window = min(r.Window, time.Until(deadline))
 	}
 	files, err := readSources(ctx, t.Files, t.WholeRoot)
 	if err != nil {
@@ -182,11 +186,17 @@ func (l *run) ask(ctx context.Context) error {
 	after := settle
 	if l.Hurry {
 		after = 0
+		if l.decided(nil) {
+			return nil // by the hosts file
+		}
 	}
-	l.seen, err = collect(ctx, a, jobs, l.Window, after, func(seen table) bool {
-		return !slices.ContainsFunc(l.plays(l.readers[0], seen), func(p play) bool { return p.Pending })
-	})
+	l.seen, err = collect(ctx, a, jobs, l.Window, after, l.decided)
 	return err
+}
+
+// decided reports whether it is known what the application gets.
+func (l *run) decided(seen table) bool {
+	return !slices.ContainsFunc(l.plays(l.readers[0], seen), func(p play) bool { return p.Pending })
 }
 
 // ownServers are those that the target's own files name.

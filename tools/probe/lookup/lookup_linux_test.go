@@ -436,6 +436,26 @@ func TestSettling(t *testing.T) {
 	}
 }
 
+// TestHostsDoNotWait: with an answer from the hosts file a silent server is not
+// waited for, and in a hurry not even asked.
+func TestHostsDoNotWait(t *testing.T) {
+	t.Parallel()
+	pod := newPod(t)
+	f := with(silent, nil)
+	f.serve(t, pod, server1)
+	target := targetIn(pod, files(conf("nameserver "+server1), hostsPath, "192.0.2.200 pinned\n"))
+	for _, hurry := range []bool{true, false} {
+		start := time.Now()
+		out := lookUp(t, target, Request{Name: "pinned", Hurry: hurry})
+		if d := time.Since(start); out.Source != "hosts" || d > settle+time.Second || hurry && d > time.Second {
+			t.Errorf("hurry %v: %s after %v", hurry, out.Outcome, d)
+		}
+		if asked := f.asked(); hurry && len(asked) > 0 {
+			t.Errorf("asked %v", asked)
+		}
+	}
+}
+
 func TestWindow(t *testing.T) {
 	t.Parallel()
 	pod := newPod(t)
@@ -447,6 +467,13 @@ func TestWindow(t *testing.T) {
 	}
 	if out.Outcome != "timeout" || out.Complete || out.AppWaitMS != 10_000 {
 		t.Errorf("%+v", out)
+	}
+	// A deadline of the caller is a window, too.
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	out, err := Run(ctx, targetIn(pod, conf("nameserver "+server1)), Request{Name: "www.example.com"})
+	if err != nil || out.Outcome != "timeout" || out.Complete {
+		t.Errorf("%v, %+v", err, out)
 	}
 }
 

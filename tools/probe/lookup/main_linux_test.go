@@ -40,19 +40,26 @@ func lookUpAsChild(dir string, args []string) error {
 		}
 	}
 	if args[0] == "go" {
-		printGoLookup(args[1])
+		printGoLookup(args[1:])
 		os.Exit(0)
 	}
 	return unix.Exec(args[0], args, []string{"PATH=/usr/bin:/bin"})
 }
 
 // printGoLookup prints what testdata/getaddrinfo.c prints.
-func printGoLookup(name string) {
+func printGoLookup(args []string) {
+	network := "ip"
+	if len(args) > 1 {
+		network += args[1]
+	}
 	start := time.Now()
-	list, err := (&net.Resolver{PreferGo: true}).LookupNetIP(context.Background(), "ip", name)
+	list, err := (&net.Resolver{PreferGo: true}).LookupNetIP(context.Background(), network, args[0])
 	result := "OK"
 	var failure *net.DNSError
+	var unsuitable *net.AddrError
 	switch {
+	case errors.As(err, &unsuitable):
+		result = eaiNoData
 	case errors.As(err, &failure) && failure.IsNotFound:
 		result = "EAI_NONAME"
 	case err != nil:

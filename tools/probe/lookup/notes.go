@@ -38,6 +38,9 @@ func (l *run) noteConf(out *fact.DNSLookup) {
 		note(out, "search_cut", "%d names of the search list were not tried, only the first %d", p.plan.skipped, MaxNames-1)
 		out.Complete = false
 	}
+	if want, wanted := l.family(); wanted && want != onlyIPv4 && p.conf.NoAAAA {
+		note(out, "no_aaaa", "options no-aaaa makes %s ask for A alone, whatever the application wants", p.flavour)
+	}
 	if p.conf.Attempts == 0 {
 		note(out, "attempts_zero", "options attempts:0 makes %s ask no server at all", p.flavour)
 	}
@@ -77,13 +80,17 @@ func (l *run) noteOrder(out *fact.DNSLookup, p *reader) {
 	if !named("dns") {
 		note(out, "dns_not_used", "the hosts line of %s does not name dns, so DNS is not asked", nsswitchPath)
 	}
+	// What comes after dns is asked too seldom to be worth a word.
 	var unknown []string
 	for _, s := range p.order.services {
-		if s.name != "files" && s.name != "dns" && len(unknown) < maxShownServices {
+		if s.name == "dns" {
+			break
+		}
+		if s.name != "files" && len(unknown) < maxShownServices {
 			unknown = append(unknown, printable(s.name, 32))
 		}
 	}
-	if len(unknown) > 0 {
-		note(out, "services_skipped", "services of the hosts line of %s that were taken as not installed: %s", nsswitchPath, strings.Join(unknown, " "))
+	if len(unknown) > 0 && (p.entry == nil || p.order.services[0].name != "files") {
+		note(out, "services_skipped", "services before dns in the hosts line of %s, taken as not installed: %s", nsswitchPath, strings.Join(unknown, " "))
 	}
 }

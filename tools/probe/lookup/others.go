@@ -15,7 +15,13 @@ const notable = time.Second
 // something else, or in another order, or would get it much later. from may be
 // nil: the order is then not known.
 func (l *run) reportOthers(out *fact.DNSLookup, own play, from *sources) {
+	if l.readers[0].conf.NoAAAA {
+		return // they do not know the option and ask for AAAA, which nobody did
+	}
 	for _, p := range l.readers[1:] {
+		if p.conf.UseVC != l.readers[0].conf.UseVC {
+			continue // it would ask over UDP, and only TCP was measured
+		}
 		plays := l.plays(p, l.seen)
 		other := plays[choose(plays)]
 		if from != nil {
@@ -74,8 +80,6 @@ func (l *run) why(p *reader, own, other play) string {
 		return l.whyMusl(mine, own, other)
 	case p.unasked && !mine.unasked:
 		return name + " does not ask DNS for such a name"
-	case p.flavour == Go && p.conf.UseVC != mine.conf.UseVC:
-		return name + " does not ask over TCP alone"
 	case p.flavour == Go && (other.Outcome == OutcomeAnswered || other.Wait > own.Wait):
 		return "Go goes on with the next name and the next server after every failure"
 	}

@@ -20,7 +20,7 @@ type Record struct {
 }
 
 // maxData bounds Record.Data; a record has up to 65535 bytes.
-const maxData = 4096
+const maxData = 2048
 
 // newRecord shows a record. The fields of the types that services are found by
 // are names and numbers; everything else is free text.

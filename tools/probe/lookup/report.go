@@ -18,7 +18,7 @@ import (
 const (
 	maxShownSearch    = 32
 	maxShownAddresses = 64
-	maxShownRecords   = 200
+	maxShownRecords   = 100
 	maxShownTries     = 200
 	maxShownServices  = 16
 )

@@ -38,8 +38,10 @@ func (o Outcome) notFound() bool { return o == OutcomeNXDomain || o == OutcomeNo
 // together.
 type question struct {
 	types []uint16
-	// addresses: the types are A or AAAA, asked for by getaddrinfo(3).
+	// addresses: the types are A or AAAA, asked for by getaddrinfo(3) for a
+	// program that wants this family.
 	addresses bool
+	want      family
 }
 
 // course is one library's way through what was measured: the configuration as
@@ -84,6 +86,7 @@ const (
 	eaiAgain  = "EAI_AGAIN"
 	eaiNoName = "EAI_NONAME"
 	eaiNoData = "EAI_NODATA"
+	eaiSystem = "EAI_SYSTEM"
 )
 
 // errorText adds the library's own words to a code (gai_strerror(3)): programs
@@ -93,6 +96,7 @@ func errorText(f Flavour, code string) string {
 		eaiAgain:  "Temporary failure in name resolution",
 		eaiNoName: "Name or service not known",
 		eaiNoData: "No address associated with hostname",
+		eaiSystem: "System error",
 	}
 	if f == Musl {
 		words = map[string]string{

@@ -43,6 +43,9 @@ type glibcWalk struct {
 	single, reopen bool
 	// rcode is that of the first answer to the current query.
 	rcode int
+	// unavailable: errno says that the last query reached no server, or got no
+	// answer.
+	unavailable bool
 }
 
 func walkGlibc(c *course) Verdict {
@@ -105,17 +108,21 @@ search:
 
 func (w *glibcWalk) fail(f *glibcFailure) {
 	w.verdict.Outcome, w.verdict.Name, w.verdict.Domain, w.verdict.Server = f.outcome, f.name, f.domain, f.server
-	w.verdict.Error = f.code.eai()
+	w.verdict.Error = w.eai(f.code)
 }
 
-// eai is what getaddrinfo(3) makes of a code (get_nss_addresses in
-// nss/getaddrinfo.c). A failure for good it calls an unknown name.
-func (c glibcCode) eai() string {
-	switch c {
-	case noData:
+// eai is what getaddrinfo(3) makes of a code (nss/getaddrinfo.c): a failure for
+// good it calls an unknown name. Where IPv4 alone is wanted it goes another way
+// (try_simple_gethostbyname), on which only a query that failed as such is worth
+// trying again.
+func (w *glibcWalk) eai(c glibcCode) string {
+	switch {
+	case c == noData:
 		return eaiNoData
-	case tryAgain:
+	case c == tryAgain && (w.want != onlyIPv4 || w.unavailable):
 		return eaiAgain
+	case c == noRecovery && w.want == onlyIPv4 && w.unavailable:
+		return eaiNoData
 	}
 	return eaiNoName
 }
@@ -134,6 +141,7 @@ func (w *glibcWalk) query(c candidate) *glibcFailure {
 		return nil
 	}
 	failure := &glibcFailure{code: tryAgain, outcome: sent.failure, candidate: c, server: sent.server, rcode: w.rcode}
+	w.unavailable = len(sent.replies) == 0 && !sent.hungUp
 	if len(sent.replies) == 0 {
 		failure.connectionRefused = sent.connectionRefused
 		return failure
@@ -141,7 +149,9 @@ func (w *glibcWalk) query(c candidate) *glibcFailure {
 	// With one answer alone both names stand for it.
 	one, two := sent.replies[0].Message, sent.replies[len(sent.replies)-1].Message
 	failure.rcode = one.Rcode
-	if positive(one) || positive(two) {
+	// With no-aaaa an answer for A says nothing but that the name exists.
+	thrownAway := w.want == onlyIPv6 && w.conf.NoAAAA
+	if (positive(one) || positive(two)) && !thrownAway {
 		w.success(c, sent)
 		return nil
 	}
@@ -172,8 +182,10 @@ func positive(m *Message) bool { return m.Rcode == rcodeSuccess && m.Answers > 0
 func (w *glibcWalk) success(c candidate, sent glibcSent) {
 	v := &w.verdict
 	v.Name, v.Domain, v.Server = c.name, c.domain, sent.server
+	// Nothing of use is "no recovery" to the caller.
+	w.unavailable = true
 	if sent.replies[0].Malformed {
-		v.Outcome, v.Error = OutcomeServFail, eaiNoName
+		v.Outcome, v.Error = OutcomeServFail, w.eai(noRecovery)
 		return
 	}
 	matching := 0
@@ -186,7 +198,7 @@ func (w *glibcWalk) success(c candidate, sent glibcSent) {
 	}
 	v.Outcome = OutcomeAnswered
 	if w.addresses && len(v.Addresses) == 0 || matching == 0 {
-		v.Outcome, v.Error = OutcomeNoData, eaiNoName
+		v.Outcome, v.Error = OutcomeNoData, w.eai(noRecovery)
 	}
 }
 
@@ -198,6 +210,8 @@ type glibcSent struct {
 	failure Outcome        // why there are none
 	// connectionRefused: see glibcFailure.
 	connectionRefused bool
+	// hungUp: the last connection ended without an errno.
+	hungUp bool
 }
 
 // send follows __res_context_send (resolv/res_send.c).
@@ -205,7 +219,7 @@ func (w *glibcWalk) send(name string) glibcSent {
 	w.rcode = rcodeSuccess
 	servers := w.conf.Servers
 	overTCP := w.conf.UseVC
-	gotSomewhere, streamRefused := false, false
+	gotSomewhere, streamState := false, Answered
 	result := glibcSent{failure: OutcomeUnreachable}
 	for try := 0; try < w.conf.Attempts; try++ {
 		for shift := range servers {
@@ -225,18 +239,19 @@ func (w *glibcWalk) send(name string) glibcSent {
 			}
 			if overTCP {
 				try = w.conf.Attempts // one try at each server that is left
-				replies, refused := w.stream(x)
+				replies, state := w.stream(x)
 				if w.verdict.Forever || len(replies) > 0 {
 					return glibcSent{replies: replies, server: x.Server}
 				}
-				streamRefused = refused
+				streamState = state
 			}
 			if failure := failureOf(x.finals()); result.failure != graver(result.failure, failure) || !result.server.IsValid() {
 				result.failure, result.server = graver(result.failure, failure), x.Server
 			}
 		}
 	}
-	result.connectionRefused = !gotSomewhere && !overTCP || overTCP && streamRefused
+	result.connectionRefused = !gotSomewhere && !overTCP || overTCP && streamState == PortClosed
+	result.hungUp = overTCP && streamState == HungUp
 	return result
 }
 
@@ -427,28 +442,28 @@ func (w *glibcWalk) judge(r *Reply, first bool, gotSomewhere *bool) replyKind {
 }
 
 // stream follows send_vc. Neither connecting nor reading has a time limit.
-func (w *glibcWalk) stream(x *Exchange) (replies []*Reply, refused bool) {
+// Without replies the state says why.
+func (w *glibcWalk) stream(x *Exchange) (replies []*Reply, state State) {
 	s := x.Stream
 	if s == nil {
 		// TCP was not tried at this server, as its answers were not truncated.
 		for i := range x.Datagrams {
-			if r := &x.Datagrams[i]; r.OK() {
-				replies = append(replies, r)
-				w.clock += r.After
+			r := &x.Datagrams[i]
+			if !r.OK() {
+				return nil, r.State
 			}
+			replies = append(replies, r)
+			w.clock += r.After
 		}
-		if len(replies) < len(x.Datagrams) {
-			return nil, false
-		}
-		return replies, false
+		return replies, Answered
 	}
+	if s.Connect == Silent {
+		w.clock += tcpConnectWait
+		return nil, Silent
+	}
+	w.clock += s.ConnectTime
 	if s.Connect != Answered {
-		if s.Connect == Silent {
-			w.clock += tcpConnectWait
-			return nil, false
-		}
-		w.clock += s.ConnectTime
-		return nil, s.Connect == PortClosed
+		return nil, s.Connect
 	}
 	last := time.Duration(0)
 	for i := range s.Replies {
@@ -459,12 +474,12 @@ func (w *glibcWalk) stream(x *Exchange) (replies []*Reply, refused bool) {
 			replies = append(replies, r)
 		case r.State == Silent || r.State == Garbage:
 			w.verdict.Forever = true
-			return nil, false
+			return nil, r.State
 		}
 	}
-	w.clock += s.ConnectTime + last
+	w.clock += last
 	if len(replies) < len(s.Replies) {
-		return nil, false
+		return nil, HungUp
 	}
-	return replies, false
+	return replies, Answered
 }

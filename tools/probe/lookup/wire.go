@@ -24,7 +24,7 @@ type asker struct {
 	resend []time.Duration
 }
 
-// maxIgnored bounds the packets that do not belong to a question and are
+// maxIgnoredMessages bounds the messages that do not belong to a question and are
 // skipped on one connection over TCP. Over UDP anybody can send them, so there
 // the time alone bounds them.
 const maxIgnoredMessages = 64

@@ -1,0 +1,43 @@
+package tools
+
+import (
+	"io"
+	"net/http"
+	"net/netip"
+	"testing"
+
+	"nsenter-mcp/internal/lab"
+	"nsenter-mcp/tools/fact"
+)
+
+// TestCurlUnderAnOperatorsPolicy: what is refused by default, the operator may
+// allow.
+func TestCurlUnderAnOperatorsPolicy(t *testing.T) {
+	t.Parallel()
+	b := newTestbench(t, func(c *Config) {
+		c.Policy.UnsafeMethods = true
+		c.Policy.Destinations.Allow = []netip.Prefix{netip.MustParsePrefix("169.254.20.10/32")}
+	})
+	pods := b.lab.Pods(t, lab.PodSpec{Name: "client", Namespace: "shop"}, lab.PodSpec{Name: "web", Namespace: "shop"})
+	at, err := pods[1].Serve(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Method+" ")
+		_, _ = io.Copy(w, r.Body)
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://"+at.String(), "method", "PUT", "body", "text"))
+	if data.Outcome != fact.OutcomeOK || data.Untrusted.Body != "PUT text" {
+		t.Errorf("%+v", data)
+	}
+	if _, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://169.254.20.10/", "timeout_ms", 300)); data.Stage != fact.StageConnect {
+		t.Errorf("%+v", data)
+	}
+	fail(t, b, CodeDestinationDenied, "netns_curl", curlArgs("http://169.254.20.11/"))
+	// Its gateway is the target's own, link-local or not.
+	calico := b.lab.Pod(t, lab.PodSpec{Name: "routed", Namespace: "shop", Style: lab.Calico})
+	_, data = succeed[fact.Fetch](t, b, "netns_curl", map[string]any{"pid": calico.PID, "url": "http://169.254.1.1:9/", "timeout_ms": 300})
+	if data.Stage != fact.StageConnect {
+		t.Errorf("%+v", data)
+	}
+}
