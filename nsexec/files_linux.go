@@ -176,10 +176,11 @@ func openInRoot(root int, name string, resolve uint64) (int, error) {
 		Flags:   unix.O_PATH | unix.O_CLOEXEC,
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | resolve,
 	}
-	// EAGAIN: something on the way was renamed meanwhile, so the kernel could
-	// not be sure that the path stayed inside. A few tries, as a container that
-	// renames without pause must not keep us.
-	const tries = 8
+	// EAGAIN: something was renamed or mounted meanwhile, anywhere on the machine
+	// (handle_dots in fs/namei.c compares global counters), so the kernel could
+	// not be sure that a ".." stayed inside. On a busy node that happens a few
+	// times in a row; a container that renames without pause must not keep us.
+	const tries = 500
 	var err error
 	for range tries {
 		var fd int
