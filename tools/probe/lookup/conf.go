@@ -27,9 +27,6 @@ type Conf struct {
 	// Search are the domains as they stand in the file, without a final dot or
 	// with one.
 	Search []string
-	// SearchFromHostname: the file has no list, the one domain is that of the
-	// host's own name.
-	SearchFromHostname bool
 
 	Ndots    int
 	Timeout  time.Duration // of one try at one server

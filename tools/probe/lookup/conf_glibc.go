@@ -63,10 +63,13 @@ func glibcConf(s *Sources) Conf {
 	return c
 }
 
-// searchHostname makes the domain part of the host's own name the search list.
+// searchHostname makes the domain part of the host's own name the search list. A
+// host name is one word, whatever a container writes into its file.
 func (c *Conf) searchHostname(name string) {
-	if _, domain, ok := strings.Cut(name, "."); ok && domain != "" {
-		c.Search, c.SearchFromHostname = []string{domain}, true
+	if words := strings.FieldsFunc(name, space); len(words) > 0 {
+		if _, domain, ok := strings.Cut(words[0], "."); ok && domain != "" {
+			c.Search = []string{domain}
+		}
 	}
 }
 

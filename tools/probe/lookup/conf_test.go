@@ -167,6 +167,7 @@ func TestLongConf(t *testing.T) {
 func FuzzConf(f *testing.F) {
 	f.Add("search a b\nnameserver 10.96.0.10\noptions ndots:5 timeout:3\n", "LOCAL", "rotate")
 	f.Add("nameserver fe80::1%eth0\r\nnameserver 0x7f.1\ndomain .\n", "", "ndots:-1")
+	f.Add("0", ". ", "0")
 	f.Add("options "+strings.Repeat("ndots:99999999999999999999 ", 10), "\n", "attempts:")
 	f.Fuzz(func(t *testing.T, file, local, options string) {
 		s := Sources{ResolvConf: []byte(file), LocalDomain: &local, ResOptions: &options, Hostname: local}
