@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +21,9 @@ type Handle struct {
 	file   *os.File // an nsfs file of type net
 	id     Identity
 	isHome bool // the process's own: entering it needs no setns and no privilege
+	// spare is the routing socket that was made to read the cookie, for the first
+	// who wants one, so that the commonest call enters once; 0 after that.
+	spare atomic.Int64
 }
 
 // OpenPath pins the namespace whose nsfs file is at path: a bind mount such as
@@ -114,7 +118,7 @@ func (h *Home) adopt(fd int, name string) (*Handle, error) {
 	file := os.NewFile(uintptr(fd), name)
 	handle := &Handle{home: h, file: file}
 	if err := handle.identify(); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), file.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, err), handle.close())
 	}
 	return handle, nil
 }
@@ -138,20 +142,28 @@ func (n *Handle) identify() error {
 
 // readCookie enters once, so a Handle that was opened is known to work.
 func (n *Handle) readCookie() error {
-	fd, err := n.Socket(unix.AF_UNIX, unix.SOCK_DGRAM, 0)
+	fd, err := n.newSocket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}
-	defer closeFD(fd)
 	cookie, err := unix.GetsockoptUint64(fd, unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
-	if errors.Is(err, unix.ENOPROTOOPT) { // before Linux 5.14
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, unix.ENOPROTOOPT) { // before Linux 5.14
+		closeFD(fd)
 		return os.NewSyscallError("getsockopt(SO_NETNS_COOKIE)", err)
 	}
 	n.id.Cookie = cookie
+	n.spare.Store(int64(fd))
 	return nil
+}
+
+// takeSpare returns the spare socket if it is of this kind and still there. It is
+// as new: nothing has been sent on it.
+func (n *Handle) takeSpare(domain, typ, proto int) (fd int, ok bool) {
+	if domain != unix.AF_NETLINK || typ != unix.SOCK_RAW || proto != unix.NETLINK_ROUTE {
+		return -1, false
+	}
+	fd = int(n.spare.Swap(0))
+	return fd, fd != 0
 }
 
 // Identity names the namespace; it stays valid after Close.
@@ -163,6 +175,13 @@ func (n *Handle) Identity() Identity { return n.id }
 func (n *Handle) Close() error {
 	if n == n.home.self {
 		return nil
+	}
+	return n.close()
+}
+
+func (n *Handle) close() error {
+	if fd := n.spare.Swap(0); fd != 0 {
+		closeFD(int(fd))
 	}
 	return closeFile(n.file)
 }

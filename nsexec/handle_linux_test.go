@@ -45,3 +45,48 @@ func TestClosedHandle(t *testing.T) {
 		})
 	}
 }
+
+// The socket that the cookie was read from serves the first request for one of
+// its kind; a handle that is closed leaves none behind.
+func TestSpareSocket(t *testing.T) {
+	home := newHome(t)
+	path := pinNetns(t)
+	target, err := home.OpenPath(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer target.Close()
+	before := countFDs(t)
+	for range 3 {
+		h, err := home.OpenPath(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var made [2]int
+		for i := range made {
+			if made[i], err = h.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE); err != nil {
+				t.Fatal(err)
+			}
+			if got := cookie(t, made[i]); got != target.Identity().Cookie {
+				t.Errorf("socket %d is in %d, want %d", i, got, target.Identity().Cookie)
+			}
+		}
+		if made[0] == made[1] {
+			t.Error("the same socket was given away twice")
+		}
+		h.Close()
+		if got := cookie(t, made[0]); got != target.Identity().Cookie {
+			t.Error("closing the handle took away a socket that it had given away")
+		}
+		unix.Close(made[0])
+		unix.Close(made[1])
+		unused, err := home.OpenPath(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unused.Close()
+	}
+	if after := countFDs(t); after > before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}

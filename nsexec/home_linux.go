@@ -39,7 +39,7 @@ func NewHome() (*Home, error) {
 	}
 	h.self = &Handle{home: h, file: f, id: id, isHome: true}
 	if err := h.self.readCookie(); err != nil {
-		return nil, errors.Join(fmt.Errorf("own network namespace: %w", err), f.Close())
+		return nil, errors.Join(fmt.Errorf("own network namespace: %w", err), h.self.close())
 	}
 	return h, nil
 }
@@ -54,7 +54,7 @@ func (h *Home) RetiredThreads() int64 { return h.retired.Load() }
 
 // Close releases the pinned namespace. Handles opened from h must not be used
 // afterwards.
-func (h *Home) Close() error { return h.self.file.Close() }
+func (h *Home) Close() error { return h.self.close() }
 
 // errGoexit is reported when a function ended its goroutine by runtime.Goexit,
 // as testing.T.FailNow does.

@@ -18,6 +18,13 @@ import (
 // socket(2). Raw and packet sockets need CAP_NET_RAW in the user namespace
 // that owns the target; without it the error is a [*PermissionError].
 func (n *Handle) Socket(domain, typ, proto int) (int, error) {
+	if fd, ok := n.takeSpare(domain, typ, proto); ok {
+		return fd, nil
+	}
+	return n.newSocket(domain, typ, proto)
+}
+
+func (n *Handle) newSocket(domain, typ, proto int) (int, error) {
 	fd := -1
 	err := n.Do(func() (err error) {
 		fd, err = unix.Socket(domain, typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, proto)

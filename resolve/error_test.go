@@ -90,7 +90,7 @@ func TestWithoutNetwork(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := r.enter(t.Context(), choice{selection: selection{workload: &test.workload, container: whole}}, nil)
+			_, err := r.enter(t.Context(), Query{}, choice{selection: selection{workload: &test.workload, container: whole}}, nil)
 			if err == nil || err.Kind != test.kind || !strings.Contains(err.Message+" "+err.Hint, test.says) {
 				t.Errorf("got %+v, want %s with %q", err, test.kind, test.says)
 			}

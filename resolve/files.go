@@ -16,6 +16,9 @@ import (
 // is no failure.
 func (e *entry) chooseFiles() {
 	t, w := e.target, e.workload
+	if e.noFiles {
+		return
+	}
 	for _, i := range e.containerOrder() {
 		c := &w.Containers[i]
 		if c.PID > 0 && c.State.Alive() && e.filesOf(w.claim(c.PID, c.ID, c.StartedAt), "container "+c.label()) {

@@ -22,7 +22,7 @@ func (r *Resolver) resolveNamed(ctx context.Context, q Query) (*Target, error) {
 			err.Steps = reply.steps
 			return nil, err
 		}
-		t, err := r.enter(ctx, c, reply.steps)
+		t, err := r.enter(ctx, q, c, reply.steps)
 		if err == nil {
 			t.Query = q
 			t.sayHow(q, c)

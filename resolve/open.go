@@ -16,14 +16,15 @@ type entry struct {
 	ctx       context.Context
 	workload  *Workload
 	container int // index of the one asked for, or whole
+	noFiles   bool
 	target    *Target
 	failures  []error
 }
 
 // enter opens the workload that was chosen. steps are those taken so far.
-func (r *Resolver) enter(ctx context.Context, c choice, steps []Step) (*Target, *Error) {
+func (r *Resolver) enter(ctx context.Context, q Query, c choice, steps []Step) (*Target, *Error) {
 	t := &Target{Workload: *c.workload, Node: r.cfg.Node, Steps: steps}
-	e := &entry{Resolver: r, ctx: ctx, workload: &t.Workload, container: c.container, target: t}
+	e := &entry{Resolver: r, ctx: ctx, workload: &t.Workload, container: c.container, noFiles: q.NoFiles, target: t}
 	if c.container != whole {
 		t.Container = c.workload.Containers[c.container].label()
 	}

@@ -9,16 +9,18 @@ import (
 
 // resolvePID opens the network of a process. Whose process it is is only told,
 // not needed.
-func (r *Resolver) resolvePID(ctx context.Context, pid int, describe bool) (*Target, error) {
-	t := &Target{Via: ViaPID, Node: r.cfg.Node, Query: Query{PID: &pid, Describe: describe}}
-	if err := r.openPID(t, pid); err != nil {
+func (r *Resolver) resolvePID(ctx context.Context, q Query) (*Target, error) {
+	t := &Target{Via: ViaPID, Node: r.cfg.Node, Query: q}
+	if err := r.openPID(t, *q.PID); err != nil {
 		return nil, t.abort(err)
 	}
-	r.identify(ctx, t, describe)
+	r.identify(ctx, t, q.Describe)
 	if err := r.checkHost(t); err != nil {
 		return nil, t.abort(err)
 	}
-	r.processFiles(t)
+	if !q.NoFiles {
+		r.processFiles(t)
+	}
 	return t, nil
 }
 

@@ -29,6 +29,9 @@ type Query struct {
 	// Describe asks for the whole workload, container states included, also
 	// where the process is known without asking anybody (PID, Netns, IP).
 	Describe bool
+	// NoFiles: the target's files are not going to be read, so nobody need find out
+	// whose they are.
+	NoFiles bool
 
 	// brief asks only what a container is called and of which pod it is.
 	brief bool

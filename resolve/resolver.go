@@ -124,7 +124,7 @@ func (r *Resolver) Resolve(ctx context.Context, q Query) (*Target, error) {
 	var t *Target
 	switch {
 	case q.PID != nil:
-		t, err = r.resolvePID(ctx, *q.PID, q.Describe)
+		t, err = r.resolvePID(ctx, q)
 	case q.Netns != "":
 		t, err = r.resolveNetns(ctx, q.Netns, q.Describe)
 	case q.IP != "":

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	"nsenter-mcp/resolve"
@@ -117,15 +118,17 @@ func define[In, Out any, P interface {
 		return tool
 	}
 	tool.remake = makeSchemas[In, Out]
-	tool.prepare = func(arguments json.RawMessage) (*invocation, error) {
+	arguments := shapeOf(reflect.TypeFor[In]())
+	tool.prepare = func(raw json.RawMessage) (*invocation, error) {
 		in := P(new(In))
-		if err := decode(arguments, in); err != nil {
+		if err := arguments.decode(raw, in); err != nil {
 			return nil, err
 		}
 		common := in.common()
 		query := in.query()
 		given := query != resolve.Query{}
 		query.Describe = spec.Describe
+		query.NoFiles = !spec.ReadsFiles && !spec.Describe
 		call := &invocation{
 			query:   query,
 			given:   given,

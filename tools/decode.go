@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
-	"math/big"
 	"reflect"
 	"slices"
 	"strconv"
@@ -16,34 +16,68 @@ import (
 	"nsenter-mcp/internal/suggest"
 )
 
-// decode fills into, a pointer to an input struct, from the JSON object raw.
-// Names are strict: an unknown argument is an error that tells the likely one.
-// Types are lenient, as models write them: "80" is 80, "A" is ["A"], "true" is
-// true, 1.0 is 1, and null is absent.
-func decode(raw json.RawMessage, into any) error {
+// shape is an input struct as decoding sees it: worked out once, when a tool is
+// declared, and read by many calls at once.
+type shape []field
+
+// field is one argument of an input struct.
+type field struct {
+	name  string
+	index []int // of reflect.Value.FieldByIndex
+	typ   reflect.Type
+	inner shape // of the struct that the argument holds, directly or in a list or map
+
+	enum            []string // of the tag enum
+	lowest, highest float64  // of the tags min and max
+	bounded         bool
+}
+
+// shapeOf reads the fields of a struct type, those of embedded structs included.
+func shapeOf(t reflect.Type) shape {
+	var fields shape
+	for _, f := range reflect.VisibleFields(t) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if f.Anonymous || !f.IsExported() || name == "" || name == "-" {
+			continue
+		}
+		described := field{name: name, index: f.Index, typ: f.Type}
+		if allowed, ok := f.Tag.Lookup("enum"); ok {
+			described.enum = strings.Split(allowed, ",")
+		}
+		described.lowest, described.highest, described.bounded = numberBounds(f.Tag)
+		if held := heldBy(f.Type); held.Kind() == reflect.Struct {
+			described.inner = shapeOf(held)
+		}
+		fields = append(fields, described)
+	}
+	return fields
+}
+
+// heldBy looks through pointers, lists and maps.
+func heldBy(t reflect.Type) reflect.Type {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice || t.Kind() == reflect.Map {
+		t = t.Elem()
+	}
+	return t
+}
+
+// numberBounds reads the tags min and max; both or none are given.
+func numberBounds(tag reflect.StructTag) (lowest, highest float64, ok bool) {
+	lowest, errLow := strconv.ParseFloat(tag.Get("min"), 64)
+	highest, errHigh := strconv.ParseFloat(tag.Get("max"), 64)
+	return lowest, highest, errLow == nil && errHigh == nil
+}
+
+// decode fills into, a pointer to a struct of this shape, from the JSON object
+// raw. Names are strict: an unknown argument is an error that tells the likely
+// one. Types are lenient, as models write them: "80" is 80, "A" is ["A"], "true"
+// is true, 1.0 is 1, and null is absent. After an error, into is of no use.
+func (s shape) decode(raw json.RawMessage, into any) error {
 	tree, err := parseObject(raw)
 	if err != nil {
 		return err
 	}
-	target := reflect.ValueOf(into).Elem()
-	clean, err := coerceObject(tree, target.Type(), "")
-	if err != nil {
-		return err
-	}
-	normal, err := json.Marshal(clean)
-	if err != nil {
-		return fmt.Errorf("encode arguments: %w", err)
-	}
-	if err := json.Unmarshal(normal, into); err != nil {
-		// Only what JSON can state and the Go type cannot hold comes here.
-		var mismatch *json.UnmarshalTypeError
-		if errors.As(err, &mismatch) {
-			// The struct that all inputs embed is no part of an argument's name.
-			return invalidArgument(strings.TrimPrefix(mismatch.Field, "TargetArgs."), fmt.Sprintf("%s is out of range", mismatch.Value))
-		}
-		return invalidArgument("", err.Error())
-	}
-	return nil
+	return s.fill(reflect.ValueOf(into).Elem(), tree, "")
 }
 
 func parseObject(raw json.RawMessage) (map[string]any, error) {
@@ -66,111 +100,87 @@ func parseObject(raw json.RawMessage) (map[string]any, error) {
 	return object, nil
 }
 
-// field is one argument of an input struct.
-type field struct {
-	name string
-	typ  reflect.Type
-	tag  reflect.StructTag
-}
-
-func fieldsOf(t reflect.Type) []field {
-	var fields []field
-	for _, f := range reflect.VisibleFields(t) {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-		if f.Anonymous || !f.IsExported() || name == "" || name == "-" {
-			continue
-		}
-		fields = append(fields, field{name, f.Type, f.Tag})
-	}
-	return fields
-}
-
-func coerceObject(tree map[string]any, t reflect.Type, path string) (map[string]any, error) {
-	fields := fieldsOf(t)
-	clean := make(map[string]any, len(tree))
+func (s shape) fill(into reflect.Value, tree map[string]any, path string) error {
 	// Sorted, so that the same mistake gives the same message.
-	for _, name := range slices.Sorted(mapKeys(tree)) {
+	for _, name := range slices.Sorted(maps.Keys(tree)) {
 		value := tree[name]
-		i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
+		i := slices.IndexFunc(s, func(f field) bool { return f.name == name })
 		if i < 0 {
-			return nil, unknownArgument(path, name, fields)
+			return s.unknownArgument(path, name)
 		}
 		if value == nil {
 			continue
 		}
-		converted, err := coerce(value, fields[i].typ, path+name)
-		if err != nil {
-			return nil, err
+		f := &s[i]
+		at := into.FieldByIndex(f.index)
+		if err := f.set(at, value, path+name); err != nil {
+			return err
 		}
-		if err := checkBounds(converted, fields[i], path+name); err != nil {
-			return nil, err
-		}
-		clean[name] = converted
-	}
-	return clean, nil
-}
-
-// mapKeys iterates over the keys of m.
-func mapKeys(m map[string]any) func(yield func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
+		if err := f.checkBounds(at, path+name); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-func coerce(value any, t reflect.Type, path string) (any, error) {
-	switch t.Kind() {
+// set converts value, decoded JSON, to the type of into and stores it there. path
+// names the argument in messages.
+func (f *field) set(into reflect.Value, value any, path string) error {
+	switch into.Kind() {
 	case reflect.Pointer:
-		return coerce(value, t.Elem(), path)
+		held := reflect.New(into.Type().Elem())
+		into.Set(held)
+		return f.set(held.Elem(), value, path)
 	case reflect.Struct:
 		object, ok := value.(map[string]any)
 		if !ok {
-			return nil, wrongType(path, "an object", value)
+			return wrongType(path, "an object", value)
 		}
-		return coerceObject(object, t, path+".")
+		return f.inner.fill(into, object, path+".")
 	case reflect.Map:
 		object, ok := value.(map[string]any)
 		if !ok {
-			return nil, wrongType(path, "an object", value)
+			return wrongType(path, "an object", value)
 		}
-		clean := make(map[string]any, len(object))
+		into.Set(reflect.MakeMapWithSize(into.Type(), len(object)))
 		for name, v := range object {
-			converted, err := coerce(v, t.Elem(), path+"."+name)
-			if err != nil {
-				return nil, err
+			held := reflect.New(into.Type().Elem()).Elem()
+			if err := f.set(held, v, path+"."+name); err != nil {
+				return err
 			}
-			clean[name] = converted
+			into.SetMapIndex(reflect.ValueOf(name), held)
 		}
-		return clean, nil
+		return nil
 	case reflect.Slice:
 		list, ok := value.([]any)
 		if !ok {
 			list = []any{value}
 		}
-		clean := make([]any, len(list))
+		into.Set(reflect.MakeSlice(into.Type(), len(list), len(list)))
 		for i, v := range list {
-			converted, err := coerce(v, t.Elem(), fmt.Sprintf("%s[%d]", path, i))
-			if err != nil {
-				return nil, err
+			if err := f.set(into.Index(i), v, fmt.Sprintf("%s[%d]", path, i)); err != nil {
+				return err
 			}
-			clean[i] = converted
 		}
-		return clean, nil
+		return nil
 	case reflect.Bool:
-		return toBool(value, path)
+		truth, err := toBool(value, path)
+		into.SetBool(truth)
+		return err
 	case reflect.String:
-		return toString(value, path)
+		text, err := toString(value, path)
+		into.SetString(text)
+		return err
 	case reflect.Float32, reflect.Float64:
-		return toNumber(value, path)
+		number, err := toNumber(value, path)
+		into.SetFloat(number)
+		return err
 	default: // the integer kinds; inputSchema admits no others
-		return toInteger(value, path)
+		return setInteger(into, value, path)
 	}
 }
 
-func toBool(value any, path string) (any, error) {
+func toBool(value any, path string) (bool, error) {
 	switch v := value.(type) {
 	case bool:
 		return v, nil
@@ -189,10 +199,10 @@ func toBool(value any, path string) (any, error) {
 			return false, nil
 		}
 	}
-	return nil, wrongType(path, "true or false", value)
+	return false, wrongType(path, "true or false", value)
 }
 
-func toString(value any, path string) (any, error) {
+func toString(value any, path string) (string, error) {
 	switch v := value.(type) {
 	case string:
 		return v, nil
@@ -201,41 +211,57 @@ func toString(value any, path string) (any, error) {
 	case bool:
 		return strconv.FormatBool(v), nil
 	}
-	return nil, wrongType(path, "a string", value)
+	return "", wrongType(path, "a string", value)
 }
 
-func toNumber(value any, path string) (any, error) {
+func toNumber(value any, path string) (float64, error) {
 	text, ok := numeral(value)
 	if !ok {
-		return nil, wrongType(path, "a number", value)
+		return 0, wrongType(path, "a number", value)
 	}
 	number, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsInf(number, 0) || math.IsNaN(number) {
-		return nil, wrongType(path, "a number", value)
+		return 0, wrongType(path, "a number", value)
 	}
 	return number, nil
 }
 
-func toInteger(value any, path string) (any, error) {
+// setInteger stores a whole number, however it is written. "1.0" and "1e3" are
+// whole numbers too, and "+5" and "007", which are none of JSON.
+func setInteger(into reflect.Value, value any, path string) error {
 	text, ok := numeral(value)
 	if !ok {
-		return nil, wrongType(path, "a whole number", value)
+		return wrongType(path, "a whole number", value)
 	}
-	// "1.0" and "1e3" are whole numbers too. The length is bounded first, as
-	// the exponent decides how much memory an exact number takes.
-	// Written anew, as "+5" and "007" are no numbers of JSON.
+	unsigned := into.CanUint()
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		return json.Number(strconv.FormatInt(n, 10)), nil
+		switch {
+		case !unsigned && !into.OverflowInt(n):
+			into.SetInt(n)
+			return nil
+		case unsigned && n >= 0 && !into.OverflowUint(uint64(n)):
+			into.SetUint(uint64(n))
+			return nil
+		}
+		return outOfRange(path, strconv.FormatInt(n, 10))
 	}
 	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
-		return json.Number(strconv.FormatUint(n, 10)), nil
+		if unsigned && !into.OverflowUint(n) {
+			into.SetUint(n)
+			return nil
+		}
+		return outOfRange(path, strconv.FormatUint(n, 10))
 	}
+	// Above 2^53 a float is no longer exact.
 	number, err := strconv.ParseFloat(text, 64)
 	if err != nil || number != math.Trunc(number) || math.Abs(number) > 1<<53 {
-		return nil, wrongType(path, "a whole number", value)
+		return wrongType(path, "a whole number", value)
 	}
-	whole, _ := big.NewFloat(number).Int(nil)
-	return json.Number(whole.String()), nil
+	return setInteger(into, strconv.FormatInt(int64(number), 10), path)
+}
+
+func outOfRange(path, number string) error {
+	return invalidArgument(path, "number "+number+" is out of range")
 }
 
 func numeral(value any) (string, bool) {
@@ -248,47 +274,52 @@ func numeral(value any) (string, bool) {
 	return "", false
 }
 
-// checkBounds holds a converted value against the tags enum, min and max,
-// which inputSchema publishes.
-func checkBounds(value any, f field, path string) error {
-	if allowed, ok := f.tag.Lookup("enum"); ok {
-		valid := strings.Split(allowed, ",")
-		values, isList := value.([]any)
-		if !isList {
-			values = []any{value}
-		}
-		for _, v := range values {
-			if s, _ := v.(string); !slices.Contains(valid, s) {
-				return &failure{public: Error{
-					Code: CodeInvalidArguments, Stage: stageArguments,
-					Message: fmt.Sprintf("%s is %s; it must be one of %s", path, quote(s), strings.Join(valid, ", ")),
-					Hint:    didYouMean(s, valid),
-					Details: ErrorDetails{Valid: valid},
-				}}
+// checkBounds holds a stored value, or each one of a list, against the tags enum,
+// min and max, which inputSchema publishes.
+func (f *field) checkBounds(at reflect.Value, path string) error {
+	switch {
+	case f.enum == nil && !f.bounded:
+		return nil
+	case at.Kind() == reflect.Pointer:
+		return f.checkBounds(at.Elem(), path)
+	case at.Kind() == reflect.Slice:
+		for i := range at.Len() {
+			if err := f.checkBounds(at.Index(i), path); err != nil {
+				return err
 			}
 		}
-	}
-	lowest, highest, bounded := numberBounds(f.tag)
-	if !bounded {
+		return nil
+	case f.bounded:
+		if number := numberOf(at); number < f.lowest || number > f.highest {
+			return invalidArgument(path, fmt.Sprintf("%v is not between %v and %v", at, f.lowest, f.highest))
+		}
 		return nil
 	}
-	number, err := strconv.ParseFloat(fmt.Sprint(value), 64)
-	if err != nil || number < lowest || number > highest {
-		return invalidArgument(path, fmt.Sprintf("%v is not between %v and %v", value, lowest, highest))
+	given := at.String() // addBounds admits enum on strings only
+	if slices.Contains(f.enum, given) {
+		return nil
 	}
-	return nil
+	return &failure{public: Error{
+		Code: CodeInvalidArguments, Stage: stageArguments,
+		Message: fmt.Sprintf("%s is %s; it must be one of %s", path, quote(given), strings.Join(f.enum, ", ")),
+		Hint:    didYouMean(given, f.enum),
+		Details: ErrorDetails{Valid: f.enum},
+	}}
 }
 
-// numberBounds reads the tags min and max; both or none are given.
-func numberBounds(tag reflect.StructTag) (lowest, highest float64, ok bool) {
-	lowest, errLow := strconv.ParseFloat(tag.Get("min"), 64)
-	highest, errHigh := strconv.ParseFloat(tag.Get("max"), 64)
-	return lowest, highest, errLow == nil && errHigh == nil
+func numberOf(v reflect.Value) float64 {
+	switch {
+	case v.CanInt():
+		return float64(v.Int())
+	case v.CanUint():
+		return float64(v.Uint())
+	}
+	return v.Float()
 }
 
-func unknownArgument(path, name string, fields []field) error {
-	valid := make([]string, len(fields))
-	for i, f := range fields {
+func (s shape) unknownArgument(path, name string) error {
+	valid := make([]string, len(s))
+	for i, f := range s {
 		valid[i] = f.name
 	}
 	return &failure{public: Error{

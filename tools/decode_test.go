@@ -21,6 +21,8 @@ type sampleArgs struct {
 	} `json:"inner,omitempty"`
 }
 
+func sampleShape() shape { return shapeOf(reflect.TypeFor[sampleArgs]()) }
+
 func TestDecodeIsLenientInTypes(t *testing.T) {
 	t.Parallel()
 	pid := 80
@@ -49,7 +51,7 @@ func TestDecodeIsLenientInTypes(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			var got sampleArgs
-			if err := decode(json.RawMessage(test.raw), &got); err != nil {
+			if err := sampleShape().decode(json.RawMessage(test.raw), &got); err != nil {
 				t.Fatal(err)
 			}
 			if !reflect.DeepEqual(got, test.want) {
@@ -88,7 +90,7 @@ func TestDecodeSaysWhatIsWrong(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			var got sampleArgs
-			err := decode(json.RawMessage(test.raw), &got)
+			err := sampleShape().decode(json.RawMessage(test.raw), &got)
 			var f *failure
 			if !errors.As(err, &f) {
 				t.Fatalf("got %v, want a failure", err)
@@ -109,7 +111,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var args sampleArgs
-		err := decode(raw, &args)
+		err := sampleShape().decode(raw, &args)
 		var known *failure
 		if err != nil && !errors.As(err, &known) {
 			t.Errorf("decode(%q) = %v, which has no code", raw, err)

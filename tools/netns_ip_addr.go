@@ -65,7 +65,8 @@ const (
 )
 
 func showInterfaces(ctx context.Context, env *Env, target *resolve.Target, in NetnsIPAddrIn) (Answer[NetnsIPAddrOut], error) {
-	list, err := probe.Links(ctx, target.Net, probe.LinkOptions{VFs: in.Details})
+	options := probe.LinkOptions{Details: in.Details}
+	list, err := probe.Links(ctx, target.Net, options)
 	if err != nil {
 		return Answer[NetnsIPAddrOut]{}, err
 	}
@@ -77,7 +78,7 @@ func showInterfaces(ctx context.Context, env *Env, target *resolve.Target, in Ne
 	if !list.Settled {
 		notes = append(notes, Note{Code: "unsettled", Message: "interfaces changed while they were read, again and again; some may be missing or old"})
 	}
-	notes = append(notes, addHostPeers(ctx, env.Host, target.Net, links)...)
+	notes = append(notes, addHostPeers(ctx, env.Host, target.Net, links, options)...)
 	answer := Answer[NetnsIPAddrOut]{
 		Findings: diagnose.Links(diagnose.LinkEvidence{Links: links, Host: target.HostNetwork}),
 		Notes:    notes,
@@ -118,11 +119,11 @@ func nextPage(target *resolve.Target, in NetnsIPAddrIn, out NetnsIPAddrOut) Next
 
 // addHostPeers fills in the host's ends of pairs. What a pod sees of itself is
 // true also where the host cannot be looked at, so a failure is a note.
-func addHostPeers(ctx context.Context, host, target *nsexec.Handle, links []fact.Link) []Note {
+func addHostPeers(ctx context.Context, host, target *nsexec.Handle, links []fact.Link, options probe.LinkOptions) []Note {
 	if host == nil {
 		return nil
 	}
-	if err := probe.HostPeers(ctx, target, host, links); err != nil {
+	if err := probe.HostPeers(ctx, target, host, links, options); err != nil {
 		return []Note{{Code: "host_unknown", Message: "the host's side could not be read: " + err.Error()}}
 	}
 	return nil

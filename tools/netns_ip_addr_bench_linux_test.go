@@ -42,7 +42,7 @@ func BenchmarkIPAddr(b *testing.B) {
 			if err != nil {
 				return err
 			}
-			return probe.HostPeers(context.Background(), pod.Handle, bench.lab.Node.Handle, list.Links)
+			return probe.HostPeers(context.Background(), pod.Handle, bench.lab.Node.Handle, list.Links, probe.LinkOptions{})
 		}))
 	}
 	b.ReportMetric(microseconds(median(byHand)), "by-hand-µs")

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
-	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
 )
@@ -19,7 +18,7 @@ func inputSchema[In any]() (json.RawMessage, error) {
 	if err := publish(schema, true); err != nil {
 		return nil, fmt.Errorf("input schema: %w", err)
 	}
-	if err := addBounds(schema, reflect.TypeFor[In]()); err != nil {
+	if err := addBounds(schema, shapeOf(reflect.TypeFor[In]())); err != nil {
 		return nil, fmt.Errorf("input schema: %w", err)
 	}
 	return json.Marshal(schema)
@@ -105,8 +104,8 @@ func isAny(s *jsonschema.Schema) bool {
 
 // addBounds copies the tags enum, min and max of an input struct into its
 // schema. (The generator reads descriptions only.)
-func addBounds(s *jsonschema.Schema, t reflect.Type) error {
-	for _, f := range fieldsOf(t) {
+func addBounds(s *jsonschema.Schema, fields shape) error {
+	for _, f := range fields {
 		property := s.Properties[f.name]
 		if property == nil {
 			return fmt.Errorf("%s: no property was generated", f.name)
@@ -115,23 +114,17 @@ func addBounds(s *jsonschema.Schema, t reflect.Type) error {
 		if property.Type == "array" {
 			element = property.Items
 		}
-		if allowed, ok := f.tag.Lookup("enum"); ok {
-			if element.Type != "string" {
-				return fmt.Errorf("%s: enum on a field that holds no strings", f.name)
-			}
-			for _, v := range strings.Split(allowed, ",") {
-				element.Enum = append(element.Enum, v)
-			}
+		if f.enum != nil && element.Type != "string" {
+			return fmt.Errorf("%s: enum on a field that holds no strings", f.name)
 		}
-		if lowest, highest, ok := numberBounds(f.tag); ok {
-			element.Minimum, element.Maximum = &lowest, &highest
+		for _, v := range f.enum {
+			element.Enum = append(element.Enum, v)
 		}
-		inner := f.typ
-		for inner.Kind() == reflect.Pointer || inner.Kind() == reflect.Slice {
-			inner = inner.Elem()
+		if f.bounded {
+			element.Minimum, element.Maximum = &f.lowest, &f.highest
 		}
-		if inner.Kind() == reflect.Struct {
-			if err := addBounds(element, inner); err != nil {
+		if f.inner != nil && f.typ.Kind() != reflect.Map {
+			if err := addBounds(element, f.inner); err != nil {
 				return fmt.Errorf("%s: %w", f.name, err)
 			}
 		}

@@ -14,10 +14,7 @@ import (
 )
 
 // number is one line of the table that `make bench` prints.
-type number struct {
-	what, measured, bar string
-	reached             bool
-}
+type number struct{ what, measured, bar, verdict string }
 
 // numbers collects the table over all benchmarks of a run.
 type numbers struct {
@@ -30,11 +27,24 @@ type numbers struct {
 var table numbers
 
 func (n *numbers) add(what, bar string, reached bool, format string, args ...any) {
+	verdict := "reached"
+	if !reached {
+		verdict = "MISSED"
+	}
+	n.put(number{what, fmt.Sprintf(format, args...), bar, verdict})
+}
+
+// note is for a line that has no bar.
+func (n *numbers) note(what, format string, args ...any) {
+	n.put(number{what: what, measured: fmt.Sprintf(format, args...)})
+}
+
+func (n *numbers) put(row number) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	// A benchmark may run more than once; the last time counts.
-	n.rows = slices.DeleteFunc(n.rows, func(r number) bool { return r.what == what })
-	n.rows = append(n.rows, number{what, fmt.Sprintf(format, args...), bar, reached})
+	n.rows = slices.DeleteFunc(n.rows, func(r number) bool { return r.what == row.what })
+	n.rows = append(n.rows, row)
 }
 
 func (n *numbers) print() {
@@ -46,24 +56,33 @@ func (n *numbers) print() {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "\nwhat\tmeasured\tbar\t")
 	for _, r := range n.rows {
-		verdict := "reached"
-		if !r.reached {
-			verdict = "MISSED"
-		}
-		_, _ = fmt.Fprintln(w, strings.Join([]string{r.what, r.measured, r.bar, verdict}, "\t"))
+		_, _ = fmt.Fprintln(w, strings.Join([]string{r.what, r.measured, r.bar, r.verdict}, "\t"))
 	}
 	_ = w.Flush()
 }
 
-// paired runs a and b in turn, so that both meet the same moments of the
+// turn is how often one side runs before the other does: as in a conversation
+// or a script, where one call follows another, and not one after a fork that has
+// emptied the caches.
+const turn = 10
+
+// paired runs a and b in turns, so that both meet the same moments of the
 // machine, and returns the median duration of each.
 func paired(rounds int, a, b func()) (time.Duration, time.Duration) {
+	return pairedTurns(rounds, turn, a, b)
+}
+
+func pairedTurns(rounds, turn int, a, b func()) (time.Duration, time.Duration) {
 	var as, bs []time.Duration
 	a()
 	b() // warm
-	for range rounds {
-		as = append(as, timed(a))
-		bs = append(bs, timed(b))
+	for done := 0; done < rounds; done += turn {
+		for range turn {
+			as = append(as, timed(a))
+		}
+		for range turn {
+			bs = append(bs, timed(b))
+		}
 	}
 	return median(as), median(bs)
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -20,7 +20,7 @@ type connection struct {
 	lanes    lanes
 	pending  chan struct{} // counting semaphore
 	inflight inflight
-	requests sync.WaitGroup
+	requests *crew
 }
 
 // sendNow writes a reply from the goroutine that reads: a client that reads
@@ -28,11 +28,11 @@ type connection struct {
 func (c *connection) sendNow(reply mcp.JSONRPCMessage) { c.out.send(reply, c.stopped) }
 
 // accept starts what a line asks for.
-func (c *connection) accept(ctx context.Context, l line) {
-	if len(l.text) == 0 || isBlank(l.text) {
+func (c *connection) accept(ctx context.Context, text []byte, received time.Time) {
+	if isBlank(text) {
 		return
 	}
-	m, err := parseMessage(l.text, l.received)
+	m, err := parseMessage(text, received)
 	switch {
 	case errors.Is(err, errNotJSON):
 		c.sendNow(errorReply(nil, mcp.PARSE_ERROR, err.Error()))
@@ -61,7 +61,7 @@ func (c *connection) start(ctx context.Context, m message) {
 	}
 	ctx, cancel := context.WithCancelCause(withOrigin(ctx, origin{caller: c.server.caller, received: m.received}))
 	forget := c.inflight.remember(m.id, cancel)
-	c.requests.Go(func() {
+	c.requests.start(func() {
 		defer func() { <-c.pending }()
 		defer cancel(nil)
 		defer forget()

@@ -20,15 +20,25 @@ func newLanes(calls, others int) lanes {
 // a cancelled one for its context, a late call because the dispatcher refuses
 // calls whose time is up.
 func (l lanes) enter(ctx context.Context, s *Server, m message) (leave func()) {
+	isCall := m.method == string(mcp.MethodToolsCall)
 	lane, late := l.others, (<-chan time.Time)(nil)
-	if m.method == string(mcp.MethodToolsCall) {
+	if isCall {
+		lane = l.calls
+	}
+	leave = func() { <-lane }
+	select {
+	case lane <- struct{}{}:
+		return leave
+	default:
+	}
+	if isCall {
 		timer := time.NewTimer(time.Until(s.deadline(m)))
 		defer timer.Stop()
-		lane, late = l.calls, timer.C
+		late = timer.C
 	}
 	select {
 	case lane <- struct{}{}:
-		return func() { <-lane }
+		return leave
 	case <-ctx.Done():
 	case <-late:
 	}

@@ -16,6 +16,7 @@ type message struct {
 	method   string          // empty in a response
 	params   json.RawMessage
 	raw      json.RawMessage // the whole message
+	call     callParams      // of tools/call
 	received time.Time       // when its last byte was read
 }
 
@@ -38,12 +39,13 @@ func parseMessage(raw []byte, received time.Time) (message, error) {
 		Result json.RawMessage `json:"result"`
 		Error  json.RawMessage `json:"error"`
 	}
-	switch {
-	case !json.Valid(raw):
-		return m, errNotJSON
-	case bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("[")):
-		return m, errBatch
-	case json.Unmarshal(raw, &fields) != nil:
+	if json.Unmarshal(raw, &fields) != nil {
+		switch {
+		case !json.Valid(raw):
+			return m, errNotJSON
+		case bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("[")):
+			return m, errBatch
+		}
 		return m, errNotObject
 	}
 	m.params = fields.Params
@@ -59,7 +61,40 @@ func parseMessage(raw []byte, received time.Time) (message, error) {
 		}
 		return m, errNoMethod
 	}
+	if m.method == string(mcp.MethodToolsCall) {
+		m.call = parseCall(m.params)
+	}
 	return m, nil
+}
+
+// callParams are the parameters of tools/call as far as this package reads
+// them.
+type callParams struct {
+	Name      string          `json:"name"`
+	Arguments json.RawMessage `json:"arguments"`
+	// TimeoutMS is the argument timeout_ms, 0 where it is missing or none that is
+	// usable as it stands.
+	TimeoutMS int `json:"-"`
+	// broken parameters are mcp-go's to answer.
+	broken bool
+}
+
+func parseCall(params json.RawMessage) callParams {
+	var c callParams
+	if json.Unmarshal(params, &c) != nil {
+		return callParams{broken: true}
+	}
+	const name = "timeout_ms"
+	if !bytes.Contains(c.Arguments, []byte(name)) {
+		return c
+	}
+	var given struct {
+		TimeoutMS int `json:"timeout_ms"`
+	}
+	if json.Unmarshal(c.Arguments, &given) == nil && given.TimeoutMS > 0 {
+		c.TimeoutMS = given.TimeoutMS
+	}
+	return c
 }
 
 // isID reports whether raw, a valid JSON value, can identify a request.

@@ -95,12 +95,34 @@ func encodeLine(m mcp.JSONRPCMessage) ([]byte, error) {
 // encodeReply never fails: a result that cannot be encoded becomes an error, as
 // somebody waits for the reply.
 func encodeReply(reply mcp.JSONRPCMessage) []byte {
-	text, err := json.Marshal(reply)
+	text, err := marshalReply(reply)
 	if err != nil {
 		id, _ := json.Marshal(replyID(reply))
 		text, _ = json.Marshal(errorReply(id, mcp.INTERNAL_ERROR, "internal error: "+err.Error()))
 	}
 	return text
+}
+
+// marshalReply is json.Marshal, but for the result of a call: what that has
+// encoded itself is long and is not read through once more.
+func marshalReply(reply mcp.JSONRPCMessage) ([]byte, error) {
+	r, ok := reply.(mcp.JSONRPCResponse)
+	result, own := r.Result.(json.Marshaler)
+	if !ok || !own {
+		return json.Marshal(reply)
+	}
+	encoded, err := result.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	r.Result = nil
+	id, err := json.Marshal(r.ID)
+	if err != nil {
+		return nil, err
+	}
+	text := make([]byte, 0, len(encoded)+len(id)+len(`{"jsonrpc":"2.0","id":,"result":}`)+1)
+	text = append(append(text, `{"jsonrpc":"`+r.JSONRPC+`","id":`...), id...)
+	return append(append(append(text, `,"result":`...), encoded...), '}'), nil
 }
 
 func replyID(reply mcp.JSONRPCMessage) mcp.RequestId {

@@ -142,25 +142,11 @@ func (s *Server) respond(ctx context.Context, m message) (reply mcp.JSONRPCMessa
 	return withID(s.mcp.HandleMessage(ctx, m.raw), m.id)
 }
 
-// callParams are the parameters of tools/call as far as this package reads
-// them.
-type callParams struct {
-	Name      string          `json:"name"`
-	Arguments json.RawMessage `json:"arguments"`
-}
-
 // deadline is when a call that arrived with m has run out of time.
 func (s *Server) deadline(m message) time.Time {
-	var params callParams
-	var given struct {
-		TimeoutMS int `json:"timeout_ms"`
-	}
-	if json.Unmarshal(m.params, &params) != nil {
-		return m.received
-	}
-	limit := s.deadlines[params.Name]
-	if json.Unmarshal(params.Arguments, &given) == nil && given.TimeoutMS > 0 {
-		limit = min(time.Duration(given.TimeoutMS)*time.Millisecond, tools.MaxDeadline)
+	limit := s.deadlines[m.call.Name]
+	if given := m.call.TimeoutMS; given > 0 {
+		limit = min(time.Duration(given)*time.Millisecond, tools.MaxDeadline)
 	}
 	return m.received.Add(limit)
 }
@@ -169,15 +155,11 @@ func (s *Server) deadline(m message) time.Time {
 // JSON-RPC error, and the library's says only that the tool was not found. The
 // dispatcher knows the likely name, and whether the operator switched it off.
 func (s *Server) refuse(ctx context.Context, m message) mcp.JSONRPCMessage {
-	var params callParams
-	if json.Unmarshal(m.params, &params) != nil {
-		return nil // mcp-go answers
-	}
-	if s.mcp.GetTool(params.Name) != nil {
+	if _, served := s.deadlines[m.call.Name]; served || m.call.broken || s.mcp.GetTool(m.call.Name) != nil {
 		return nil
 	}
 	answer := s.dispatcher.Call(ctx, tools.Call{
-		Tool: params.Name, Arguments: params.Arguments, Caller: callerFrom(ctx), Received: receivedFrom(ctx),
+		Tool: m.call.Name, Arguments: m.call.Arguments, Caller: callerFrom(ctx), Received: receivedFrom(ctx),
 	})
 	if answer.Error == nil {
 		return nil

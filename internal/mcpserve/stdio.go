@@ -50,20 +50,29 @@ func (s *Server) serveStdio(ctx context.Context, in io.Reader, out io.Writer, l 
 	running, cancelAll := context.WithCancel(s.mcp.WithContext(context.WithoutCancel(ctx), client))
 	defer cancelAll()
 	c := &connection{
-		server:  s,
-		limits:  l,
-		stopped: ctx.Done(),
-		out:     newOutput(out, client.notifications),
-		lanes:   newLanes(l.calls, l.others),
-		pending: make(chan struct{}, l.pending),
+		server:   s,
+		limits:   l,
+		stopped:  ctx.Done(),
+		out:      newOutput(out, client.notifications),
+		lanes:    newLanes(l.calls, l.others),
+		pending:  make(chan struct{}, l.pending),
+		requests: newCrew(),
 	}
 	stop := make(chan struct{})
 	go c.out.run(stop)
 
-	readErr := c.read(running, in)
-	if readErr == nil {
-		c.wait(l.grace, c.stopped)
+	ended := make(chan error, 1)
+	go func() { ended <- c.read(running, in) }()
+	var readErr error
+	select {
+	case readErr = <-ended:
+		if readErr == nil {
+			c.wait(l.grace, c.stopped)
+		}
+	case <-c.stopped:
+	case <-c.out.done:
 	}
+	c.requests.close()
 	cancelAll()
 	c.wait(l.flush, nil)
 	close(stop)
@@ -79,50 +88,29 @@ func (s *Server) serveStdio(ctx context.Context, in io.Reader, out io.Writer, l 
 	}
 }
 
-// line is one line as read, or the error that came instead.
-type line struct {
-	text     []byte
-	err      error
-	received time.Time
-}
-
-// read takes messages from in until it ends, or the connection is stopped, or
-// nobody reads the answers. ctx is that of the requests.
+// read takes messages from in until it ends. ctx is that of the requests. What
+// comes after the connection has been stopped is not answered any more.
 func (c *connection) read(ctx context.Context, in io.Reader) error {
-	lines := make(chan line)
-	go func() {
-		defer close(lines)
-		r := newLineReader(in, c.limits.line)
-		for {
-			text, err := r.next()
-			select {
-			case lines <- line{text, err, time.Now()}:
-			case <-ctx.Done():
-				return
-			}
-			if tooLong := (*lineTooLongError)(nil); err != nil && !errors.As(err, &tooLong) {
-				return
-			}
-		}
-	}()
+	r := newLineReader(in, c.limits.line)
 	for {
+		text, err := r.next()
+		var tooLong *lineTooLongError
+		switch {
+		case errors.As(err, &tooLong):
+			c.sendNow(errorReply(tooLong.id, mcp.INVALID_REQUEST, tooLong.Error()))
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("read from the client: %w", err)
+		default:
+			c.accept(ctx, text, time.Now())
+		}
 		select {
 		case <-c.stopped:
 			return nil
 		case <-c.out.done:
 			return nil
-		case l := <-lines:
-			var tooLong *lineTooLongError
-			switch {
-			case errors.As(l.err, &tooLong):
-				c.sendNow(errorReply(tooLong.id, mcp.INVALID_REQUEST, tooLong.Error()))
-			case errors.Is(l.err, io.EOF):
-				return nil
-			case l.err != nil:
-				return fmt.Errorf("read from the client: %w", l.err)
-			default:
-				c.accept(ctx, l)
-			}
+		default:
 		}
 	}
 }
@@ -130,15 +118,10 @@ func (c *connection) read(ctx context.Context, in io.Reader) error {
 // wait returns when no request is left, or after limit, or when stopped is
 // closed or the output has ended.
 func (c *connection) wait(limit time.Duration, stopped <-chan struct{}) {
-	answered := make(chan struct{})
-	go func() {
-		c.requests.Wait()
-		close(answered)
-	}()
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
-	case <-answered:
+	case <-c.requests.idle():
 	case <-timer.C:
 	case <-stopped:
 	case <-c.out.done:

@@ -20,7 +20,7 @@ import (
 // link with the index has to point back to this link, in the namespace that the
 // host knows by that number (RTM_GETNSID). As a link has one other end, that
 // proves it.
-func HostPeers(ctx context.Context, target, host *nsexec.Handle, links []fact.Link) error {
+func HostPeers(ctx context.Context, target, host *nsexec.Handle, links []fact.Link, options LinkOptions) error {
 	if target.Identity().Same(host.Identity()) {
 		return nil
 	}
@@ -28,7 +28,7 @@ func HostPeers(ctx context.Context, target, host *nsexec.Handle, links []fact.Li
 	if len(pairs) == 0 {
 		return nil
 	}
-	side := &hostSide{target: target, host: host, targetID: -1, hostID: unknownID, known: make(map[int]linkMessage)}
+	side := &hostSide{target: target, host: host, options: options, targetID: -1, hostID: unknownID, known: make(map[int]linkMessage)}
 	defer side.close()
 	for _, link := range pairs {
 		peer, err := side.peer(ctx, link)
@@ -64,6 +64,7 @@ func pairsElsewhere(links []fact.Link) []*fact.Link {
 // hostSide looks at the host for one target.
 type hostSide struct {
 	target, host *nsexec.Handle
+	options      LinkOptions
 	// targetID is the number under which the host knows the target, -1 until it
 	// is known; hostID the one under which the target knows the host, asked for
 	// only where some other end was not found on the host.
@@ -88,7 +89,7 @@ func (s *hostSide) peer(ctx context.Context, link *fact.Link) (*fact.HostPeer, e
 	if err != nil {
 		return nil, err
 	}
-	facts := m.link(nil)
+	facts := m.link(nil, s.options)
 	if ok, err := s.pointsBack(ctx, &facts, link); !ok || err != nil {
 		return nil, err
 	}

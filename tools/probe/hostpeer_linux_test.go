@@ -14,7 +14,7 @@ import (
 func withPeers(t testing.TB, ns *lab.Netns) []fact.Link {
 	t.Helper()
 	links := readLinks(t, ns)
-	if err := HostPeers(context.Background(), ns.Handle, ns.Node.Handle, links); err != nil {
+	if err := HostPeers(context.Background(), ns.Handle, ns.Node.Handle, links, LinkOptions{Details: true}); err != nil {
 		t.Fatal(err)
 	}
 	return links
@@ -134,7 +134,7 @@ func TestPeerReplaced(t *testing.T) {
 				commands += fmt.Sprintf(replacement, *eth0.LinkIndex)
 			}
 			batch(t, l.Node.Netns, commands)
-			if err := HostPeers(context.Background(), pod.Handle, l.Node.Handle, links); err != nil {
+			if err := HostPeers(context.Background(), pod.Handle, l.Node.Handle, links, LinkOptions{Details: true}); err != nil {
 				t.Fatal(err)
 			}
 			if eth0.HostPeer != nil {

@@ -11,11 +11,14 @@ import (
 )
 
 // linkInfo reads IFLA_LINKINFO.
-func linkInfo(b []byte, names linkNames) *fact.LinkInfo {
+func linkInfo(b []byte, names linkNames, options LinkOptions) *fact.LinkInfo {
 	tb := parseAttributes(b, unix.IFLA_INFO_SLAVE_DATA)
 	info := &fact.LinkInfo{
 		Kind:      tb.text(unix.IFLA_INFO_KIND),
 		SlaveKind: tb.text(unix.IFLA_INFO_SLAVE_KIND),
+	}
+	if !options.Details {
+		return info
 	}
 	info.Data = kindData(info.Kind, tb[unix.IFLA_INFO_DATA], names)
 	if info.SlaveKind == "bridge" {

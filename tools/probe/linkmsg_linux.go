@@ -64,7 +64,7 @@ func (n linkNames) name(index int) string {
 
 // parseLinks turns the messages of one RTM_GETLINK dump into facts, in their
 // order. It is pure. Attributes that it does not understand are left out.
-func parseLinks(messages [][]byte) ([]fact.Link, error) {
+func parseLinks(messages [][]byte, options LinkOptions) ([]fact.Link, error) {
 	split := make([]linkMessage, len(messages))
 	names := make(linkNames, len(messages))
 	for i, b := range messages {
@@ -77,12 +77,12 @@ func parseLinks(messages [][]byte) ([]fact.Link, error) {
 	}
 	links := make([]fact.Link, len(messages))
 	for i := range split {
-		links[i] = split[i].link(names)
+		links[i] = split[i].link(names, options)
 	}
 	return links, nil
 }
 
-func (m *linkMessage) link(names linkNames) fact.Link {
+func (m *linkMessage) link(names linkNames, options LinkOptions) fact.Link {
 	tb := m.attrs
 	link := fact.Link{
 		Index:    m.index,
@@ -107,10 +107,15 @@ func (m *linkMessage) link(names linkNames) fact.Link {
 		link.Carrier = new(carrier != 0)
 	}
 	if tb.has(unix.IFLA_LINKINFO) {
-		link.LinkInfo = linkInfo(tb[unix.IFLA_LINKINFO], names)
+		link.LinkInfo = linkInfo(tb[unix.IFLA_LINKINFO], names, options)
 	}
 	m.ipv6(&link)
-	m.details(&link.LinkDetails)
+	switch {
+	case options.Details:
+		m.details(&link.LinkDetails)
+	case countsErrors(tb[unix.IFLA_STATS64]):
+		link.Stats64 = stats64(tb)
+	}
 	return link
 }
 

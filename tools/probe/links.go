@@ -2,11 +2,14 @@ package probe
 
 import "nsenter-mcp/tools/fact"
 
-// LinkOptions widens what [Links] reads.
+// LinkOptions widens what [Links] and [HostPeers] read.
 type LinkOptions struct {
-	// VFs asks for the SR-IOV virtual functions of physical ones, which makes
-	// the answer of a large network card much longer.
-	VFs bool
+	// Details asks for all that iproute2 prints with -d -s: fact.LinkDetails, with
+	// the SR-IOV virtual functions of physical interfaces, the settings of each
+	// kind of link, and those of the ports of bridges. Without it there are the
+	// fields that fact.Link.Compact leaves, and the counters where any of them
+	// counts errors.
+	Details bool
 }
 
 // LinkList is every interface of a namespace.

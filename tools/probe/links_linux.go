@@ -45,14 +45,14 @@ func Links(ctx context.Context, h *nsexec.Handle, options LinkOptions) (LinkList
 
 func (s *routeSocket) links(ctx context.Context, options LinkOptions) ([]fact.Link, bool, error) {
 	mask := 0
-	if options.VFs {
+	if options.Details {
 		mask = filterVFs
 	}
 	messages, settled, err := s.dump(ctx, linkRequest(0, mask), unix.RTM_NEWLINK)
 	if err != nil {
 		return nil, false, err
 	}
-	links, err := parseLinks(messages)
+	links, err := parseLinks(messages, options)
 	return links, settled, err
 }
 

@@ -38,6 +38,12 @@ func stats64(tb attributes) *fact.Stats64 {
 	return stats
 }
 
+// countsErrors reports whether IFLA_STATS64 holds an error received or sent.
+func countsErrors(b []byte) bool {
+	const rx, tx = 8 * 4, 8 * 5 // as in rxCounters and txCounters
+	return len(b) >= tx+8 && (binary.NativeEndian.Uint64(b[rx:]) != 0 || binary.NativeEndian.Uint64(b[tx:]) != 0)
+}
+
 // counters reads those in always, and those in rare that are not 0.
 func counters(b []byte, always, rare map[string]int) fact.Counters {
 	out := make(fact.Counters, len(always)+len(rare)+1)

@@ -41,7 +41,7 @@ func sysctl(t testing.TB, ns *lab.Netns, variables ...string) {
 // readLinks is Links with everything, for tests.
 func readLinks(t testing.TB, ns *lab.Netns) []fact.Link {
 	t.Helper()
-	list, err := Links(context.Background(), ns.Handle, LinkOptions{VFs: true})
+	list, err := Links(context.Background(), ns.Handle, LinkOptions{Details: true})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -197,7 +197,7 @@ func TestRecordedKinds(t *testing.T) {
 			links, err := parseLinks([][]byte{
 				linkBytes(unix.ARPHRD_ETHER, 2, 0, attr(unix.IFLA_IFNAME, "eth0")),
 				linkBytes(unix.ARPHRD_ETHER, 3, 0, attr(unix.IFLA_IFNAME, "x"), infoKind(test.kind, test.data...)),
-			})
+			}, LinkOptions{Details: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -212,7 +212,7 @@ func TestKindWithoutData(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[string]string{"vlan": `{}`, "bridge": `{}`, "tun": `{}`, "ipip": `{}`, "dummy": `null`} {
 		links, err := parseLinks([][]byte{linkBytes(unix.ARPHRD_ETHER, 1, 0,
-			attr(unix.IFLA_LINKINFO, nested(attr(unix.IFLA_INFO_KIND, kind))))})
+			attr(unix.IFLA_LINKINFO, nested(attr(unix.IFLA_INFO_KIND, kind))))}, LinkOptions{Details: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -299,7 +299,7 @@ func TestRecordedLinks(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			links, err := parseLinks([][]byte{test.link})
+			links, err := parseLinks([][]byte{test.link}, LinkOptions{Details: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -365,7 +365,7 @@ func TestAddrAge(t *testing.T) {
 
 func TestShortMessages(t *testing.T) {
 	t.Parallel()
-	if _, err := parseLinks([][]byte{make([]byte, ifinfoSize-1)}); err == nil {
+	if _, err := parseLinks([][]byte{make([]byte, ifinfoSize-1)}, LinkOptions{Details: true}); err == nil {
 		t.Error("no error for a short link message")
 	}
 	if _, err := parseAddrs([][]byte{{2}}, 0); err == nil {
@@ -409,7 +409,7 @@ func FuzzMessages(f *testing.F) {
 	f.Add(datagram(unix.RTM_NEWLINK, unix.NLM_F_MULTI, 0, []byte{1}, []byte{2, 3}))
 	f.Add(datagram(unix.NLMSG_ERROR, 0, 0, words(^uint32(0))))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if links, err := parseLinks([][]byte{b, b[len(b)/2:]}); err == nil {
+		if links, err := parseLinks([][]byte{b, b[len(b)/2:]}, LinkOptions{Details: true}); err == nil {
 			for i := range links {
 				mustEncode(t, links[i])
 				mustEncode(t, links[i].Compact())

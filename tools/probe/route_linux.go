@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,6 +26,7 @@ type routeSocket struct {
 	fd       int
 	sequence uint32
 	buffer   []byte
+	pooled   *[receiveSize]byte // what buffer was at first
 }
 
 // receiveSize is above NLMSG_GOODSIZE, what the kernel puts into one datagram at
@@ -32,17 +34,27 @@ type routeSocket struct {
 // answers are small (net/netlink/af_netlink.c, netlink_dump).
 const receiveSize = 16 << 10
 
+// receiveBuffers are used by one socket after the other: they are larger than
+// all else that a call takes from the heap.
+var receiveBuffers = sync.Pool{New: func() any { return new([receiveSize]byte) }}
+
 // openRoute makes the socket; the caller closes it.
 func openRoute(h *nsexec.Handle) (*routeSocket, error) {
 	fd, err := h.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
-	return &routeSocket{fd: fd, buffer: make([]byte, receiveSize)}, nil
+	pooled := receiveBuffers.Get().(*[receiveSize]byte)
+	return &routeSocket{fd: fd, buffer: pooled[:], pooled: pooled}, nil
 }
 
-// close has nothing to report: nothing is written that could be lost.
-func (s *routeSocket) close() { _ = unix.Close(s.fd) }
+// close has nothing to report: nothing is written that could be lost. What was
+// received is not used any more.
+func (s *routeSocket) close() {
+	_ = unix.Close(s.fd)
+	receiveBuffers.Put(s.pooled)
+	s.buffer, s.pooled = nil, nil
+}
 
 // strict makes the kernel apply the filters in a dump request, such as the
 // index of an interface, instead of ignoring them (NETLINK_GET_STRICT_CHK,
