@@ -23,6 +23,9 @@ const (
 	Exec    Toolset = "exec"    // runs programs
 )
 
+// Toolsets returns all of them, in this order.
+func Toolsets() []Toolset { return []Toolset{Inspect, Probe, Capture, Exec} }
+
 // The bounds of every call.
 const (
 	DefaultDeadline = 10 * time.Second
@@ -40,6 +43,8 @@ type Spec struct {
 	Toolset                  Toolset
 	// SendsPackets: the call puts packets on the network.
 	SendsPackets bool
+	// Changes: the call may change something where it goes.
+	Changes bool
 	// Capabilities that the process needs, named as in capabilities(7).
 	Capabilities []string
 	// Deadline is the time a call has unless timeout_ms says otherwise; zero
@@ -67,6 +72,8 @@ type Tool struct {
 	prepare func(arguments json.RawMessage) (*invocation, error)
 	// remake makes the schemas from the types, recorded or not.
 	remake func() (input, output json.RawMessage, err error)
+	// adapt makes the declaration true under a policy; nil where it always is.
+	adapt func(*Tool, Policy) error
 	// invalid is why the declaration is unusable; NewDispatcher reports it.
 	invalid error
 }

@@ -74,9 +74,16 @@ func NewDispatcher(c Config) (*Dispatcher, error) {
 			return nil, fmt.Errorf("tool %s is declared twice", tool.Name)
 		}
 		seen[tool.Name] = true
-		if c.Policy.allows(tool) {
-			d.enabled = append(d.enabled, *tool)
+		if !c.Policy.allows(tool) {
+			continue
 		}
+		adapted := *tool
+		if tool.adapt != nil {
+			if err := tool.adapt(&adapted, c.Policy); err != nil {
+				return nil, fmt.Errorf("tool %s: %w", tool.Name, err)
+			}
+		}
+		d.enabled = append(d.enabled, adapted)
 	}
 	return d, nil
 }
@@ -263,12 +270,19 @@ func (d *Dispatcher) finish(tool *Tool, target *resolve.Target, info *TargetInfo
 	}
 	envelope.Notes = append(envelope.Notes, result.notes...)
 	for _, next := range result.next {
-		enabled := slices.ContainsFunc(d.enabled, func(t Tool) bool { return t.Name == next.Tool })
-		if enabled && len(envelope.Next) < maxNext {
+		if d.mayCall(next) && len(envelope.Next) < maxNext {
 			envelope.Next = append(envelope.Next, next)
 		}
 	}
 	return envelope
+}
+
+// mayCall reports whether the policy lets a proposed call through.
+func (d *Dispatcher) mayCall(next Next) bool {
+	if next.Arguments["netns"] == "host" && d.Policy.NoHostNetwork {
+		return false
+	}
+	return slices.ContainsFunc(d.enabled, func(t Tool) bool { return t.Name == next.Tool })
 }
 
 // encodeData leaves <, > and & as they are: no HTML is near, and each escape

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,7 +20,7 @@ import (
 
 func netnsCurl() Tool {
 	prober := attempt.New()
-	return define(Spec{
+	tool := define(Spec{
 		Name:  "netns_curl",
 		Title: "HTTP request from inside",
 		Description: "Sends one HTTP(S) request from inside the network of a pod, container, process or netns, as its application would: " +
@@ -33,13 +34,34 @@ func netnsCurl() Tool {
 	}, func(ctx context.Context, env *Env, target *resolve.Target, in NetnsCurlIn) (Answer[fact.Fetch], error) {
 		return curl(ctx, prober, env.Policy, target, in)
 	})
+	tool.adapt = adaptCurl
+	return tool
+}
+
+// safeMethod and anyMethod describe the argument method under the two policies.
+const (
+	safeMethod = "GET (default), HEAD or OPTIONS"
+	anyMethod  = "GET (default) or any other, also those that change something"
+)
+
+// adaptCurl says so where the operator allows methods that change something.
+func adaptCurl(t *Tool, p Policy) error {
+	if !p.UnsafeMethods {
+		return nil
+	}
+	schema := bytes.Replace(t.InputSchema, []byte(safeMethod), []byte(anyMethod), 1)
+	if bytes.Equal(schema, t.InputSchema) {
+		return errors.New("its schema does not say which methods there are")
+	}
+	t.InputSchema, t.Changes = schema, true
+	return nil
 }
 
 // NetnsCurlIn are the arguments of netns_curl.
 type NetnsCurlIn struct {
 	TargetArgs
 	URL             string            `json:"url" jsonschema:"http or https URL"`
-	Method          string            `json:"method,omitempty" jsonschema:"GET (default), HEAD or OPTIONS; others where the operator allows them"`
+	Method          string            `json:"method,omitempty" jsonschema:"GET (default), HEAD or OPTIONS"`
 	Headers         map[string]string `json:"headers,omitempty" jsonschema:"header fields to send; Host too"`
 	Body            string            `json:"body,omitempty" jsonschema:"for methods that have one"`
 	HTTPVersion     string            `json:"http_version,omitempty" jsonschema:"default: 2 where TLS agrees on it, else 1.1" enum:"1.1,2,h2c"`
@@ -165,7 +187,7 @@ func curlError(err error) error {
 	case errors.As(err, &denied):
 		return &failure{public: Error{
 			Code: CodeDestinationDenied, Stage: stagePolicy, Message: "the policy refuses the destination: " + denied.Error(),
-			Hint: "cloud metadata and link-local addresses are refused, however they are written; ask the operator to allow them if it has to be",
+			Hint: "metadata services, link-local addresses and what the operator denies are refused, however they are written; ask the operator if it has to be",
 		}}
 	}
 	return deniedServer(err)

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"nsenter-mcp/internal/lab"
@@ -16,7 +17,7 @@ func TestCurlUnderAnOperatorsPolicy(t *testing.T) {
 	t.Parallel()
 	b := newTestbench(t, func(c *Config) {
 		c.Policy.UnsafeMethods = true
-		c.Policy.Destinations.Allow = []netip.Prefix{netip.MustParsePrefix("169.254.20.10/32")}
+		c.Policy.Destinations.Except = []netip.Prefix{netip.MustParsePrefix("169.254.20.10/32")}
 	})
 	pods := b.lab.Pods(t, lab.PodSpec{Name: "client", Namespace: "shop"}, lab.PodSpec{Name: "web", Namespace: "shop"})
 	at, err := pods[1].Serve(":80", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -39,5 +40,20 @@ func TestCurlUnderAnOperatorsPolicy(t *testing.T) {
 	_, data = succeed[fact.Fetch](t, b, "netns_curl", map[string]any{"pid": calico.PID, "url": "http://169.254.1.1:9/", "timeout_ms": 300})
 	if data.Stage != fact.StageConnect {
 		t.Errorf("%+v", data)
+	}
+}
+
+// What is proposed can be sent: not a comparison with the node where that is
+// closed.
+func TestNextHeedsThePolicy(t *testing.T) {
+	t.Parallel()
+	for _, closed := range []bool{false, true} {
+		b := newTestbench(t, func(c *Config) { c.Policy.NoHostNetwork = closed })
+		b.lab.Pod(t, lab.PodSpec{Name: "client", Namespace: "shop"})
+		answer, _ := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://10.244.1.77/", "timeout_ms", 500))
+		onHost := slices.ContainsFunc(answer.Next, func(n Next) bool { return n.Arguments["netns"] == "host" })
+		if onHost == closed {
+			t.Errorf("closed %v: %+v", closed, answer.Next)
+		}
 	}
 }

@@ -15,6 +15,9 @@ type Policy struct {
 	// UnsafeMethods: netns_curl may send methods other than GET, HEAD and
 	// OPTIONS.
 	UnsafeMethods bool
+	// NoHostNetwork: nothing is looked at that uses the node's own network. The
+	// resolver refuses it (resolve.Config.AllowHostNetwork).
+	NoHostNetwork bool
 }
 
 // CodeDestinationDenied is the error for an address that probes may not connect

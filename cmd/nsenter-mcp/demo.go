@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/internal/mcpserve/mcpclient"
 )
@@ -55,6 +57,9 @@ func demo(ctx context.Context, out, errOut io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := allowDemo(engine.Host(), l.Node.Path); err != nil {
+		return err
+	}
 	talk := &conversation{out: out}
 	talk.say("A node made of namespaces, with these pods:\n\n")
 	pods := demoPods()
@@ -94,6 +99,15 @@ func demo(ctx context.Context, out, errOut io.Writer) (err error) {
 		})
 	}
 	return talk.verdict()
+}
+
+// allowDemo puts an operator's file for the demo over that of this machine, which
+// may allow less, and has nothing to say on pods that are not of this machine.
+func allowDemo(dockerHost, netns string) error {
+	if _, err := os.Lstat(ceiling.Path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return lab.Cover(ceiling.Path, fmt.Sprintf("docker_host: %q\nhost_netns: %q\n", dockerHost, netns))
 }
 
 // demoServer is the pod that the others try to reach.

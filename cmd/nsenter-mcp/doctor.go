@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
 	"nsenter-mcp/cmd/nsenter-mcp/internal/doctor"
 	"nsenter-mcp/resolve"
 )
@@ -60,10 +61,22 @@ func examine(cmd *cobra.Command, o *options) (doctor.Report, error) {
 		path = "nsenter-mcp"
 	}
 	return doctor.Run(cmd.Context(), doctor.Config{
-		Home: n.home, Host: n.host, HostRoot: o.hostRoot, Tools: n.dispatcher.Tools(), Executable: path,
+		Home: n.home, Host: n.host, HostRoot: n.policy.HostRoot.Or("/"), Tools: n.dispatcher.Tools(), Executable: path,
+		Policy: policyChecks(n.policy),
 		Sources: func(ctx context.Context) ([]resolve.SourceState, error) {
 			found, err := n.resolver.Discover(ctx)
 			return found.Sources, err
 		},
 	}), nil
+}
+
+// policyChecks say what the server may do and who says so.
+func policyChecks(p *ceiling.Policy) []doctor.Check {
+	var checks []doctor.Check
+	for _, part := range p.Parts() {
+		checks = append(checks, doctor.Check{
+			ID: "policy." + part.Name, Status: doctor.Info, Detail: part.Value + " (" + part.From + ")",
+		})
+	}
+	return checks
 }

@@ -7,10 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/pflag"
 
+	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools"
@@ -21,45 +21,64 @@ type options struct {
 	hostRoot   string
 	hostNetns  string
 	dockerHost string
-	readOnly   bool
-	toolsets   []string
 	logLevel   string
 	logFormat  string
+
+	// The policy's.
+	operatorFile  string
+	given         func(flag string) bool
+	readOnly      bool
+	toolsets      []string
+	unsafeMethods bool
+	hostNetwork   bool
+	allow, deny   []string
 }
 
 func (o *options) register(flags *pflag.FlagSet) {
+	o.given = func(name string) bool { return flags.Changed(name) }
 	flags.StringVar(&o.hostRoot, "host-root", "/", "`directory` that is the node's root, where it is mounted into a container")
 	flags.StringVar(&o.hostNetns, "host-netns", "", "`path` of the node's network namespace (default: the one this program runs in)")
 	flags.StringVar(&o.dockerHost, "docker-host", "", "`address` of the Docker engine (default: DOCKER_HOST, else its usual socket)")
-	flags.StringSliceVar(&o.toolsets, "toolsets", allowedToolsets(), "`names` of the toolsets to offer")
+	flags.StringSliceVar(&o.toolsets, "toolsets", nil, "`names` of the toolsets to offer (default: all that the operator allows)")
 	flags.BoolVar(&o.readOnly, "read-only", false, "offer only tools that send nothing (toolset inspect)")
+	flags.StringSliceVar(&o.allow, "allow-destination", nil, "`prefix` to which probes may go and nowhere else (repeatable)")
+	flags.StringSliceVar(&o.deny, "deny-destination", nil, "`prefix` to which probes may not go (repeatable)")
+	flags.BoolVar(&o.unsafeMethods, "allow-unsafe-methods", false, "=false: netns_curl sends GET, HEAD and OPTIONS even if the operator allows more")
+	flags.BoolVar(&o.hostNetwork, "allow-host-network", true, "=false: not what uses the node's own network")
 	flags.StringVar(&o.logLevel, "log-level", "", "`level`: debug, info, warn or error (default: info for the server, else warn)")
 	flags.StringVar(&o.logFormat, "log-format", "text", "`format` of the log on standard error: text or json")
 }
 
-// allowedToolsets are those that flags can ask for. Flags may come from the
-// configuration of an agent's program, so they only ever narrow this.
-func allowedToolsets() []string {
-	var names []string
-	for _, t := range tools.DefaultPolicy().Toolsets {
-		names = append(names, string(t))
+// policy is what the operator's file allows, narrowed by the flags.
+func (o *options) policy() (*ceiling.Policy, error) {
+	p, err := ceiling.New(o.operatorFile)
+	if err != nil {
+		return nil, err
 	}
-	return names
-}
-
-func (o *options) policy() (tools.Policy, error) {
-	ceiling := tools.DefaultPolicy()
-	if o.readOnly {
-		ceiling = tools.ReadOnlyPolicy()
-	}
-	var p tools.Policy
-	for _, name := range o.toolsets {
-		set := tools.Toolset(name)
-		if !slices.Contains(allowedToolsets(), name) {
-			return p, usagef("--toolsets: %q is none of %s", name, strings.Join(allowedToolsets(), ", "))
+	for _, flag := range [...]struct {
+		name   string
+		narrow func(who string) error
+	}{
+		{"toolsets", func(who string) error { return p.LimitToolsets(who, o.toolsets) }},
+		{"read-only", func(who string) error { return p.ReadOnly(who, o.readOnly) }},
+		{"allow-unsafe-methods", func(who string) error { return p.LimitMethods(who, o.unsafeMethods) }},
+		{"allow-host-network", func(who string) error { return p.LimitHostNetwork(who, o.hostNetwork) }},
+		{"allow-destination", func(who string) error { return p.AllowOnly(who, o.allow) }},
+		{"deny-destination", func(who string) error { return p.DenyToo(who, o.deny) }},
+		{"host-root", func(who string) error { return p.HostRoot.Want(who, o.hostRoot) }},
+		{"host-netns", func(who string) error { return p.HostNetns.Want(who, o.hostNetns) }},
+		{"docker-host", func(who string) error { return p.DockerHost.Want(who, o.dockerHost) }},
+	} {
+		if !o.given(flag.name) {
+			continue
 		}
-		if slices.Contains(ceiling.Toolsets, set) {
-			p.Toolsets = append(p.Toolsets, set)
+		if err := flag.narrow("--" + flag.name); err != nil {
+			return nil, usagef("%v", err)
+		}
+	}
+	if !o.given("docker-host") {
+		if err := p.DockerHost.Want("DOCKER_HOST", os.Getenv("DOCKER_HOST")); err != nil {
+			return nil, usagef("%v", err)
 		}
 	}
 	return p, nil
@@ -90,6 +109,7 @@ func (o *options) logger(w io.Writer, otherwise slog.Level) (*slog.Logger, error
 
 // node is the assembled program: everything that a call needs.
 type node struct {
+	policy     *ceiling.Policy
 	home       *nsexec.Home
 	host       *nsexec.Handle
 	resolver   *resolve.Resolver
@@ -104,7 +124,7 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{}
+	n := &node{policy: policy}
 	defer func() {
 		if err != nil {
 			_ = n.Close()
@@ -114,21 +134,22 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 		return nil, err
 	}
 	n.close = append(n.close, n.home.Close)
-	if n.host, err = o.openHost(n); err != nil {
+	if n.host, err = openHost(n); err != nil {
 		return nil, err
 	}
-	docker := resolve.NewDocker(resolve.DockerOptions{Host: o.dockerHost, Root: o.hostRoot})
+	root := policy.HostRoot.Or("/")
+	docker := resolve.NewDocker(resolve.DockerOptions{Host: policy.DockerHost.Or(""), Root: root})
 	n.close = append(n.close, docker.Close)
 	n.resolver = resolve.New(resolve.Config{
-		Home: n.home, Host: n.host, Root: o.hostRoot, Node: os.Getenv("NODE_NAME"),
+		Home: n.home, Host: n.host, Root: root, Node: os.Getenv("NODE_NAME"),
 		// Of two that know the same workload, the earlier one's word counts.
-		Sources:          []resolve.Source{docker, resolve.NewCgroups(o.hostRoot)},
-		AllowHostNetwork: true, Logger: log,
+		Sources:          []resolve.Source{docker, resolve.NewCgroups(root)},
+		AllowHostNetwork: !policy.NoHostNetwork, Logger: log,
 	})
 	n.dispatcher, err = tools.NewDispatcher(tools.Config{
 		Tools:  tools.All(),
-		Env:    tools.Env{Resolver: n.resolver, Home: n.home, Host: n.host, Root: o.hostRoot},
-		Policy: policy, Log: log,
+		Env:    tools.Env{Resolver: n.resolver, Home: n.home, Host: n.host, Root: root},
+		Policy: policy.Policy, Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -138,16 +159,17 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 
 // openHost returns the namespace of the node. Where there are no namespaces at
 // all, every call says so; that is no reason not to start.
-func (o *options) openHost(n *node) (*nsexec.Handle, error) {
-	if o.hostNetns == "" {
+func openHost(n *node) (*nsexec.Handle, error) {
+	path := n.policy.HostNetns.Or("")
+	if path == "" {
 		return n.home.Self(), nil
 	}
-	host, err := n.home.OpenPath(o.hostNetns)
+	host, err := n.home.OpenPath(path)
 	switch {
 	case errors.Is(err, nsexec.ErrUnsupported):
 		return n.home.Self(), nil
 	case err != nil:
-		return nil, fmt.Errorf("--host-netns: %w", err)
+		return nil, fmt.Errorf("network namespace of the node (--host-netns): %w", err)
 	}
 	n.close = append(n.close, host.Close)
 	return host, nil

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
 	"nsenter-mcp/internal/suggest"
 	"nsenter-mcp/tools"
 )
@@ -21,6 +22,9 @@ It has to run on the node where the pods are, as root or with the capabilities
 that 'nsenter-mcp doctor' names. Your agent may be elsewhere: let it start the
 server through ssh.
 
+What it may do at most, the operator says in /etc/nsenter-mcp.yaml, which only
+root can write; flags narrow it. docs/security.md has an example.
+
 DOCKER_HOST and its companions mean what they mean to docker. NODE_NAME is this
 node's name in Kubernetes.`
 
@@ -32,7 +36,7 @@ const rootExamples = `  nsenter-mcp doctor                              can it w
   ssh -T node sudo -n nsenter-mcp                 the server on another node, for an agent here`
 
 func newRoot() *cobra.Command {
-	o := &options{}
+	o := &options{operatorFile: ceiling.Path}
 	root := &cobra.Command{
 		Use:           "nsenter-mcp",
 		Short:         "An MCP server that looks at pods' networks from the inside",

@@ -334,7 +334,7 @@ func TestServeWrongCommandLines(t *testing.T) {
 		{[]string{"--listen", "0.0.0.0:8080", "--token-file", good}, exitUsage, "no loopback address"},
 		{[]string{"--listen", "127.0.0.1:0", "--token-file", good, "--token-file", tokenFile(t, "good.txt")}, exitUsage, "two are named good"},
 		{[]string{"--unix", "x", "now"}, exitUsage, "takes no arguments"},
-		{[]string{"--unix", "x", "--toolsets", "exec"}, exitUsage, "is none of"},
+		{[]string{"--unix", "x", "--toolsets", "exec"}, exitUsage, "does not allow toolset exec"},
 		{[]string{"--listen", "127.0.0.1:0", "--token-file", short}, exitFailed, "5 characters, at least 32"},
 		{[]string{"--listen", "127.0.0.1:0", "--token-file", "/nonexistent"}, exitFailed, "no such file"},
 		{[]string{"--unix", "/nonexistent/mcp.sock"}, exitFailed, "no such file"},

@@ -24,7 +24,7 @@ func newTools(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			d, err := tools.NewDispatcher(tools.Config{Tools: tools.All(), Policy: policy})
+			d, err := tools.NewDispatcher(tools.Config{Tools: tools.All(), Policy: policy.Policy})
 			if err != nil {
 				return err
 			}

@@ -26,6 +26,9 @@ func TestMain(interface{ Run() int }) {
 	os.Exit(1)
 }
 
+// Cover fails with [nsexec.ErrUnsupported].
+func Cover(_, _ string) error { return nsexec.ErrUnsupported }
+
 func checkIsolated() error { return nsexec.ErrUnsupported }
 
 func makeNetns(string) error { return nsexec.ErrUnsupported }

@@ -21,7 +21,7 @@ func published(t tools.Tool) mcp.Tool {
 // annotations states all four hints: what is left out counts as destructive
 // and open-world (MCP 2025-11-25, ToolAnnotations).
 func annotations(s tools.Spec) mcp.ToolAnnotation {
-	changes := s.Toolset == tools.Exec // anything can be run
+	changes := s.Changes || s.Toolset == tools.Exec // anything can be run
 	return mcp.ToolAnnotation{
 		Title:           s.Title,
 		ReadOnlyHint:    mcp.ToBoolPtr(!changes),

@@ -16,10 +16,17 @@ import (
 	"slices"
 )
 
-// Policy is what the operator allows. The zero value is the default.
+// Policy is what the operator allows. The zero value is the default: everything
+// but metadata services and link-local addresses.
 type Policy struct {
-	// Allow lists prefixes that are allowed although they would be refused.
-	Allow []netip.Prefix
+	// Deny lists what is refused, whatever else is said of it.
+	Deny []netip.Prefix
+	// Only lists all that may be connected to, besides what the target itself
+	// uses (Own). Nil means everything; a list without members nothing.
+	Only []netip.Prefix
+	// Except lists metadata services and link-local addresses that are not
+	// refused for being that.
+	Except []netip.Prefix
 }
 
 // Own are the target's own infrastructure addresses, which stay reachable
@@ -37,7 +44,7 @@ type Own struct {
 type DeniedError struct {
 	Address netip.Addr // as it would have been connected to
 	Inner   netip.Addr // the IPv4 address inside Address; not valid where there is none
-	Reason  string     // what stands at the address
+	Reason  string     // what the address is
 }
 
 func (e *DeniedError) Error() string {
@@ -67,27 +74,33 @@ const dnsPort = 53
 // Check returns nil where a connection to address may be opened, and a
 // [*DeniedError] where not. An address that carries an IPv4 address (mapped,
 // NAT64, 6to4, Teredo, ISATAP) is judged by that one as well, whether or not
-// something translates it: every reading of it has to be allowed.
+// something translates it: neither reading of it may be refused.
 func (p Policy) Check(address netip.AddrPort, own Own) error {
 	outer := plain(address.Addr())
 	if err := p.check(outer, address.Port(), own); err != nil {
 		return err
 	}
+	if p.Only != nil && !within(p.Only, outer) && !own.has(outer, address.Port()) {
+		return &DeniedError{Address: outer, Reason: "outside of what the operator allows"}
+	}
 	for _, inner := range embedded(outer) {
-		if p.listed(outer) {
-			break // the operator allowed the IPv6 form itself
+		err := p.check(inner, address.Port(), own)
+		if err == nil || within(p.Except, outer) && !within(p.Deny, inner) {
+			continue // the operator excepted the IPv6 form itself
 		}
-		if err := p.check(inner, address.Port(), own); err != nil {
-			denied := *err
-			denied.Address, denied.Inner = outer, inner
-			return &denied
-		}
+		denied := *err
+		denied.Address, denied.Inner = outer, inner
+		return &denied
 	}
 	return nil
 }
 
+// check judges one reading of an address, but for Only.
 func (p Policy) check(ip netip.Addr, port uint16, own Own) *DeniedError {
-	if p.listed(ip) || port == dnsPort && contains(own.Nameservers, ip) {
+	if i := slices.IndexFunc(p.Deny, func(prefix netip.Prefix) bool { return prefix.Contains(ip) }); i >= 0 {
+		return &DeniedError{Address: ip, Reason: fmt.Sprintf("in %s, which the operator denies", p.Deny[i])}
+	}
+	if within(p.Except, ip) || port == dnsPort && contains(own.Nameservers, ip) {
 		return nil
 	}
 	if slices.Contains(metadata[:], ip) {
@@ -99,8 +112,13 @@ func (p Policy) check(ip netip.Addr, port uint16, own Own) *DeniedError {
 	return nil
 }
 
-func (p Policy) listed(ip netip.Addr) bool {
-	return slices.ContainsFunc(p.Allow, func(prefix netip.Prefix) bool { return prefix.Contains(ip) })
+// has reports whether the target itself uses the address.
+func (o Own) has(ip netip.Addr, port uint16) bool {
+	return port == dnsPort && contains(o.Nameservers, ip) || contains(o.Gateways, ip)
+}
+
+func within(list []netip.Prefix, ip netip.Addr) bool {
+	return slices.ContainsFunc(list, func(prefix netip.Prefix) bool { return prefix.Contains(ip) })
 }
 
 func contains(list []netip.Addr, ip netip.Addr) bool {

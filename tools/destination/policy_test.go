@@ -75,7 +75,7 @@ func TestCheck(t *testing.T) {
 
 func TestCheckHonoursWhatTheOperatorAllows(t *testing.T) {
 	t.Parallel()
-	policy := Policy{Allow: []netip.Prefix{
+	policy := Policy{Except: []netip.Prefix{
 		netip.MustParsePrefix("169.254.169.254/32"),
 		netip.MustParsePrefix("64:ff9b::/96"),
 	}}

@@ -157,7 +157,7 @@ func (p *plan) checkMethod() error {
 	case !safe && !p.Unsafe:
 		return &ArgumentError{
 			Field: "method", Message: p.Method + " may change something; the operator allows " + strings.Join(safeMethods[:], ", ") + " only",
-			Hint: "use one of those, or ask the operator to start the server with --allow-unsafe-methods",
+			Hint: "use one of those, or ask the operator to set allow_unsafe_methods",
 		}
 	case p.Body != "" && (safe || p.Method == http.MethodTrace):
 		return badArgument("body", "%s has no body", p.Method)

@@ -75,6 +75,8 @@ type Config struct {
 	// Sources asks everybody who knows workloads.
 	Sources func(context.Context) ([]resolve.SourceState, error)
 	Tools   []tools.Tool
+	// Policy describes what the operator allows.
+	Policy []Check
 	// Executable is the path of the program, for the advice.
 	Executable string
 }
@@ -86,6 +88,7 @@ func Run(ctx context.Context, cfg Config) Report {
 	if supported {
 		r.addSources(cfg.Sources(ctx))
 	}
+	r.Checks = append(r.Checks, cfg.Policy...)
 	r.judge(cfg.Tools, missing)
 	if len(missing) > 0 {
 		r.Grant = grant(missing, cfg.Executable)

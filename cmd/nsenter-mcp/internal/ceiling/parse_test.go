@@ -1,0 +1,67 @@
+package ceiling
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestParseSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, want string }{
+		{"toolset: [inspect]", `line 1: the key "toolset" is unknown; did you mean toolsets?`},
+		{"toolsets: [inspect]\ndestinations:\n  alow: []", `line 3: the key "alow" is unknown; did you mean allow? (destinations)`},
+		{"frobnicate: 1", "line 1: the key \"frobnicate\" is unknown; there are allow_host_network, allow_unsafe_methods, destinations,"},
+		{"toolsets: [inspect, probes]", `"probes" is none of inspect, probe, capture, exec; did you mean probe? (toolsets)`},
+		{"toolsets: inspect", "line 1: here has to stand a list of toolsets"},
+		{"toolsets:", "line 1: here has to stand a list of toolsets"},
+		{"toolsets: [inspect]\ntoolsets: [exec]", "line 2: toolsets is there twice"},
+		{"allow_unsafe_methods: yes", "line 1: here has to stand true or false"},
+		{`allow_unsafe_methods: "true"`, "line 1: here has to stand true or false"},
+		{"allow_host_network:", "line 1: here has to stand true or false"},
+		{"destinations: [10.0.0.0/8]", "line 1: here has to stand a mapping with the keys allow, deny, metadata"},
+		{"destinations:\n  deny:\n  - 10.0.0.0/8\n  - 10.0.0.1/8", `line 4: "10.0.0.1/8" has bits behind its prefix; write 10.0.0.0/8`},
+		{"destinations: {deny: [example.com]}", `"example.com" is no address and no prefix`},
+		{"destinations: {deny: [{a: b}]}", "line 1: here has to stand a word"},
+		{"a: &x [1]\ntoolsets: *x", `the key "a" is unknown`},
+		{"docker_host: ''", "line 1: here has to stand a word"},
+		{"toolsets: [inspect]\n---\ntoolsets: [exec]", "more than one YAML document"},
+		{"toolsets: [", "line 1"},
+		{"\tx", "cannot start any token"},
+		{"- inspect", "line 1: here has to stand a mapping"},
+	} {
+		_, err := Parse([]byte(c.text))
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%q: %v, want %s", c.text, err, c.want)
+		}
+	}
+}
+
+// What lies there may have been meant for somebody else, and what is said of it
+// reaches whoever starts the server.
+func TestErrorsQuoteNoSecrets(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		"root:$y$j9T$secret:19000:0:99999:7:::\ndaemon:*:19000::::::\n",
+		"$y$j9T$secret: x\n", "toolsets: [$y$j9T$secret]\n", "allow_host_network: $y$j9T$secret\n", "destinations: $y$j9T$secret\n",
+		"-----BEGIN $y$j9T$secret-----\n", "[[$y$j9T$secret", "$y$j9T$secret: $y$j9T$secret: x",
+	} {
+		_, err := Parse([]byte(text))
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{"", "toolsets: [inspect]", "destinations: {allow: [10.0.0.0/8]}", "&a [*a]", "? [a]\n: b", "!!binary x: y", "<<: {toolsets: []}"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		file, err := Parse([]byte(text))
+		for _, set := range file.Toolsets {
+			if _, known := parseToolset(string(set)); err == nil && known != nil {
+				t.Errorf("%q allows %q", text, set)
+			}
+		}
+	})
+}

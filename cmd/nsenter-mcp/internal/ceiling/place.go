@@ -1,0 +1,36 @@
+package ceiling
+
+import "fmt"
+
+// Place is where the server looks for something of the node. Where there is an
+// operator's file, that alone says so: whoever started the server could
+// otherwise send root elsewhere, and show it a node on which the rest of the
+// policy means nothing.
+type Place struct {
+	path string // of the operator's file
+	file bool   // there is one
+	key  string // in it
+	at   string // "" is the default
+}
+
+// Want asks for a place, for who ("--docker-host"); "" asks for nothing.
+func (p *Place) Want(who, at string) error {
+	switch {
+	case at == "" || at == p.at:
+		return nil
+	case !p.file:
+		p.at = at
+		return nil
+	case p.at == "":
+		return fmt.Errorf("%s: where there is %s, that alone says where to look; set %s there, or leave this out", who, p.path, p.key)
+	}
+	return fmt.Errorf("%s: %s says %s: %s; leave this out", who, p.path, p.key, p.at)
+}
+
+// Or returns the place, or otherwise where nobody named one.
+func (p *Place) Or(otherwise string) string {
+	if p.at == "" {
+		return otherwise
+	}
+	return p.at
+}

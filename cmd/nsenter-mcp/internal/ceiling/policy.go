@@ -1,0 +1,217 @@
+package ceiling
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"nsenter-mcp/tools"
+	"nsenter-mcp/tools/destination"
+)
+
+// Policy is what the server may do.
+type Policy struct {
+	tools.Policy
+	// Where the node is, and who knows its containers.
+	HostRoot, HostNetns, DockerHost Place
+
+	path string              // of the operator's file
+	from map[string][]string // who had a say in a part
+}
+
+// Part is one part of a policy, for a person.
+type Part struct {
+	Name  string
+	Value string
+	From  string // who says so: "default", a file, flags
+}
+
+// New returns what the operator's file at path allows, or the defaults where
+// there is none.
+func New(path string) (*Policy, error) {
+	f, found, err := Load(path)
+	if err != nil {
+		return nil, err
+	}
+	p := &Policy{
+		Policy:     tools.DefaultPolicy(),
+		HostRoot:   Place{path, found, keyHostRoot, f.HostRoot},
+		HostNetns:  Place{path, found, keyHostNetns, f.HostNetns},
+		DockerHost: Place{path, found, keyDockerHost, f.DockerHost},
+		path:       path, from: map[string][]string{},
+	}
+	if f.Toolsets != nil {
+		p.Toolsets = f.Toolsets
+		p.say(keyToolsets, path)
+	}
+	if f.UnsafeMethods != nil {
+		p.UnsafeMethods = *f.UnsafeMethods
+		p.say(keyUnsafeMethods, path)
+	}
+	if f.HostNetwork != nil {
+		p.NoHostNetwork = !*f.HostNetwork
+		p.say(keyHostNetwork, path)
+	}
+	if f.Allow != nil || f.Deny != nil || f.Metadata != nil {
+		p.Destinations = destination.Policy{Only: f.Allow, Deny: f.Deny, Except: f.Metadata}
+		p.say(keyDestinations, path)
+	}
+	return p, nil
+}
+
+func (p *Policy) say(key, who string) {
+	if !slices.Contains(p.from[key], who) {
+		p.from[key] = append(p.from[key], who)
+	}
+}
+
+// beyond is the error of whoever asks for more than is allowed.
+func (p *Policy) beyond(who, what, allowed, cure string) error {
+	return fmt.Errorf("%s: the operator does not allow %s (allowed: %s); flags only narrow that: %s in %s", who, what, allowed, cure, p.path)
+}
+
+// LimitToolsets leaves those toolsets that are named. who is who says so, as in
+// "--toolsets".
+func (p *Policy) LimitToolsets(who string, names []string) error {
+	var left []tools.Toolset
+	for _, name := range names {
+		set, err := parseToolset(name)
+		if err != nil {
+			return fmt.Errorf("%s: %w", who, err)
+		}
+		if !slices.Contains(p.Toolsets, set) {
+			return p.beyond(who, "toolset "+name, join(p.Toolsets), "add it to "+keyToolsets)
+		}
+		left = append(left, set)
+	}
+	p.Toolsets = left
+	p.say(keyToolsets, who)
+	return nil
+}
+
+// ReadOnly leaves the tools that send nothing.
+func (p *Policy) ReadOnly(who string, only bool) error {
+	if !only {
+		return nil
+	}
+	p.Toolsets = slices.DeleteFunc(slices.Clone(p.Toolsets), func(set tools.Toolset) bool { return set != tools.Inspect })
+	p.say(keyToolsets, who)
+	return nil
+}
+
+// LimitMethods denies methods that change something, or wants them allowed.
+func (p *Policy) LimitMethods(who string, unsafe bool) error {
+	if unsafe && !p.UnsafeMethods {
+		return p.beyond(who, "methods that change something", "GET, HEAD, OPTIONS", "set "+keyUnsafeMethods+": true")
+	}
+	p.UnsafeMethods = unsafe
+	p.say(keyUnsafeMethods, who)
+	return nil
+}
+
+// LimitHostNetwork denies the node's own network, or wants it allowed.
+func (p *Policy) LimitHostNetwork(who string, allow bool) error {
+	if allow && p.NoHostNetwork {
+		return p.beyond(who, "the node's own network", "networks of pods", "set "+keyHostNetwork+": true")
+	}
+	p.NoHostNetwork = !allow
+	p.say(keyHostNetwork, who)
+	return nil
+}
+
+// AllowOnly leaves those destinations and no others.
+func (p *Policy) AllowOnly(who string, texts []string) error {
+	only, err := parsePrefixes(who, texts)
+	if err != nil {
+		return err
+	}
+	for _, prefix := range only {
+		if why := p.Destinations.Refuses(prefix); why != "" {
+			cure := "change " + keyDestinations
+			if p.Destinations.Only == nil && len(p.Destinations.Deny) == 0 {
+				cure = fmt.Sprintf("add it to %s, %s", keyDestinations, keyMetadata)
+			}
+			return fmt.Errorf("%s: %s; flags only narrow what the operator allows: %s in %s", who, why, cure, p.path)
+		}
+	}
+	p.Destinations = p.Destinations.Narrow(destination.Policy{Only: only})
+	p.say(keyDestinations, who)
+	return nil
+}
+
+// DenyToo denies those destinations as well.
+func (p *Policy) DenyToo(who string, texts []string) error {
+	deny, err := parsePrefixes(who, texts)
+	if err != nil {
+		return err
+	}
+	p.Destinations = p.Destinations.Narrow(destination.Policy{Deny: deny})
+	p.say(keyDestinations, who)
+	return nil
+}
+
+func parsePrefixes(who string, texts []string) ([]netip.Prefix, error) {
+	list := []netip.Prefix{}
+	for _, text := range texts {
+		p, err := destination.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", who, err)
+		}
+		list = append(list, p)
+	}
+	return list, nil
+}
+
+// Parts describes the policy, each part with where it comes from.
+func (p *Policy) Parts() []Part {
+	methods := "GET, HEAD, OPTIONS"
+	if p.UnsafeMethods {
+		methods = "every method, also those that change something"
+	}
+	host := "allowed"
+	if p.NoHostNetwork {
+		host = "denied"
+	}
+	return []Part{
+		{keyToolsets, join(p.Toolsets), p.origin(keyToolsets)},
+		{"methods", methods, p.origin(keyUnsafeMethods)},
+		{"host_network", host, p.origin(keyHostNetwork)},
+		{keyDestinations, describe(p.Destinations), p.origin(keyDestinations)},
+	}
+}
+
+func (p *Policy) origin(key string) string {
+	if who := p.from[key]; len(who) > 0 {
+		return strings.Join(who, ", ")
+	}
+	return "default"
+}
+
+func join(sets []tools.Toolset) string {
+	if len(sets) == 0 {
+		return "none"
+	}
+	names := make([]string, len(sets))
+	for i, set := range sets {
+		names[i] = string(set)
+	}
+	return strings.Join(names, ", ")
+}
+
+func describe(d destination.Policy) string {
+	var b strings.Builder
+	if d.Only == nil {
+		b.WriteString("all")
+	} else {
+		b.WriteString("only " + destination.List(d.Only) + ", and the target's own gateways and name servers")
+	}
+	b.WriteString("; not metadata services and link-local addresses")
+	if len(d.Except) > 0 {
+		b.WriteString(" (but " + destination.List(d.Except) + ")")
+	}
+	if len(d.Deny) > 0 {
+		b.WriteString("; never " + destination.List(d.Deny))
+	}
+	return b.String()
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
+)
+
+// operatorsFile makes the program find that text at the path of the operator's
+// file, in an /etc of its own.
+const operatorsFile = "NSENTER_MCP_TEST_OPERATORS_FILE"
+
+func init() {
+	text, ok := os.LookupEnv(operatorsFile)
+	if !ok || os.Getenv(asProgram) == "" {
+		return
+	}
+	if err := unix.Mount("tmpfs", "/etc", "tmpfs", 0, ""); err != nil {
+		panic(err)
+	}
+	if err := os.WriteFile(ceiling.Path, []byte(text), 0o600); err != nil {
+		panic(err)
+	}
+	if err := os.Unsetenv(operatorsFile); err != nil {
+		panic(err)
+	}
+}
+
+// under is the program on a machine with that operator's file.
+func under(t *testing.T, file string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := program(t, args...)
+	cmd.Env = append(cmd.Env, operatorsFile+"="+file)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS}
+	return cmd
+}
+
+func TestOperatorsFileBindsTheProgram(t *testing.T) {
+	t.Parallel()
+	run := func(file string, args ...string) (out, errOut string, code int) {
+		cmd := under(t, file, args...)
+		var o, e strings.Builder
+		cmd.Stdout, cmd.Stderr = &o, &e
+		_ = cmd.Run() // the state tells
+		return o.String(), e.String(), cmd.ProcessState.ExitCode()
+	}
+
+	type tool struct {
+		Name        string
+		Annotations struct{ ReadOnlyHint, DestructiveHint, IdempotentHint bool }
+		InputSchema struct {
+			Properties map[string]struct{ Description string }
+		}
+	}
+	for _, c := range []struct {
+		file    string
+		args    []string
+		changes bool
+	}{
+		{"", nil, false},
+		{"allow_unsafe_methods: true\n", nil, true},
+		{"allow_unsafe_methods: true\n", []string{"--allow-unsafe-methods=false"}, false},
+	} {
+		out, errOut, code := run(c.file, append([]string{"tools", "--json"}, c.args...)...)
+		if code != 0 {
+			t.Fatalf("%q: %s", c.file, errOut)
+		}
+		tools := decode[struct{ Tools []tool }](t, out).Tools
+		i := slices.IndexFunc(tools, func(t tool) bool { return t.Name == "netns_curl" })
+		if i < 0 {
+			t.Fatalf("%q: %s", c.file, out)
+		}
+		a, method := tools[i].Annotations, tools[i].InputSchema.Properties["method"].Description
+		if a.ReadOnlyHint == c.changes || a.DestructiveHint != c.changes || a.IdempotentHint == c.changes || strings.Contains(method, "change something") != c.changes {
+			t.Errorf("%q %q: %+v, %s", c.file, c.args, a, method)
+		}
+	}
+
+	for _, c := range []struct {
+		file string
+		args []string
+		code int
+		want string
+	}{
+		{"toolsets: [inspect]\n", []string{"tools", "--toolsets", "probe"}, exitUsage, "add it to toolsets in /etc/nsenter-mcp.yaml"},
+		{"toolset: [inspect]\n", []string{"doctor"}, exitFailed, "/etc/nsenter-mcp.yaml: line 1: "},
+		{"toolset: [inspect]\n", nil, exitFailed, "did you mean toolsets?"},
+		{"{}", []string{"call", "resolve_pod_pid", "--docker-host", "unix:///x"}, exitUsage, "set docker_host there"},
+		{"{}", []string{"serve", "--unix", "x", "--host-root", "/proc/1/root"}, exitUsage, "set host_root there"},
+	} {
+		out, errOut, code := run(c.file, c.args...)
+		if code != c.code || !strings.Contains(errOut, c.want) || out != "" {
+			t.Errorf("%q %q: code %d, out %q, err %q", c.file, c.args, code, out, errOut)
+		}
+	}
+
+	self := fmt.Sprintf("pid=%d", os.Getpid()) // in the network of the program itself
+	out, _, code := run("allow_host_network: false\n", "call", "netns_ip_addr", self)
+	if answer := decode[struct{ Error struct{ Code string } }](t, out); code != exitFailed || answer.Error.Code != "host_network_denied" {
+		t.Errorf("host network: %d %s", code, out)
+	}
+	out, _, _ = run("destinations: {deny: [127.0.0.0/8]}\n", "call", "netns_curl", self, "url=http://127.0.0.1:9/")
+	if answer := decode[struct {
+		Error struct{ Code, Message string }
+	}](t, out); answer.Error.Code != "destination_denied" || !strings.Contains(answer.Error.Message, "127.0.0.0/8, which the operator denies") {
+		t.Errorf("denied: %s", out)
+	}
+	out, _, _ = run("toolsets: [inspect]\ndestinations: {allow: [10.0.0.0/8]}\n", "doctor", "--json", "--deny-destination", "10.1.0.0/16")
+	details := map[string]string{}
+	for _, c := range decode[struct{ Checks []struct{ ID, Detail string } }](t, out).Checks {
+		details[c.ID] = c.Detail
+	}
+	for id, want := range map[string]string{
+		"policy.toolsets":     "inspect (/etc/nsenter-mcp.yaml)",
+		"policy.methods":      "GET, HEAD, OPTIONS (default)",
+		"policy.host_network": "allowed (default)",
+		"policy.destinations": "only 10.0.0.0/8, and the target's own gateways and name servers; not metadata services and link-local addresses; never 10.1.0.0/16 (/etc/nsenter-mcp.yaml, --deny-destination)",
+	} {
+		if details[id] != want {
+			t.Errorf("%s: %q, want %q", id, details[id], want)
+		}
+	}
+}
+
+// The demo works wherever an operator has a file, as its pods are not his.
+func TestDemoUnderAnOperatorsFile(t *testing.T) {
+	t.Parallel()
+	cmd := under(t, "toolsets: []\n", "demo")
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "That is all") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

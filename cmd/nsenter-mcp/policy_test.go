@@ -1,0 +1,147 @@
+package main
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
+	"nsenter-mcp/tools"
+	"nsenter-mcp/tools/destination"
+)
+
+// policyOf is what comes of an operator's file ("" for none) and flags.
+func policyOf(t *testing.T, file string, args ...string) (*ceiling.Policy, error) {
+	t.Helper()
+	o, flags := &options{operatorFile: filepath.Join(t.TempDir(), "nsenter-mcp.yaml")}, pflag.NewFlagSet("", pflag.ContinueOnError)
+	if file != "" {
+		if err := os.WriteFile(o.operatorFile, []byte(file), 0o644); err != nil { //nolint:gosec // it is no secret
+			t.Fatal(err)
+		}
+	}
+	o.register(flags)
+	if err := flags.Parse(args); err != nil {
+		t.Fatal(err)
+	}
+	return o.policy()
+}
+
+// TestFilesAndFlags: what the operator's file allows, and what flags leave of it.
+func TestFilesAndFlags(t *testing.T) {
+	t.Parallel()
+	const (
+		everything = "toolsets: [inspect, probe, capture, exec]\nallow_unsafe_methods: true\ndestinations: {metadata: [169.254.0.0/16]}\n"
+		little     = "toolsets: [inspect]\nallow_host_network: false\ndestinations: {allow: [10.0.0.0/8], deny: [10.96.0.0/12]}\n"
+	)
+	all, usual, inspect := tools.Toolsets(), []tools.Toolset{tools.Inspect, tools.Probe}, []tools.Toolset{tools.Inspect}
+	for _, c := range []struct {
+		file     string
+		args     []string
+		toolsets []tools.Toolset
+		unsafe   bool
+		host     bool
+		allowed  string // addresses of those below
+		refused  string // what the error says; then nothing else counts
+	}{
+		{"", nil, usual, false, true, "10.1.1.1 10.96.0.10 8.8.8.8", ""},
+		{"# nothing said\n", nil, usual, false, true, "10.1.1.1 10.96.0.10 8.8.8.8", ""},
+		{"", []string{"--toolsets", "inspect"}, inspect, false, true, "10.1.1.1 10.96.0.10 8.8.8.8", ""},
+		{"", []string{"--read-only"}, inspect, false, true, "10.1.1.1 10.96.0.10 8.8.8.8", ""},
+		{"", []string{"--read-only", "--toolsets", "probe"}, nil, false, true, "10.1.1.1 10.96.0.10 8.8.8.8", ""},
+		{"", []string{"--allow-host-network=false"}, usual, false, false, "10.1.1.1 10.96.0.10 8.8.8.8", ""},
+		{"", []string{"--deny-destination", "8.0.0.0/8,10.1.1.1"}, usual, false, true, "10.96.0.10", ""},
+		{"", []string{"--allow-destination", "10.96.0.0/12", "--allow-destination", "8.8.8.8"}, usual, false, true, "10.96.0.10 8.8.8.8", ""},
+		{"", []string{"--toolsets", "exec"}, nil, false, false, "", "does not allow toolset exec (allowed: inspect, probe)"},
+		{"", []string{"--allow-unsafe-methods"}, nil, false, false, "", "does not allow methods that change something"},
+		{"", []string{"--allow-destination", "169.254.169.254"}, nil, false, false, "", "metadata service; flags only narrow"},
+		{"", []string{"--allow-destination", "169.254.7.0/24"}, nil, false, false, "", "link-local"},
+		{"", []string{"--allow-destination", "0.0.0.0/0"}, usual, false, true, "10.1.1.1 10.96.0.10 8.8.8.8", ""},
+
+		{everything, nil, all, true, true, "10.1.1.1 10.96.0.10 8.8.8.8 169.254.169.254", ""},
+		{everything, []string{"--toolsets", "inspect,exec"}, []tools.Toolset{tools.Inspect, tools.Exec}, true, true, "10.1.1.1 10.96.0.10 8.8.8.8 169.254.169.254", ""},
+		{everything, []string{"--read-only", "--allow-unsafe-methods=false"}, inspect, false, true, "10.1.1.1 10.96.0.10 8.8.8.8 169.254.169.254", ""},
+		{everything, []string{"--allow-unsafe-methods", "--allow-destination", "169.254.169.254"}, all, true, true, "169.254.169.254", ""},
+		{everything, []string{"--deny-destination", "169.254.169.254"}, all, true, true, "10.1.1.1 10.96.0.10 8.8.8.8", ""},
+
+		{little, nil, inspect, false, false, "10.1.1.1", ""},
+		{little, []string{"--allow-destination", "10.1.0.0/16"}, inspect, false, false, "10.1.1.1", ""},
+		{little, []string{"--allow-destination", "10.64.0.0/10"}, inspect, false, false, "", ""},
+		{little, []string{"--deny-destination", "10.0.0.0/8"}, inspect, false, false, "", ""},
+		{little, []string{"--toolsets", "probe"}, nil, false, false, "", "does not allow toolset probe (allowed: inspect)"},
+		{little, []string{"--allow-host-network"}, nil, false, false, "", "does not allow the node's own network"},
+		{little, []string{"--allow-destination", "8.8.8.8"}, nil, false, false, "", "outside of what is allowed (10.0.0.0/8)"},
+		{little, []string{"--allow-destination", "10.97.0.0/16"}, nil, false, false, "", "lies in 10.96.0.0/12, which is denied"},
+
+		{"docker_host: unix:///run/docker.sock\n", []string{"--docker-host", "unix:///run/docker.sock"}, usual, false, true, "10.1.1.1 10.96.0.10 8.8.8.8", ""},
+		{"docker_host: unix:///run/docker.sock\n", []string{"--docker-host", "tcp://192.0.2.1:2375"}, nil, false, false, "", "says docker_host: unix:///run/docker.sock"},
+		{little, []string{"--docker-host", "tcp://192.0.2.1:2375"}, nil, false, false, "", "that alone says where to look"},
+		{little, []string{"--host-netns", "/proc/4242/ns/net"}, nil, false, false, "", "that alone says where to look"},
+		{"host_root: /host\n", []string{"--host-root", "/proc/4242/root"}, nil, false, false, "", "says host_root: /host"},
+	} {
+		p, err := policyOf(t, c.file, c.args...)
+		if c.refused != "" {
+			if err == nil || !strings.Contains(err.Error(), c.refused) || !strings.Contains(err.Error(), "--") {
+				t.Errorf("%q %q: %v, want %q", c.file, c.args, err, c.refused)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q %q: %v", c.file, c.args, err)
+			continue
+		}
+		var allowed []string
+		for _, a := range []string{"10.1.1.1", "10.96.0.10", "8.8.8.8", "169.254.169.254"} {
+			if p.Destinations.Check(netip.AddrPortFrom(netip.MustParseAddr(a), 80), destination.Own{}) == nil {
+				allowed = append(allowed, a)
+			}
+		}
+		if !slices.Equal(p.Toolsets, c.toolsets) || p.UnsafeMethods != c.unsafe || p.NoHostNetwork == c.host || strings.Join(allowed, " ") != c.allowed {
+			t.Errorf("%q %q: toolsets %v, unsafe methods %v, no host network %v, allowed %v", c.file, c.args, p.Toolsets, p.UnsafeMethods, p.NoHostNetwork, allowed)
+		}
+	}
+}
+
+// An operator's variable of the environment is a client's as well.
+func TestEnvironmentLeadsNowhereElse(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "tcp://192.0.2.1:2375")
+	if p, err := policyOf(t, ""); err != nil || p.DockerHost.Or("") != "tcp://192.0.2.1:2375" {
+		t.Errorf("without a file: %v", err)
+	}
+	if p, err := policyOf(t, "", "--docker-host", "unix:///x"); err != nil || p.DockerHost.Or("") != "unix:///x" {
+		t.Errorf("with a flag: %v", err)
+	}
+	if _, err := policyOf(t, "toolsets: [inspect]\n"); err == nil || !strings.Contains(err.Error(), "DOCKER_HOST") {
+		t.Errorf("with a file: %v", err)
+	}
+}
+
+// TestDocumentedFile: the example in the documentation is one, and says
+// everything that can be said.
+func TestDocumentedFile(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(text)
+	if found == nil {
+		t.Fatal("there is no example")
+	}
+	f, err := ceiling.Parse(found[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f.Toolsets == nil || f.UnsafeMethods == nil || f.HostNetwork == nil || f.Allow == nil || f.Deny == nil || f.Metadata == nil ||
+		f.HostRoot == "" || f.HostNetns == "" || f.DockerHost == "" {
+		t.Errorf("a key is not shown: %+v", f)
+	}
+	if _, err := policyOf(t, string(found[1])); err != nil {
+		t.Error(err)
+	}
+}
