@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/google/jsonschema-go/jsonschema"
+
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
 )
@@ -72,6 +74,8 @@ type Tool struct {
 	prepare func(arguments json.RawMessage) (*invocation, error)
 	// remake makes the schemas from the types, recorded or not.
 	remake func() (input, output json.RawMessage, err error)
+	// whole makes the schema of answers with all that the types say, for tests.
+	whole func() (*jsonschema.Schema, error)
 	// adapt makes the declaration true under a policy; nil where it always is.
 	adapt func(*Tool, Policy) error
 	// invalid is why the declaration is unusable; NewDispatcher reports it.
@@ -124,7 +128,7 @@ func define[In, Out any, P interface {
 	if tool.InputSchema, tool.OutputSchema, tool.invalid = schemasOf[In, Out](spec.Name); tool.invalid != nil {
 		return tool
 	}
-	tool.remake = makeSchemas[In, Out]
+	tool.remake, tool.whole = makeSchemas[In, Out], wholeOutput[Out]
 	arguments := shapeOf(reflect.TypeFor[In]())
 	tool.prepare = func(raw json.RawMessage) (*invocation, error) {
 		in := P(new(In))

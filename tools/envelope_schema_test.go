@@ -7,14 +7,15 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// checkAgainstSchema validates an answer as a client does.
+// checkAgainstSchema validates an answer as a client does, and against all that
+// the types say of it.
 func checkAgainstSchema(tb testing.TB, tool *Tool, answer *Envelope) {
 	tb.Helper()
-	var schema jsonschema.Schema
-	if err := json.Unmarshal(tool.OutputSchema, &schema); err != nil {
+	var published jsonschema.Schema
+	if err := json.Unmarshal(tool.OutputSchema, &published); err != nil {
 		tb.Fatalf("%s: output schema: %v", tool.Name, err)
 	}
-	resolved, err := schema.Resolve(nil)
+	whole, err := tool.whole()
 	if err != nil {
 		tb.Fatalf("%s: output schema: %v", tool.Name, err)
 	}
@@ -26,8 +27,14 @@ func checkAgainstSchema(tb testing.TB, tool *Tool, answer *Envelope) {
 	if err := json.Unmarshal(wire, &tree); err != nil {
 		tb.Fatal(err)
 	}
-	if err := resolved.Validate(tree); err != nil {
-		tb.Errorf("%s: the answer breaks its schema: %v\n%s", tool.Name, err, wire)
+	for _, schema := range []*jsonschema.Schema{&published, whole} {
+		resolved, err := schema.Resolve(nil)
+		if err != nil {
+			tb.Fatalf("%s: output schema: %v", tool.Name, err)
+		}
+		if err := resolved.Validate(tree); err != nil {
+			tb.Errorf("%s: the answer breaks its schema: %v\n%s", tool.Name, err, wire)
+		}
 	}
 	noNull(tb, tool.Name, tree)
 }

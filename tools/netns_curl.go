@@ -23,8 +23,8 @@ func netnsCurl() Tool {
 	tool := define(Spec{
 		Name:  "netns_curl",
 		Title: "HTTP request from inside",
-		Description: "Sends one HTTP(S) request from inside the network of a pod, container, process or netns, as its application would: " +
-			"its resolver, hosts file and CA bundle, no program in its image. Says how far it came (DNS, connect, TLS, HTTP) with timings, " +
+		Description: "Sends one HTTP(S) request from inside a pod, container, process or netns as its application would: " +
+			"its resolver, hosts file and CA bundle. Says how far it came (DNS, connect, TLS, HTTP), with timings, " +
 			"and why it failed: route, ARP, firewall, lost packets, certificate. netns: host sends it from the node, to compare.",
 		Toolset:      Probe,
 		SendsPackets: true,
@@ -60,19 +60,19 @@ func adaptCurl(t *Tool, p Policy) error {
 // NetnsCurlIn are the arguments of netns_curl.
 type NetnsCurlIn struct {
 	TargetArgs
-	URL             string            `json:"url" jsonschema:"http or https URL"`
+	URL             string            `json:"url" jsonschema:"http or https"`
 	Method          string            `json:"method,omitempty" jsonschema:"GET (default), HEAD or OPTIONS"`
-	Headers         map[string]string `json:"headers,omitempty" jsonschema:"header fields to send; Host too"`
-	Body            string            `json:"body,omitempty" jsonschema:"for methods that have one"`
-	HTTPVersion     string            `json:"http_version,omitempty" jsonschema:"default: 2 where TLS agrees on it, else 1.1" enum:"1.1,2,h2c"`
-	FollowRedirects int               `json:"follow_redirects,omitempty" jsonschema:"how many redirects to follow; default none" min:"0" max:"10"`
-	Insecure        bool              `json:"insecure,omitempty" jsonschema:"go on although the certificate is not acceptable"`
-	Resolve         []string          `json:"resolve,omitempty" jsonschema:"curl's --resolve, as host:port:address[,address]"`
-	ConnectTo       []string          `json:"connect_to,omitempty" jsonschema:"curl's --connect-to, as host1:port1:host2:port2"`
-	UseProxy        bool              `json:"use_proxy,omitempty" jsonschema:"obey the container's proxy variables"`
-	MSS             int               `json:"mss,omitempty" jsonschema:"largest TCP segment in bytes, to find out whether large packets are lost" min:"88" max:"32767"`
-	MaxBodyBytes    *int              `json:"max_body_bytes,omitempty" jsonschema:"how much of the body to show; default 1000" min:"0" max:"65536"`
-	Details         bool              `json:"details,omitempty" jsonschema:"all headers, certificates and measurements"`
+	Headers         map[string]string `json:"headers,omitempty" jsonschema:"also Host"`
+	Body            string            `json:"body,omitempty" jsonschema:"where the method has one"`
+	HTTPVersion     string            `json:"http_version,omitempty" jsonschema:"default: by ALPN" enum:"1.1,2,h2c"`
+	FollowRedirects int               `json:"follow_redirects,omitempty" jsonschema:"at most so many; default 0" min:"0" max:"10"`
+	Insecure        bool              `json:"insecure,omitempty" jsonschema:"accept any certificate"`
+	Resolve         []string          `json:"resolve,omitempty" jsonschema:"as curl's: host:port:address[,address]"`
+	ConnectTo       []string          `json:"connect_to,omitempty" jsonschema:"as curl's: host1:port1:host2:port2"`
+	UseProxy        bool              `json:"use_proxy,omitempty" jsonschema:"obey the container's variables"`
+	MSS             int               `json:"mss,omitempty" jsonschema:"largest TCP segment, to try whether only small packets pass" min:"88" max:"32767"`
+	MaxBodyBytes    *int              `json:"max_body_bytes,omitempty" jsonschema:"to show; default 1000" min:"0" max:"65536"`
+	Details         bool              `json:"details,omitempty" jsonschema:"show all"`
 }
 
 const defaultBodyBytes = 1000

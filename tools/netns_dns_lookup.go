@@ -21,9 +21,9 @@ func netnsDNSLookup() Tool {
 	return define(Spec{
 		Name:  "netns_dns_lookup",
 		Title: "Look a name up as the application would",
-		Description: "What an application inside the pod, container or netns gets for a name, and why: its own resolv.conf, search list, ndots, hosts file, " +
-			"every nameserver asked side by side from inside; how long the application waits and what its log says. " +
-			"Unlike nsenter -n dig it never uses the node's resolv.conf. Any record type; PTR takes an address.",
+		Description: "What the application gets for a name, and why: its own resolv.conf, search list, ndots, hosts file, " +
+			"every nameserver asked from inside; how long it waits and what its log says. " +
+			"Unlike nsenter -n dig it never uses the node's resolv.conf. Any record type.",
 		Toolset:      Probe,
 		SendsPackets: true,
 		Capabilities: []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
@@ -35,12 +35,12 @@ func netnsDNSLookup() Tool {
 // NetnsDNSLookupIn are the arguments of netns_dns_lookup.
 type NetnsDNSLookupIn struct {
 	TargetArgs
-	Name    string   `json:"name" jsonschema:"host name, a final dot makes it absolute; for PTR an address"`
-	Type    []string `json:"type,omitempty" jsonschema:"record types, default A and AAAA"`
-	Server  string   `json:"server,omitempty" jsonschema:"ask this nameserver instead of the target's own: IP or IP:port"`
-	Search  *bool    `json:"search,omitempty" jsonschema:"false: the name as it is, without the search list"`
-	EDNS    bool     `json:"edns,omitempty" jsonschema:"send EDNS also where resolv.conf does not ask for it"`
-	Details bool     `json:"details,omitempty" jsonschema:"every exchange with its answers, codes, flags and sizes"`
+	Name    string   `json:"name" jsonschema:"final dot: absolute; for PTR an address"`
+	Type    []string `json:"type,omitempty" jsonschema:"default A and AAAA"`
+	Server  string   `json:"server,omitempty" jsonschema:"instead of the target's own: IP or IP:port"`
+	Search  *bool    `json:"search,omitempty" jsonschema:"false: without the search list"`
+	EDNS    bool     `json:"edns,omitempty" jsonschema:"even if resolv.conf does not ask for it"`
+	Details bool     `json:"details,omitempty" jsonschema:"every exchange"`
 }
 
 // maxTypes bounds the record types of one call.

@@ -22,9 +22,8 @@ func netnsIPAddr() Tool {
 	return define(Spec{
 		Name:  "netns_ip_addr",
 		Title: "Interfaces and addresses",
-		Description: "Shows the network interfaces of a pod, container, process or netns as `ip -j addr` run inside would: " +
-			"addresses, state, carrier, MTU, kind, and for each veth its other end on the host (name, state, MTU, bridge). " +
-			"Says what is wrong with them. details adds what `ip -d -s` prints; interface and family narrow.",
+		Description: "Interfaces of a pod, container, process or netns, as `ip -j addr` run inside shows them: " +
+			"addresses, state, carrier, MTU, kind; for each veth its other end on the host (name, state, MTU, bridge); and what is wrong with them.",
 		Toolset:      Inspect,
 		Capabilities: []string{"CAP_SYS_ADMIN"},
 		MaxBytes:     1 << 20,
@@ -34,11 +33,11 @@ func netnsIPAddr() Tool {
 // NetnsIPAddrIn are the arguments of netns_ip_addr.
 type NetnsIPAddrIn struct {
 	TargetArgs
-	Interface string `json:"interface,omitempty" jsonschema:"only this interface, by its exact name"`
-	Family    string `json:"family,omitempty" jsonschema:"only addresses of this family; link leaves all addresses out" enum:"inet,inet6,link"`
-	Details   bool   `json:"details,omitempty" jsonschema:"all fields of ip -d -s: counters, queues, settings of each kind of link"`
-	Offset    int    `json:"offset,omitempty" jsonschema:"leave out so many interfaces at the start" min:"0" max:"1000000"`
-	Limit     int    `json:"limit,omitempty" jsonschema:"at most so many interfaces; 10 by default, with details 5" min:"1" max:"200"`
+	Interface string `json:"interface,omitempty" jsonschema:"exact name of one"`
+	Family    string `json:"family,omitempty" jsonschema:"link: no addresses" enum:"inet,inet6,link"`
+	Details   bool   `json:"details,omitempty" jsonschema:"as ip -d -s"`
+	Offset    int    `json:"offset,omitempty" jsonschema:"interfaces to leave out" min:"0" max:"1000000"`
+	Limit     int    `json:"limit,omitempty" jsonschema:"default 10, with details 5" min:"1" max:"200"`
 }
 
 // NetnsIPAddrOut is the answer of netns_ip_addr.

@@ -16,9 +16,9 @@ import (
 // ResolvePodPIDIn are the arguments of resolve_pod_pid.
 type ResolvePodPIDIn struct {
 	TargetArgs
-	IP      string `json:"ip,omitempty" jsonschema:"address that a network on this node owns"`
-	Limit   int    `json:"limit,omitempty" jsonschema:"rows when no target is named, default 30" min:"1" max:"200"`
-	Details bool   `json:"details,omitempty" jsonschema:"full IDs, older sandboxes, paths"`
+	IP      string `json:"ip,omitempty" jsonschema:"of a network on this node"`
+	Limit   int    `json:"limit,omitempty" jsonschema:"rows without a target, default 30" min:"1" max:"200"`
+	Details bool   `json:"details,omitempty" jsonschema:"full IDs, paths, older sandboxes"`
 }
 
 func (in *ResolvePodPIDIn) query() resolve.Query {
@@ -89,8 +89,7 @@ func resolvePodPID() Tool {
 		Name:  "resolve_pod_pid",
 		Title: "Find the process and network of a pod or container",
 		Description: "Which process and network namespace stand for a pod, container, PID, netns or IP; in which state; how it was found. " +
-			"Works in CrashLoopBackOff: the pause process keeps the network. Without arguments: what can be named on this node, trouble first. " +
-			"Replaces docker ps | grep and docker inspect | grep Pid.",
+			"Works in CrashLoopBackOff: the pause process keeps the network. Without arguments: what is on this node, trouble first.",
 		Toolset:        Inspect,
 		Capabilities:   []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
 		TargetOptional: true,

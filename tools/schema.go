@@ -24,10 +24,31 @@ func inputSchema[In any]() (json.RawMessage, error) {
 	return json.Marshal(schema)
 }
 
-// outputSchema is the schema of the envelope around Out. It stays open, so
-// that a field added later breaks no client, and requires only what failures
-// carry too: clients hold failures against it as well.
+// outputSchema is the schema of the envelope around Out that is published. It
+// stays open, so that a field added later breaks no client, and requires only
+// what failures carry too: clients hold failures against it as well.
+//
+// Every client fetches the schemas of all tools before its first call, and few
+// show them to a model, so it is terse: two levels by name and type. What lies
+// deeper is an object of some kind, and what the names mean the types say
+// (wholeOutput) and the documentation.
 func outputSchema[Out any]() (json.RawMessage, error) {
+	envelope, err := wholeOutput[Out]()
+	if err != nil {
+		return nil, err
+	}
+	terse(envelope.Properties["data"], 0)
+	for name, property := range envelope.Properties {
+		if name != "data" {
+			terse(property, 1)
+		}
+	}
+	return json.Marshal(envelope)
+}
+
+// wholeOutput is the schema of the envelope around Out with all that the types
+// say.
+func wholeOutput[Out any]() (*jsonschema.Schema, error) {
 	envelope, err := jsonschema.For[Envelope](nil)
 	if err != nil {
 		return nil, fmt.Errorf("output schema: %w", err)
@@ -36,16 +57,12 @@ func outputSchema[Out any]() (json.RawMessage, error) {
 	if err != nil {
 		return nil, fmt.Errorf("output schema: %w", err)
 	}
-	// The envelope is the same in every tool and told once, in the server's
-	// instructions; here it costs each tool as little as its fields need.
-	bare(envelope)
-	envelope.Properties["error"].Properties["details"] = &jsonschema.Schema{Type: "object"}
 	envelope.Required = []string{"summary", "findings", "notes", "next"}
 	envelope.Properties["data"] = data
 	if err := publish(envelope, false); err != nil {
 		return nil, fmt.Errorf("output schema: %w", err)
 	}
-	return json.Marshal(envelope)
+	return envelope, nil
 }
 
 // publish walks a generated schema and makes it what clients of all makes
@@ -85,15 +102,25 @@ func publish(s *jsonschema.Schema, closed bool) error {
 	return nil
 }
 
-// bare leaves names and types of a schema and nothing else.
-func bare(s *jsonschema.Schema) {
-	if s == nil {
-		return
+// namedLevels are those on which the members of objects are named.
+const namedLevels = 2
+
+// terse shortens the schema of a part of an output, on its level.
+func terse(s *jsonschema.Schema, level int) {
+	s.Description, s.Minimum, s.Maximum = "", nil, nil
+	if level > 0 {
+		s.Required = nil
 	}
-	s.Description, s.Required = "", nil
-	bare(s.Items)
+	switch {
+	case s.Items != nil:
+		terse(s.Items, level) // members are on the level of their list
+	case s.Type == "object" && level >= namedLevels:
+		s.Properties, s.PropertyOrder, s.AdditionalProperties = map[string]*jsonschema.Schema{}, nil, nil
+	case s.AdditionalProperties != nil:
+		terse(s.AdditionalProperties, level+1)
+	}
 	for _, property := range s.Properties {
-		bare(property)
+		terse(property, level+1)
 	}
 }
 

@@ -8,13 +8,13 @@ import (
 
 // TargetArgs are the arguments that every tool takes; input structs embed it.
 type TargetArgs struct {
-	Pod       string `json:"pod,omitempty" jsonschema:"pod name, or namespace/name"`
-	Namespace string `json:"namespace,omitempty" jsonschema:"Kubernetes namespace of pod; without it all are searched"`
-	Container string `json:"container,omitempty" jsonschema:"container name or ID; with pod, a container of that pod"`
-	PID       *int   `json:"pid,omitempty" jsonschema:"process ID on the host"`
-	Netns     string `json:"netns,omitempty" jsonschema:"network namespace: name, path, inode, or host"`
-	Expect    uint64 `json:"expect,omitempty" jsonschema:"netns_cookie of an earlier answer; fails with target_changed if it is another network now"`
-	TimeoutMS int    `json:"timeout_ms,omitempty" jsonschema:"time for the whole call in milliseconds" min:"1" max:"50000"`
+	Pod       string `json:"pod,omitempty" jsonschema:"name or namespace/name"`
+	Namespace string `json:"namespace,omitempty" jsonschema:"of pod; default: all"`
+	Container string `json:"container,omitempty" jsonschema:"name or ID; with pod, one of its"`
+	PID       *int   `json:"pid,omitempty" jsonschema:"on the host"`
+	Netns     string `json:"netns,omitempty" jsonschema:"name, path, inode or host"`
+	Expect    uint64 `json:"expect,omitempty" jsonschema:"netns_cookie of an earlier answer"`
+	TimeoutMS int    `json:"timeout_ms,omitempty" jsonschema:"for the whole call" min:"1" max:"50000"`
 }
 
 func (a *TargetArgs) common() *TargetArgs { return a }

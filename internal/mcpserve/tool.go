@@ -23,7 +23,6 @@ func published(t tools.Tool) mcp.Tool {
 func annotations(s tools.Spec) mcp.ToolAnnotation {
 	changes := s.Changes || s.Toolset == tools.Exec // anything can be run
 	return mcp.ToolAnnotation{
-		Title:           s.Title,
 		ReadOnlyHint:    mcp.ToBoolPtr(!changes),
 		DestructiveHint: mcp.ToBoolPtr(changes),
 		IdempotentHint:  mcp.ToBoolPtr(!changes),
