@@ -8,8 +8,10 @@ import (
 	"io/fs"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"strings"
 
+	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/diagnose"
 	"nsenter-mcp/tools/fact"
@@ -32,7 +34,7 @@ func netnsCurl() Tool {
 		MaxBytes:     512 << 10,
 		ReadsFiles:   true,
 	}, func(ctx context.Context, env *Env, target *resolve.Target, in NetnsCurlIn) (Answer[fact.Fetch], error) {
-		return curl(ctx, prober, env.Policy, target, in)
+		return curl(ctx, prober, env, target, in)
 	})
 	tool.adapt = adaptCurl
 	return tool
@@ -89,20 +91,22 @@ func (in *NetnsCurlIn) request(p Policy) fetch.Request {
 	}
 }
 
-func curl(ctx context.Context, prober *attempt.Prober, policy Policy, target *resolve.Target, in NetnsCurlIn) (Answer[fact.Fetch], error) {
+func curl(ctx context.Context, prober *attempt.Prober, server *Env, target *resolve.Target, in NetnsCurlIn) (Answer[fact.Fetch], error) {
 	environ := applicationEnviron(target)
 	env := fetch.ParseEnviron(environ)
-	allow := allowed(ctx, policy.Destinations, target)
+	allow := allowed(ctx, server.Policy.Destinations, target)
 	var roots fetch.Roots
 	client := fetch.Client{
 		Prober: prober, Target: target.Net, Allow: allow, Environ: env,
 		Lookup: nameLookup(target, environ, allow),
 		Roots: func(ctx context.Context) fetch.Roots {
-			roots = fetch.LoadRoots(ctx, fileReader(target), env.CertFile())
+			host, done := hostFileReader(server)
+			defer done()
+			roots = fetch.LoadRoots(ctx, fetch.RootFiles{Container: fileReader(target), CertFile: env.CertFile(), Host: host})
 			return roots
 		},
 	}
-	answer, err := client.Do(ctx, in.request(policy))
+	answer, err := client.Do(ctx, in.request(server.Policy))
 	if err != nil {
 		return Answer[fact.Fetch]{}, curlError(err)
 	}
@@ -131,12 +135,32 @@ func applicationEnviron(target *resolve.Target) []byte {
 
 func fileReader(target *resolve.Target) fetch.ReadFunc {
 	return func(ctx context.Context, name string, limit int64) ([]byte, error) {
-		file, err := target.ReadFile(ctx, name, limit)
-		if err == nil && file.Truncated {
-			return nil, fmt.Errorf("%s: longer than %d bytes: %w", name, limit, fs.ErrInvalid)
-		}
-		return file.Data, err
+		return wholeFile(target.ReadFile(ctx, name, limit))
 	}
+}
+
+// hostFileReader reads files of the host below its root, until done is called.
+// It is nil where that is this process's own.
+func hostFileReader(env *Env) (read fetch.ReadFunc, done func()) {
+	if filepath.Clean("/"+env.Root) == "/" {
+		return nil, func() {}
+	}
+	files, err := env.Home.OpenFiles(env.Root)
+	if err != nil {
+		return func(context.Context, string, int64) ([]byte, error) { return nil, err }, func() {}
+	}
+	read = func(ctx context.Context, name string, limit int64) ([]byte, error) {
+		return wholeFile(files.ReadFile(ctx, name, limit))
+	}
+	return read, func() { _ = files.Close() } // was only read from
+}
+
+// wholeFile takes no part of a file for the file.
+func wholeFile(file nsexec.File, err error) ([]byte, error) {
+	if err == nil && file.Truncated {
+		return nil, fmt.Errorf("longer than %d bytes: %w", len(file.Data), fs.ErrInvalid)
+	}
+	return file.Data, err
 }
 
 // nameLookup looks names up as the target's applications do.

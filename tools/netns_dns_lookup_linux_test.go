@@ -436,7 +436,7 @@ func TestThousandHangingDNSLookups(t *testing.T) {
 	if most >= 64 {
 		t.Errorf("%d threads", most)
 	}
-	if longest > 2*deadline { // the machine may be busy with other tests
+	if longest > 5*deadline { // the machine may be busy with other tests
 		t.Errorf("the longest call took %s", longest)
 	}
 }

@@ -11,7 +11,8 @@ type TLS struct {
 	Verified bool `json:"verified"`
 	Insecure bool `json:"insecure,omitempty"`
 	// RootsFrom is where the trusted certificates came from:
-	// "container:/etc/ssl/certs/ca-certificates.crt", "host" or "embedded".
+	// "container:/etc/ssl/certs/ca-certificates.crt", "host" (with a path where
+	// the host's root is mounted elsewhere) or "embedded".
 	RootsFrom string `json:"roots_from,omitempty"`
 	// Error is why the handshake failed, or would have failed without insecure.
 	Error *TLSError `json:"error,omitempty"`

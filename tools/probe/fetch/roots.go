@@ -14,7 +14,8 @@ import (
 type Roots struct {
 	Pool *x509.CertPool
 	// From says whose they are: "container:/etc/ssl/certs/ca-certificates.crt",
-	// "host" or "embedded".
+	// "host:" and a path below the host's root, "host" for this process's own
+	// system, or "embedded".
 	From string
 	// Unusable is a file of the container that was there and held no
 	// certificate; its applications trust nobody.
@@ -32,45 +33,69 @@ var bundleFiles = [...]string{
 	"/etc/ssl/cert.pem",                                 // Alpine, OpenSSL
 }
 
-// bundleTime is how long the container's file systems are waited for.
+// bundleTime is how long the file systems of one side are waited for.
 const bundleTime = time.Second
 
 // maxBundle bounds a bundle; Mozilla's has a quarter of a megabyte.
 const maxBundle = 4 << 20
 
-// ReadFunc reads at most limit bytes of a file of the container. Without files
-// it fails with fs.ErrNotExist.
+// ReadFunc reads at most limit bytes of a file. Without files it fails with
+// fs.ErrNotExist.
 type ReadFunc func(ctx context.Context, name string, limit int64) ([]byte, error)
 
+// RootFiles are where certificates are read from. Both may be nil.
+type RootFiles struct {
+	// Container reads files of the container.
+	Container ReadFunc
+	// CertFile is the container's SSL_CERT_FILE, which OpenSSL and Go obey; ""
+	// for none.
+	CertFile string
+	// Host reads files of the host, where its root is not this process's. Then
+	// what this process's own system trusts is an image's word and not asked.
+	Host ReadFunc
+}
+
 // LoadRoots returns the certificates that applications of the container trust,
-// else those that this process's host trusts, else those that are built in.
-// certFile is the container's SSL_CERT_FILE, which OpenSSL and Go obey; "" for
-// none.
-func LoadRoots(ctx context.Context, read ReadFunc, certFile string) Roots {
-	var unusable string
-	if read != nil {
-		ctx, cancel := context.WithTimeout(ctx, bundleTime)
-		defer cancel()
-		files := bundleFiles[:]
-		if certFile != "" {
-			files = []string{certFile}
-		}
-		for _, name := range files {
-			text, err := read(ctx, name, maxBundle)
-			if errors.Is(err, fs.ErrNotExist) {
-				continue
-			}
-			pool := x509.NewCertPool()
-			if err == nil && pool.AppendCertsFromPEM(text) {
-				return Roots{Pool: pool, From: "container:" + line(name, 256)}
-			}
-			unusable = line(name, 256)
-		}
+// else those that the host trusts, else those that are built in.
+func LoadRoots(ctx context.Context, files RootFiles) Roots {
+	names := bundleFiles[:]
+	if files.CertFile != "" {
+		names = []string{files.CertFile}
 	}
-	if pool, err := x509.SystemCertPool(); err == nil && !pool.Equal(x509.NewCertPool()) {
+	name, pool, unusable := readBundle(ctx, files.Container, names)
+	if pool != nil {
+		return Roots{Pool: pool, From: "container:" + name}
+	}
+	if files.Host != nil {
+		if name, pool, _ := readBundle(ctx, files.Host, bundleFiles[:]); pool != nil {
+			return Roots{Pool: pool, From: "host:" + name, Unusable: unusable}
+		}
+	} else if pool, err := x509.SystemCertPool(); err == nil && !pool.Equal(x509.NewCertPool()) {
 		return Roots{Pool: pool, From: "host", Unusable: unusable}
 	}
 	return Roots{Pool: embedded(), From: "embedded", Unusable: unusable}
+}
+
+// readBundle returns the first bundle that is there and holds certificates, and
+// the last that is there and holds none.
+func readBundle(ctx context.Context, read ReadFunc, names []string) (name string, pool *x509.CertPool, unusable string) {
+	if read == nil {
+		return "", nil, ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, bundleTime)
+	defer cancel()
+	for _, name := range names {
+		text, err := read(ctx, name, maxBundle)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		pool := x509.NewCertPool()
+		if err == nil && pool.AppendCertsFromPEM(text) {
+			return line(name, 256), pool, unusable
+		}
+		unusable = line(name, 256)
+	}
+	return "", nil, unusable
 }
 
 // embedded is Mozilla's list as of the build.

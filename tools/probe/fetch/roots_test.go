@@ -37,7 +37,7 @@ func TestLoadRoots(t *testing.T) {
 		{"nonsense", files(map[string][]byte{"/etc/ssl/cert.pem": []byte("nonsense")}), "", "", "/etc/ssl/cert.pem"},
 		{"SSL_CERT_FILE that is not there", files(map[string][]byte{"/etc/ssl/cert.pem": text}), "/gone.pem", "", ""},
 	} {
-		roots := LoadRoots(t.Context(), c.read, c.certFile)
+		roots := LoadRoots(t.Context(), RootFiles{Container: c.read, CertFile: c.certFile})
 		if roots.Pool == nil || roots.Unusable != c.unusable {
 			t.Errorf("%s: %+v", c.name, roots)
 		}
@@ -51,6 +51,42 @@ func TestLoadRoots(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Below another root than this process's own, the host's bundle counts, and what
+// the image of this process trusts does not.
+func TestHostRoots(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.cert.Raw})
+	with := func(path string, text []byte) ReadFunc {
+		return func(_ context.Context, name string, _ int64) ([]byte, error) {
+			if name == path {
+				return text, nil
+			}
+			return nil, fs.ErrNotExist
+		}
+	}
+	for _, path := range bundleFiles {
+		roots := LoadRoots(t.Context(), RootFiles{Container: with("/etc/ssl/cert.pem", nil), Host: with(path, text)})
+		if roots.From != "host:"+path || roots.Unusable != "/etc/ssl/cert.pem" || !roots.Pool.Equal(poolOf(ca)) {
+			t.Errorf("%s: %+v", path, roots)
+		}
+	}
+	// A variable of the container does not say where the host has its bundle.
+	roots := LoadRoots(t.Context(), RootFiles{CertFile: "/secret", Container: with("", nil), Host: with("/secret", text)})
+	if roots.From != "embedded" {
+		t.Errorf("%+v", roots)
+	}
+	if roots := LoadRoots(t.Context(), RootFiles{Container: with("/etc/ssl/cert.pem", text), Host: with("/etc/ssl/cert.pem", text)}); roots.From != "container:/etc/ssl/cert.pem" {
+		t.Errorf("%+v", roots)
+	}
+}
+
+func poolOf(a *authority) *x509.CertPool {
+	pool := x509.NewCertPool()
+	pool.AddCert(a.cert)
+	return pool
 }
 
 func TestEmbeddedRoots(t *testing.T) {
