@@ -97,14 +97,7 @@ func (s *httpServer) awaitLog(text string) string {
 // call calls a tool in the protocol without sessions.
 func (s *httpServer) call(id int, tool, arguments string) (status int, body string, err error) {
 	text := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":%q,"arguments":%s,%s}}`, id, tool, arguments, statelessMeta)
-	r, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://localhost/mcp", strings.NewReader(text))
-	if err != nil {
-		return 0, "", err
-	}
-	r.Header = http.Header{
-		"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}, "Authorization": {"Bearer " + testSecret},
-		"Mcp-Protocol-Version": {"2026-07-28"}, "Mcp-Method": {"tools/call"}, "Mcp-Name": {tool},
-	}
+	r := s.request(text, "Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", tool)
 	response, err := s.client.Do(r)
 	if err != nil {
 		return 0, "", err

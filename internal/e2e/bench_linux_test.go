@@ -5,6 +5,9 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -205,6 +208,66 @@ func BenchmarkHanging(b *testing.B) {
 		took := time.Since(start)
 		table.add("1,000 calls that hang: OS threads", "under 64", threads < 64, "%d", threads)
 		table.add("1,000 calls that hang: all answered after", "their deadline, 2 s", took < deadline+time.Second, "%.2f s", took.Seconds())
+	}
+}
+
+// BenchmarkHangingCurl: 1,000 requests at once over HTTP, of which half meet a
+// server that accepts and never answers, and half an address that nobody has.
+func BenchmarkHangingCurl(b *testing.B) {
+	const calls, secret = 1000, "0123456789abcdef0123456789abcdef"
+	const deadline = 4 * time.Second
+	l := lab.Start(b)
+	pods := l.Pods(b, lab.PodSpec{}, lab.PodSpec{})
+	listener, err := pods[1].Listen("tcp", ":80")
+	if err != nil {
+		b.Fatal(err)
+	}
+	go func() {
+		var open []net.Conn
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				for _, conn := range open {
+					_ = conn.Close()
+				}
+				return
+			}
+			open = append(open, conn)
+		}
+	}()
+	address, pid := startServe(b, secret, "--host-netns", l.Node.Path)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: calls}}
+	hosts := [2]string{pods[1].IP.String(), "10.244.1.251"}
+	for b.Loop() {
+		var waiting sync.WaitGroup
+		start := time.Now()
+		for i := range calls {
+			waiting.Go(func() {
+				body := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"netns_curl","arguments":`+
+					`{"netns":%q,"url":"http://%s/","timeout_ms":%d},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",`+
+					`"io.modelcontextprotocol/clientCapabilities":{}}}}`, i, pods[0].Path, hosts[i%2], deadline.Milliseconds())
+				r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, "http://"+address+"/mcp", strings.NewReader(body))
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				r.Header = http.Header{
+					"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}, "Authorization": {"Bearer " + secret},
+					"Mcp-Protocol-Version": {"2026-07-28"}, "Mcp-Method": {"tools/call"}, "Mcp-Name": {"netns_curl"},
+				}
+				response, err := client.Do(r)
+				if err != nil || response.StatusCode != http.StatusOK {
+					b.Errorf("call %d: %v, %v", i, response, err)
+					return
+				}
+				_, _ = io.Copy(io.Discard, response.Body)
+				_ = response.Body.Close()
+			})
+		}
+		threads := watchThreads(pid, &waiting)
+		took := time.Since(start)
+		table.add("1,000 netns_curl over HTTP that hang: OS threads", "under 64", threads < 64, "%d", threads)
+		table.add("1,000 netns_curl over HTTP that hang: all answered after", "their deadline, 4 s", took < deadline+time.Second, "%.2f s", took.Seconds())
 	}
 }
 

@@ -17,7 +17,8 @@ import (
 // each way in which it can.
 func TestInspectorOverHTTP(t *testing.T) {
 	const secret = "0123456789abcdef0123456789abcdef"
-	url := "http://" + startServe(t, secret) + "/mcp"
+	address, _ := startServe(t, secret)
+	url := "http://" + address + "/mcp"
 	for _, protocol := range []string{"legacy", "auto", "modern"} {
 		t.Run(protocol, func(t *testing.T) {
 			connect := []string{
@@ -43,14 +44,14 @@ func TestInspectorOverHTTP(t *testing.T) {
 }
 
 // startServe runs `serve` on loopback until the test ends and returns its
-// address.
-func startServe(t *testing.T, secret string) (address string) {
+// address and PID. args go before those that say where to listen.
+func startServe(t testing.TB, secret string, args ...string) (address string, pid int) {
 	t.Helper()
 	token := filepath.Join(t.TempDir(), "inspector.token")
 	if err := os.WriteFile(token, []byte(secret), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program(), "serve", "--listen", "127.0.0.1:0", "--token-file", token, "--log-format", "json")
+	cmd := exec.Command(program(), append(args, "serve", "--listen", "127.0.0.1:0", "--token-file", token, "--log-format", "json")...)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -82,5 +83,5 @@ func startServe(t *testing.T, secret string) (address string) {
 	if address == "" {
 		t.Fatal("serve does not start")
 	}
-	return address
+	return address, cmd.Process.Pid
 }
