@@ -29,6 +29,8 @@ var (
 	// ErrReadersBusy: so many file reads hang in the kernel that no further
 	// one is started.
 	ErrReadersBusy = errors.New("too many file reads hang")
+	// ErrTooMany: a directory holds more entries than whoever reads it wants.
+	ErrTooMany = errors.New("more")
 	// ErrClosed: the handle was used after Close.
 	ErrClosed = errors.New("handle is closed")
 )

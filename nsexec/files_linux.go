@@ -81,7 +81,7 @@ func (f *Files) read(ctx context.Context, name string, limit int64, resolve uint
 
 func (f *Files) readRegular(ctx context.Context, root int, name string, limit int64, resolve uint64) (File, error) {
 	// O_PATH first: opening a FIFO waits, opening a device may do anything.
-	path, err := openInRoot(root, name, resolve)
+	path, err := openInRoot(root, name, unix.O_PATH, resolve)
 	if err == nil {
 		defer closeFD(path)
 	}
@@ -168,12 +168,12 @@ func readFD(fd int, limit int64, proceed func() error) (data []byte, more bool, 
 	}
 }
 
-// openInRoot opens name below root without following a link out of it, as a
-// descriptor that can only be looked at (openat2(2)). resolve adds to the rules
-// by which the path is walked.
-func openInRoot(root int, name string, resolve uint64) (int, error) {
+// openInRoot opens name below root without following a link out of it
+// (openat2(2)). flags are those of open: O_PATH for what can only be looked at.
+// resolve adds to the rules by which the path is walked.
+func openInRoot(root int, name string, flags int, resolve uint64) (int, error) {
 	how := unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_CLOEXEC,
+		Flags:   uint64(flags) | unix.O_CLOEXEC, //nolint:gosec // flags of open are positive
 		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS | resolve,
 	}
 	// EAGAIN: something was renamed or mounted meanwhile, anywhere on the machine

@@ -58,7 +58,7 @@ func (h *Home) OpenPathIn(root, path string) (*Handle, error) {
 			return -1, pathError(root, err)
 		}
 		defer closeFD(dir)
-		fd, err := openInRoot(dir, path, 0)
+		fd, err := openInRoot(dir, path, unix.O_PATH, 0)
 		if err != nil {
 			return -1, pathError(path, err)
 		}

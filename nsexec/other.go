@@ -124,6 +124,11 @@ func (f *Files) ReadPlainFile(_ context.Context, name string, _ int64) (File, er
 	return File{}, unsupported(name)
 }
 
+// ReadDir fails with [ErrUnsupported].
+func (f *Files) ReadDir(_ context.Context, name string, _ int, _ func(string) bool) ([]Entry, error) {
+	return nil, unsupported(name)
+}
+
 // Close does nothing.
 func (f *Files) Close() error { return nil }
 

@@ -75,6 +75,73 @@ func BenchmarkContainer(b *testing.B) {
 	})
 }
 
+// BenchmarkNodeFiles resolves one pod of 1,000 among 5,000 processes by the node's
+// own files: by the cgroup file system, and where that does not show it, by a
+// search of all processes.
+func BenchmarkNodeFiles(b *testing.B) {
+	w := newWorld(b)
+	pods, err := w.AddPods(lab.PodSpec{Name: "web-0", Containers: []lab.ContainerSpec{{Name: "app"}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := pods[0]
+	n := largeNode(b, p)
+	for _, groups := range []bool{false, true} {
+		name := "search"
+		if groups {
+			name = "cgroup"
+			dir := "/sys/fs/cgroup/kubepods/burstable/pod" + p.UID + "/"
+			n.group(dir+p.Sandbox.ID, p.PID)
+			n.group(dir+p.Containers[0].ID, p.Containers[0].PID())
+		}
+		r := w.filesOnly(b, n.root)
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				target, err := r.Resolve(context.Background(), Query{Pod: "web-0"})
+				if err != nil || target.PID() != p.PID {
+					b.Fatal(target, err)
+				}
+				if err := target.Close(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("list", func(b *testing.B) {
+		for b.Loop() {
+			ws, err := NewNodeFiles(w.Home, n.root).List(context.Background())
+			if err != nil || len(ws) != 1000 {
+				b.Fatal(len(ws), err)
+			}
+		}
+	})
+}
+
+// largeNode makes the files of a node with 1,000 pods, one of which is real, and
+// 5,000 processes.
+func largeNode(b *testing.B, real *lab.Pod) nodeTree {
+	b.Helper()
+	app := real.Containers[0]
+	n := nodeTree{b, fakeProc(b, map[int]string{
+		real.PID: cgroupOf(real.UID, real.Sandbox.ID), app.PID(): cgroupOf(real.UID, app.ID),
+	})}
+	n.pod(logOf(real))
+	n.log(containerLog{pod: logOf(real), name: "app", id: app.ID})
+	for i := range 999 {
+		p := podLog{Namespace: "synthetic", Pod: fmt.Sprintf("pod-%d", i), UID: uidA[:24] + fmt.Sprintf("%012x", i)}
+		n.pod(p)
+		for j := range 5 {
+			id := fakeID(fmt.Sprintf("%d-%d", i, j))
+			if j < 2 {
+				n.log(containerLog{pod: p, name: fmt.Sprintf("c%d", j), id: id})
+			}
+			// Above what Linux gives (PID_MAX_LIMIT), so that none is a real one's.
+			n.write(fmt.Sprintf("/proc/%d/cgroup", maxPID+5*i+j), cgroupOf(p.UID, id))
+		}
+	}
+	return n
+}
+
 // BenchmarkCgroups finds one container among 5,000 processes.
 func BenchmarkCgroups(b *testing.B) {
 	root := b.TempDir()

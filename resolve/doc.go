@@ -3,9 +3,9 @@
 // pinned network namespace, the files that belong to it, and what is known of
 // the workload.
 //
-// A [Resolver] asks its sources side by side: the Docker engine, the node's
-// cgroups, and whatever else implements [Source]. A source says what it knows
-// and opens nothing. Matching names, verifying that a process is still the one
+// A [Resolver] asks its sources side by side: the Docker engine, the kubelet's
+// files, the node's cgroups, and whatever else implements [Source]. A source says
+// what it knows and opens nothing. Matching names, verifying that a process is still the one
 // that was meant, and entering is done here, once for all sources.
 //
 // Every failure is an [*Error] with a [Kind] that programs branch on, a message

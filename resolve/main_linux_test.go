@@ -176,7 +176,7 @@ func fewNumbers() error {
 // fakeProc makes a host's root directory whose /proc shows real processes, with
 // the cgroups that a test gives them: the machine's own would show those of other
 // tests, and none in a container.
-func fakeProc(t *testing.T, cgroups map[int]string) string {
+func fakeProc(t testing.TB, cgroups map[int]string) string {
 	t.Helper()
 	root := t.TempDir()
 	for pid, cgroup := range cgroups {

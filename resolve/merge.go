@@ -93,8 +93,9 @@ func (w *Workload) absorb(o *Workload) {
 		switch mine := w.find(c); {
 		case mine != nil:
 			mine.absorb(c)
-		// Without a name it may be the sandbox, or one of an older attempt.
-		case c.Name != "":
+		// Without a name it may be the sandbox, or one of an older attempt; and a
+		// log may outlive the container for which a runtime has none any more.
+		case c.Name != "" && (!o.inferred || len(w.containerNames()) == 0):
 			w.Containers = append(w.Containers, *c)
 		}
 	}

@@ -19,6 +19,9 @@ func (e *entry) notes() {
 	if s := w.Sandbox; s != nil && e.sandboxVia() == ViaContainer && len(w.Containers) == 1 {
 		t.note("network_of", "container %s uses the network of container %s", w.Containers[0].label(), sandboxLabel(s))
 	}
+	if s := w.Sandbox; s != nil && s.guess != "" && t.Via == ViaSandbox {
+		t.note("sandbox_guessed", "no runtime told which process keeps the network: %s", s.guess)
+	}
 	if len(w.Attempts) > 0 {
 		t.note("older_attempts", "%s of this pod are listed, the newest one that runs was entered", plural(len(w.Attempts), "older sandbox"))
 	}

@@ -41,6 +41,9 @@ func (w *Workload) podWithoutNetwork() *Error {
 	}
 	for i := range w.Containers {
 		if c := &w.Containers[i]; c.State == StateExited || c.State == StateDead {
+			if w.inferred && c.ExitCode == nil {
+				return w.noProcess(c)
+			}
 			return &Error{
 				Kind: KindNotRunning, State: c.State, ExitCode: c.ExitCode,
 				Message: fmt.Sprintf("pod %s has ended: %s", w.podName(), c.trouble()),
@@ -49,6 +52,17 @@ func (w *Workload) podWithoutNetwork() *Error {
 		}
 	}
 	return w.noSandbox()
+}
+
+// noProcess explains a pod of which only files are left to tell: whether it has
+// ended or is between two runs they do not say.
+func (w *Workload) noProcess(c *Container) *Error {
+	return &Error{
+		Kind: KindNotRunning, State: c.State,
+		Message: fmt.Sprintf("no process of pod %s runs: %s", w.podName(), c.trouble()),
+		Hint: "If it has ended, it has no network. If it crashes again and again and its runtime keeps the network without a process (CRI-O), " +
+			"only the runtime tells which it is: give its socket, or call again while a container runs. kubectl describe pod tells more.",
+	}
 }
 
 // finished reports whether all containers have ended well, as those of a Job

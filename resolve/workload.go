@@ -50,6 +50,9 @@ type Workload struct {
 	// elsewhere: the source may describe another machine, so that PIDs and paths
 	// count only where the process's cgroup confirms them.
 	elsewhere bool
+	// inferred: put together from files and processes, so a container may be
+	// missing, or long gone for who knows better.
+	inferred bool
 }
 
 // Sandbox is what owns a network.
@@ -70,6 +73,8 @@ type Sandbox struct {
 
 	started   time.Time
 	hostFiles map[string]string
+	// guess says, where nobody told, why this is taken for the sandbox.
+	guess string
 }
 
 // Container is one container.

@@ -143,7 +143,7 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 	n.resolver = resolve.New(resolve.Config{
 		Home: n.home, Host: n.host, Root: root, Node: os.Getenv("NODE_NAME"),
 		// Of two that know the same workload, the earlier one's word counts.
-		Sources:          []resolve.Source{docker, resolve.NewCgroups(root)},
+		Sources:          []resolve.Source{docker, resolve.NewNodeFiles(n.home, root), resolve.NewCgroups(root)},
 		AllowHostNetwork: !policy.NoHostNetwork, Logger: log,
 	})
 	n.dispatcher, err = tools.NewDispatcher(tools.Config{
