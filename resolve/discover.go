@@ -34,17 +34,9 @@ type NamedNetns struct {
 // named network namespaces, and how each source did. It opens nothing, and fails
 // only when ctx ends, by an [*Error].
 func (r *Resolver) Discover(ctx context.Context) (Inventory, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.limits.source+r.limits.grace)
-	defer cancel()
-	lists := make([][]Workload, len(r.local))
-	states := make([]SourceState, len(r.local))
-	var wg sync.WaitGroup
-	for i, g := range r.local {
-		wg.Go(func() { lists[i], states[i] = r.list(ctx, g) })
-	}
-	wg.Wait()
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return Inventory{}, ended(ctx, nil)
+	lists, states, err := r.lists(ctx, r.local, r.limits.source)
+	if err != nil {
+		return Inventory{}, err
 	}
 	all := merge(lists...)
 	slices.SortStableFunc(all, troubleFirst)
@@ -59,19 +51,37 @@ func (r *Resolver) Discover(ctx context.Context) (Inventory, error) {
 	}, nil
 }
 
+// lists asks sources side by side for everything, each within limit. It fails
+// only when ctx is canceled, by an [*Error].
+func (r *Resolver) lists(ctx context.Context, sources []*guard, limit time.Duration) ([][]Workload, []SourceState, error) {
+	within, cancel := context.WithTimeout(ctx, limit+r.limits.grace)
+	defer cancel()
+	lists := make([][]Workload, len(sources))
+	states := make([]SourceState, len(sources))
+	var wg sync.WaitGroup
+	for i, g := range sources {
+		wg.Go(func() { lists[i], states[i] = r.list(within, g, limit) })
+	}
+	wg.Wait()
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return nil, nil, ended(ctx, nil)
+	}
+	return lists, states, nil
+}
+
 // atMost cuts a list, which is never nil afterwards.
 func atMost[T any](list []T, n int) []T {
 	return append([]T{}, list[:min(len(list), n)]...)
 }
 
 // list asks one source for everything.
-func (r *Resolver) list(ctx context.Context, g *guard) ([]Workload, SourceState) {
+func (r *Resolver) list(ctx context.Context, g *guard, limit time.Duration) ([]Workload, SourceState) {
 	began := time.Now()
-	ws, err := g.call(ctx, list, r.limits.source, r.cfg.Now, r.limits.pause, g.source.List)
+	ws, err := g.call(ctx, list, limit, r.cfg.Now, r.limits.pause, g.source.List)
 	for i := range ws {
 		ws[i].Source = cmp.Or(ws[i].Source, g.source.Name())
 	}
-	s := SourceState{Name: g.source.Name(), State: "ok", MS: milliseconds(time.Since(began)), Workloads: len(ws)}
+	s := SourceState{Name: g.source.Name(), State: stateOK, MS: milliseconds(time.Since(began)), Workloads: len(ws)}
 	switch {
 	case err == nil:
 		return ws, s
@@ -107,10 +117,35 @@ func (w *Workload) severity() int {
 		worst = 3
 	}
 	for i := range w.Containers {
-		worst = min(worst, w.Containers[i].severity())
+		c := &w.Containers[i]
+		worst = min(worst, c.severity())
+		// Files tell no exit codes. What has been restarted and does not run while
+		// its pod does, crashes.
+		if w.inferred && w.Sandbox != nil && c.State == StateExited && c.ExitCode == nil && c.Restarts > 0 {
+			worst = 0
+		}
 	}
 	return worst
 }
+
+// Worst is the container that is worst off, the first of several; nil where w has
+// none.
+func (w *Workload) Worst() *Container {
+	var worst *Container
+	for i := range w.Containers {
+		if c := &w.Containers[i]; worst == nil || c.severity() < worst.severity() {
+			worst = c
+		}
+	}
+	return worst
+}
+
+// Running reports whether something of w has processes, and with them a network.
+func (w *Workload) Running() bool { return w.alive() }
+
+// Troubled reports whether something of w needs attention: it crashes, has
+// failed, or waits.
+func (w *Workload) Troubled() bool { return w.severity() < 3 }
 
 func (c *Container) severity() int {
 	failed := c.ExitCode != nil && *c.ExitCode != 0

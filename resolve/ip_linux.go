@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -17,32 +18,45 @@ const dumpTries = 10
 
 // ownsAddress reports whether an interface of the namespace has the address.
 func ownsAddress(n *nsexec.Handle, ip netip.Addr) (bool, error) {
-	handle, err := n.Netlink(unix.NETLINK_ROUTE)
-	if err != nil {
-		return false, err
-	}
-	defer handle.Close()
 	family := netlink.FAMILY_V4
 	if ip.Is6() {
 		family = netlink.FAMILY_V6
 	}
-	var addresses []netlink.Addr
+	addresses, err := addressesOf(n, family)
+	return slices.Contains(addresses, ip), err
+}
+
+// addressesOf lists the addresses of all interfaces of the namespace.
+func addressesOf(n *nsexec.Handle, family int) ([]netip.Addr, error) {
+	handle, err := n.Netlink(unix.NETLINK_ROUTE)
+	if err != nil {
+		return nil, err
+	}
+	defer handle.Close()
+	var list []netlink.Addr
 	for range dumpTries {
-		if addresses, err = handle.AddrList(nil, family); !errors.Is(err, netlink.ErrDumpInterrupted) {
+		if list, err = handle.AddrList(nil, family); !errors.Is(err, netlink.ErrDumpInterrupted) {
 			break
 		}
 	}
 	// What an interrupted dump holds is true, only perhaps not all.
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return false, fmt.Errorf("read addresses: %w", err)
+		return nil, fmt.Errorf("read addresses: %w", err)
 	}
-	for _, a := range addresses {
+	var addresses []netip.Addr
+	for _, a := range list {
 		if a.IPNet == nil {
 			continue
 		}
-		if own, ok := netip.AddrFromSlice(a.IP); ok && own.Unmap() == ip {
-			return true, nil
+		if own, ok := netip.AddrFromSlice(a.IP); ok {
+			addresses = append(addresses, own.Unmap())
 		}
 	}
-	return false, nil
+	return addresses, nil
+}
+
+// globalAddresses are those by which others reach what is in the namespace.
+func globalAddresses(n *nsexec.Handle) ([]netip.Addr, error) {
+	all, err := addressesOf(n, netlink.FAMILY_ALL)
+	return slices.DeleteFunc(all, func(a netip.Addr) bool { return !a.IsGlobalUnicast() }), err
 }

@@ -10,3 +10,6 @@ import (
 
 // ownsAddress fails with [nsexec.ErrUnsupported].
 func ownsAddress(*nsexec.Handle, netip.Addr) (bool, error) { return false, nsexec.ErrUnsupported }
+
+// globalAddresses fails: without namespaces there is nothing to look into.
+func globalAddresses(*nsexec.Handle) ([]netip.Addr, error) { return nil, nsexec.ErrUnsupported }

@@ -87,18 +87,33 @@ func (w *Workload) absorb(o *Workload) {
 	w.HostNetwork = w.HostNetwork || o.HostNetwork
 	if w.Sandbox == nil {
 		w.Sandbox = o.Sandbox
+	} else if o.Sandbox != nil && o.Sandbox.ID == w.Sandbox.ID {
+		w.sandboxRuns(o.Sandbox.PID)
 	}
 	for i := range o.Containers {
 		c := &o.Containers[i]
 		switch mine := w.find(c); {
 		case mine != nil:
 			mine.absorb(c)
+		case w.Sandbox != nil && c.ID == w.Sandbox.ID:
+			w.sandboxRuns(c.PID)
 		// Without a name it may be the sandbox, or one of an older attempt; and a
 		// log may outlive the container for which a runtime has none any more.
 		case c.Name != "" && (!o.inferred || len(w.containerNames()) == 0):
 			w.Containers = append(w.Containers, *c)
 		}
 	}
+}
+
+// sandboxRuns fills in the sandbox's process where its source did not tell. The
+// sandbox as the source knows it stays as it is, since it may be remembered.
+func (w *Workload) sandboxRuns(pid int) {
+	if w.Sandbox.PID != 0 || pid == 0 || w.Sandbox.State != "" && !w.Sandbox.State.Alive() {
+		return
+	}
+	s := *w.Sandbox
+	s.PID = pid
+	w.Sandbox = &s
 }
 
 func (w *Workload) find(c *Container) *Container {

@@ -53,6 +53,8 @@ type limits struct {
 	// source is for one source's whole answer. With what comes after it, a
 	// caller has an answer within 2 s.
 	source time.Duration
+	// cluster is for a list of all pods of a cluster, which has thousands.
+	cluster time.Duration
 	// grace is for the other sources, once one knows the target.
 	grace time.Duration
 	// patience is how long all are waited for before the lists of those that
@@ -68,6 +70,7 @@ type limits struct {
 func defaultLimits() limits {
 	return limits{
 		source:   1700 * time.Millisecond,
+		cluster:  8 * time.Second,
 		grace:    50 * time.Millisecond,
 		patience: 250 * time.Millisecond,
 		pause:    10 * time.Second,
@@ -98,6 +101,9 @@ func New(cfg Config) *Resolver {
 
 // Close ends requests to sources that are still under way. Targets stay open.
 func (r *Resolver) Close() { r.closeOnce.Do(func() { close(r.closed) }) }
+
+// Node is this node's name in Kubernetes, "" if it is not known.
+func (r *Resolver) Node() string { return r.cfg.Node }
 
 // detached returns a context for a request to a source. It does not end with its
 // caller's: a request that outlives its caller still shows whether the source is

@@ -35,6 +35,9 @@ var (
 	ErrCannotTell = errors.New("does not know such names")
 )
 
+// stateOK is the State of a source that has answered.
+const stateOK = "ok"
+
 // SourceState is how a source did when it was last asked.
 type SourceState struct {
 	Name string `json:"name"`

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"nsenter-mcp/resolve"
@@ -62,12 +63,7 @@ func discover(ctx context.Context, env *Env, in ResolvePodPIDIn) (Answer[Resolve
 		Summary: summarizeInventory(&found, trouble),
 		Data:    ResolvePodPIDOut{Containers: []containerOut{}, Here: here},
 	}
-	for _, s := range silent(&found) {
-		answer.Notes = append(answer.Notes, Note{
-			Code:    "source_failed",
-			Message: fmt.Sprintf("%s: %s; what only it knows is missing here (nsenter-mcp doctor says more)", s.Name, escape(s.Error)),
-		})
-	}
+	answer.Notes = silentNotes(found.Sources)
 	if here.Returned < here.Total {
 		answer.Notes = append(answer.Notes, Note{
 			Code:    "more_rows",
@@ -96,11 +92,11 @@ func workloadRow(w *resolve.Workload) workloadOut {
 	case len(w.Containers) > 0:
 		row.Container = containerLabel(&w.Containers[0])
 	}
-	for i, c := range w.Containers {
+	for _, c := range w.Containers {
 		row.Restarts += c.Restarts
-		if i == 0 || (row.State.Alive() && !c.State.Alive()) {
-			row.State, row.Reason, row.Image = c.State, c.Reason, c.Image
-		}
+	}
+	if c := w.Worst(); c != nil {
+		row.State, row.Reason, row.Image = c.State, word(c.Reason), c.Image
 	}
 	return row
 }
@@ -119,23 +115,33 @@ func nameOf(w *resolve.Workload) map[string]any {
 }
 
 // silent are the sources that are here but could not tell what they know.
-func silent(found *resolve.Inventory) []resolve.SourceState {
-	var failed []resolve.SourceState
-	for _, s := range found.Sources {
-		if s.State != "ok" && s.State != "absent" {
-			failed = append(failed, s)
-		}
+func silent(sources []resolve.SourceState) []resolve.SourceState {
+	return slices.DeleteFunc(slices.Clone(sources), func(s resolve.SourceState) bool { return s.State == "ok" || s.State == "absent" })
+}
+
+func silentNames(sources []resolve.SourceState) []string {
+	var names []string
+	for _, s := range silent(sources) {
+		names = append(names, s.Name)
 	}
-	return failed
+	return names
+}
+
+// silentNotes say what is missing because of them.
+func silentNotes(sources []resolve.SourceState) []Note {
+	var notes []Note
+	for _, s := range silent(sources) {
+		notes = append(notes, Note{
+			Code:    "source_failed",
+			Message: fmt.Sprintf("%s: %s; what only it knows is missing here (nsenter-mcp doctor says more)", s.Name, escape(s.Error)),
+		})
+	}
+	return notes
 }
 
 func summarizeInventory(found *resolve.Inventory, trouble int) string {
-	var failed []string
-	for _, s := range silent(found) {
-		failed = append(failed, s.Name)
-	}
 	unknown := ""
-	if len(failed) > 0 {
+	if failed := silentNames(found.Sources); len(failed) > 0 {
 		unknown = "; " + strings.Join(failed, " and ") + " could not be asked, so pods and containers may be missing"
 	}
 	if found.Total == 0 && len(found.Netns) == 0 {

@@ -5,6 +5,7 @@ package tools
 func All() []Tool {
 	return []Tool{
 		resolvePodPID(),
+		listPods(),
 		netnsIPAddr(),
 		netnsDNSLookup(),
 		netnsCurl(),

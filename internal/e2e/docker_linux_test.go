@@ -185,6 +185,36 @@ func TestDocker(t *testing.T) {
 		}
 	})
 
+	t.Run("which are there", func(t *testing.T) {
+		pod := e.startPod(t, "shop", "listed-0")
+		e.startContainer(t, pod, "app", image)
+		id := e.run(t, "--name", "listed", image)
+		want := map[string]string{
+			"shop/listed-0": e.inspect(t, pod.pause, "{{.NetworkSettings.IPAddress}}"),
+			"listed":        e.inspect(t, id, "{{.NetworkSettings.IPAddress}}"),
+		}
+		answer := succeed(t, client, "list_pods", map[string]any{"name": "listed"})
+		var found struct {
+			Pods []struct {
+				Pod, Container, Running string
+				IP                      []string
+			}
+		}
+		if err := json.Unmarshal(answer.Data, &found); err != nil || len(found.Pods) != 2 {
+			t.Fatalf("%v in %s", err, answer.Data)
+		}
+		for _, row := range found.Pods {
+			name := row.Pod + row.Container
+			if row.Running != "1/1" || !slices.Equal(row.IP, []string{want[name]}) {
+				t.Errorf("%s: %+v, want address %s", name, row, want[name])
+			}
+		}
+		answer = succeed(t, client, "list_pods", map[string]any{"problems": true, "name": "stopped"})
+		if !strings.Contains(string(answer.Data), "stopped") {
+			t.Errorf("what has failed is missing in %s", answer.Data)
+		}
+	})
+
 	t.Run("what is here", func(t *testing.T) {
 		answer := succeed(t, client, "resolve_pod_pid", nil)
 		for _, name := range []string{"crash-77cdf947-thk57", "stopped"} {

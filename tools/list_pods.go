@@ -1,0 +1,228 @@
+package tools
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"nsenter-mcp/resolve"
+)
+
+// ListPodsIn are the arguments of list_pods. It takes no target.
+type ListPodsIn struct {
+	Namespace string `json:"namespace,omitempty" jsonschema:"only this one"`
+	Name      string `json:"name,omitempty" jsonschema:"part of it"`
+	Node      string `json:"node,omitempty" jsonschema:"implies all_nodes"`
+	Problems  bool   `json:"problems,omitempty" jsonschema:"only what needs attention"`
+	AllNodes  bool   `json:"all_nodes,omitempty" jsonschema:"by the Kubernetes API"`
+	Limit     int    `json:"limit,omitempty" jsonschema:"rows, default 30" min:"1" max:"200"`
+	Offset    int    `json:"offset,omitempty" jsonschema:"rows to skip" min:"0" max:"1000000"`
+	TimeoutMS int    `json:"timeout_ms,omitempty" jsonschema:"for the whole call" min:"1" max:"50000"`
+}
+
+func (in *ListPodsIn) common() *TargetArgs { return &TargetArgs{TimeoutMS: in.TimeoutMS} }
+
+func (in *ListPodsIn) query() resolve.Query { return resolve.Query{} }
+
+// ListPodsOut is the answer of list_pods.
+type ListPodsOut struct {
+	Pods     []podRow              `json:"pods" jsonschema:"trouble first"`
+	Total    int                   `json:"total" jsonschema:"that fit the filters"`
+	Returned int                   `json:"returned"`
+	Troubled int                   `json:"troubled" jsonschema:"of total"`
+	Node     string                `json:"node,omitempty" jsonschema:"this node"`
+	Sources  []resolve.SourceState `json:"sources" jsonschema:"who was asked"`
+}
+
+// podRow is one line of kubectl get pods -o wide, or of docker ps.
+type podRow struct {
+	workloadOut
+	Running string   `json:"running" jsonschema:"containers that run, of those that should"`
+	Age     string   `json:"age,omitempty"`
+	IP      []string `json:"ip,omitempty"`
+	Node    string   `json:"node,omitempty"`
+	Here    bool     `json:"here" jsonschema:"on this node, so it can be entered"`
+}
+
+func listPods() Tool {
+	return define(Spec{
+		Name:  "list_pods",
+		Title: "List pods and containers, trouble first",
+		Description: "Finds pods and containers by namespace, part of a name, node or trouble: state, restarts, age, IP. " +
+			"This node's, or with all_nodes the cluster's: kubectl get pods -A -o wide | grep. " +
+			"For one whose name you know, resolve_pod_pid tells more.",
+		Toolset:        Inspect,
+		Capabilities:   []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
+		TargetOptional: true,
+	}, handleListPods)
+}
+
+func handleListPods(ctx context.Context, env *Env, _ *resolve.Target, in ListPodsIn) (Answer[ListPodsOut], error) {
+	list, err := env.Resolver.Pods(ctx, in.AllNodes || in.Node != "" && in.Node != env.Resolver.Node())
+	if err != nil {
+		return Answer[ListPodsOut]{}, err
+	}
+	fit := slices.DeleteFunc(list.Pods, func(p resolve.Listed) bool { return !in.fits(&p, list.Node) })
+	out := ListPodsOut{Total: len(fit), Node: word(list.Node), Sources: list.Sources}
+	for i := range fit {
+		if fit[i].Troubled() {
+			out.Troubled++
+		}
+	}
+	shown := fit[min(in.Offset, len(fit)):]
+	shown = shown[:min(len(shown), cmp.Or(in.Limit, defaultRows))]
+	out.Returned = len(shown)
+	out.Pods = make([]podRow, len(shown))
+	for i, n := range env.Resolver.Networks(ctx, shown) {
+		out.Pods[i] = listedRow(&shown[i], n, list.Node)
+	}
+	return Answer[ListPodsOut]{
+		Summary: summarizePods(&list, fit, out.Troubled, in.filtered()),
+		Data:    out,
+		Notes:   in.notes(&list, &out),
+		Next:    nextOfList(shown),
+	}, nil
+}
+
+// fits holds one against the filters. here is this node's name, for what is
+// known to run here.
+func (in *ListPodsIn) fits(p *resolve.Listed, here string) bool {
+	name := p.Pod
+	if p.Pod == "" && p.UID == "" && len(p.Containers) > 0 {
+		name = p.Containers[0].Name
+	}
+	node := p.Node
+	if node == "" && p.Here {
+		node = here
+	}
+	return (in.Namespace == "" || p.Namespace == in.Namespace) &&
+		strings.Contains(name, in.Name) &&
+		(in.Node == "" || node == in.Node) &&
+		(!in.Problems || p.Troubled())
+}
+
+func (in *ListPodsIn) filtered() bool {
+	return in.Namespace != "" || in.Name != "" || in.Node != "" || in.Problems
+}
+
+func listedRow(p *resolve.Listed, n resolve.Network, here string) podRow {
+	row := podRow{workloadOut: workloadRow(&p.Workload), Node: word(p.Node), Here: p.Here}
+	if row.Node == "" && p.Here {
+		row.Node = word(here)
+	}
+	if n.Host != nil {
+		row.HostNetwork = *n.Host
+	}
+	for _, a := range n.Addresses {
+		row.IP = append(row.IP, a.String())
+	}
+	up, of := 0, 0
+	for i := range p.Containers {
+		c := &p.Containers[i]
+		switch {
+		case c.State.Alive():
+			up++
+			of++
+		case c.ExitCode == nil || *c.ExitCode != 0: // an init container is to end
+			of++
+		}
+	}
+	row.Running = fmt.Sprintf("%d/%d", up, of)
+	started := n.Started
+	if p.Sandbox != nil && !p.Sandbox.Created.IsZero() {
+		started = p.Sandbox.Created
+	}
+	if !started.IsZero() {
+		row.Age = age(time.Since(started))
+	}
+	return row
+}
+
+// age is how kubectl writes a duration: the two larger units at most.
+func age(d time.Duration) string {
+	const day = 24 * time.Hour
+	minutes, hours, days := int(d.Minutes()), int(d.Hours()), int(d/day)
+	switch {
+	case d < 2*time.Minute:
+		return fmt.Sprintf("%ds", max(int(d.Seconds()), 0))
+	case d < 3*time.Hour:
+		return fmt.Sprintf("%dm", minutes)
+	case d < 2*day:
+		return fmt.Sprintf("%dh", hours)
+	case d < 8*day && hours%24 > 0:
+		return fmt.Sprintf("%dd%dh", days, hours%24)
+	}
+	return fmt.Sprintf("%dd", days)
+}
+
+// summarizePods names the first of those in trouble.
+func summarizePods(list *resolve.PodList, fit []resolve.Listed, troubled int, filtered bool) string {
+	where := "on this node"
+	if list.Everywhere {
+		where = "in the cluster"
+	}
+	text := fmt.Sprintf("%d pods and containers %s", len(fit), where)
+	if filtered {
+		text = fmt.Sprintf("%d of %d pods and containers %s fit", len(fit), list.Total, where)
+	}
+	const named = 3
+	var names []string
+	for i := range fit[:min(troubled, named)] {
+		names = append(names, describeTrouble(&fit[i].Workload))
+	}
+	switch {
+	case troubled > named:
+		text += fmt.Sprintf("; %d in trouble, among them %s", troubled, strings.Join(names, ", "))
+	case troubled > 0:
+		text += fmt.Sprintf("; %d in trouble: %s", troubled, strings.Join(names, ", "))
+	case len(fit) > 0:
+		text += "; none in trouble"
+	}
+	if failed := silentNames(list.Sources); len(failed) > 0 {
+		text += "; " + strings.Join(failed, " and ") + " could not be asked, so some may be missing"
+	}
+	return text + "."
+}
+
+// describeTrouble is a few words on one that is in trouble.
+func describeTrouble(w *resolve.Workload) string {
+	row := workloadRow(w)
+	why := []string{cmp.Or(row.Reason, string(row.State), "no container")}
+	if row.Restarts > 0 {
+		why = append(why, plural(row.Restarts, "restart"))
+	}
+	return fmt.Sprintf("%s (%s)", cmp.Or(row.Pod, row.Container), strings.Join(why, ", "))
+}
+
+func (in *ListPodsIn) notes(list *resolve.PodList, out *ListPodsOut) []Note {
+	notes := silentNotes(list.Sources)
+	if rest := out.Total - min(in.Offset, out.Total) - out.Returned; rest > 0 {
+		notes = append(notes, Note{Code: "more_rows", Message: fmt.Sprintf(
+			"%d more follow: call again with offset %d, or with filters", rest, in.Offset+out.Returned)})
+	}
+	if (in.AllNodes || in.Node != "") && !list.Everywhere {
+		notes = append(notes, Note{Code: "this_node_only", Message: "the Kubernetes API did not answer, so only pods of this node are listed"})
+	}
+	return notes
+}
+
+// nextOfList looks closer at the first: at its state where it is in trouble, and
+// into its network where it can be entered.
+func nextOfList(shown []resolve.Listed) []Next {
+	if len(shown) == 0 {
+		return nil
+	}
+	first := &shown[0]
+	name := nameOf(&first.Workload)
+	if len(name) == 0 {
+		return nil
+	}
+	next := []Next{{Tool: "resolve_pod_pid", Arguments: name, Why: "see the state of the first of them, and whose network it has"}}
+	if first.Here && first.Running() {
+		next = append(next, Next{Tool: "netns_ip_addr", Arguments: name, Why: "look into its network"})
+	}
+	return next
+}
