@@ -245,7 +245,7 @@ func isFailure(err error) bool {
 func said(m *member, err error) string { return m.source.Name() + ": " + err.Error() }
 
 func (w *round) step(m *member, e event) Step {
-	s := Step{Source: m.source.Name(), Action: e.what.String(), Outcome: outcomeOK, MS: milliseconds(e.took)}
+	s := Step{Source: m.source.Name(), Action: e.what.String(), Outcome: outcomeOK, MS: milliseconds(e.took), of: membershipOf(m.source, e.err)}
 	switch {
 	case e.err != nil:
 		s.Outcome, s.Reason = outcomeFailed, e.err.Error()
@@ -275,6 +275,9 @@ func (w *round) finish() reply {
 			w.reply.unlisted = append(w.reply.unlisted, w.giveUp(m, list))
 		}
 	}
+	w.reply.steps = foldFamilies(w.reply.steps,
+		func(s *Step) (membership, string) { return s.of, s.Action },
+		func(s *Step, family string) { s.Source = family })
 	w.reply.exact, w.reply.listed = merge(exact...), merge(listed...)
 	return w.reply
 }

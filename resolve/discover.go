@@ -38,6 +38,9 @@ func (r *Resolver) Discover(ctx context.Context) (Inventory, error) {
 	if err != nil {
 		return Inventory{}, err
 	}
+	states = foldFamilies(states,
+		func(s *SourceState) (membership, string) { return s.of, "" },
+		func(s *SourceState, family string) { s.Name = family })
 	all := merge(lists...)
 	slices.SortStableFunc(all, troubleFirst)
 	named := r.namedNetns()
@@ -77,13 +80,21 @@ func atMost[T any](list []T, n int) []T {
 // list asks one source for everything.
 func (r *Resolver) list(ctx context.Context, g *guard, limit time.Duration) ([]Workload, SourceState) {
 	began := time.Now()
-	ws, err := g.call(ctx, list, limit, r.cfg.Now, r.limits.pause, g.source.List)
+	version := ""
+	ws, err := g.call(ctx, list, limit, r.cfg.Now, r.limits.pause, func(ctx context.Context) ([]Workload, error) {
+		ws, err := g.source.List(ctx)
+		if v, ok := g.source.(versioned); ok && err == nil {
+			version, _ = v.Version(ctx) // that it is not known is no failure
+		}
+		return ws, err
+	})
 	for i := range ws {
 		ws[i].Source = cmp.Or(ws[i].Source, g.source.Name())
 	}
-	s := SourceState{Name: g.source.Name(), State: stateOK, MS: milliseconds(time.Since(began)), Workloads: len(ws)}
+	s := SourceState{Name: g.source.Name(), State: stateOK, MS: milliseconds(time.Since(began)), Workloads: len(ws), of: membershipOf(g.source, err)}
 	switch {
 	case err == nil:
+		s.Version = version
 		return ws, s
 	case errors.Is(err, ErrAbsent):
 		s.State = "absent"

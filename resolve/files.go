@@ -19,6 +19,11 @@ func (e *entry) chooseFiles() {
 	if e.noFiles {
 		return
 	}
+	if isVM(w.runtime()) {
+		// Its processes here are those of the runtime, and may have the host's root.
+		e.filesOfRuntime()
+		return
+	}
 	for _, i := range e.containerOrder() {
 		c := &w.Containers[i]
 		if c.PID > 0 && c.State.Alive() && e.filesOf(w.claim(c.PID, c.ID, c.StartedAt), "container "+c.label()) {

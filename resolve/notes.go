@@ -22,6 +22,9 @@ func (e *entry) notes() {
 	if s := w.Sandbox; s != nil && s.guess != "" && t.Via == ViaSandbox {
 		t.note("sandbox_guessed", "no runtime told which process keeps the network: %s", s.guess)
 	}
+	if w.netnsClosed() {
+		t.note("netns_closed", "the runtime says that it has closed this pod's network, which only lives on in a process that is left")
+	}
 	if len(w.Attempts) > 0 {
 		t.note("older_attempts", "%s of this pod are listed, the newest one that runs was entered", plural(len(w.Attempts), "older sandbox"))
 	}
@@ -35,7 +38,8 @@ func (e *entry) notes() {
 		}
 	}
 	if name := w.runtime(); isVM(name) {
-		t.note("vm_runtime", "runtime %s gives the workload a kernel or network stack of its own: what is seen here is the outer side of it", name)
+		t.note("vm_runtime", "runtime %s gives the workload a kernel or network stack of its own: what is seen here is the outer side of it; "+
+			"its sockets, routes and firewall are seen from the inside only (kubectl exec, docker exec)", name)
 	}
 }
 
@@ -49,6 +53,8 @@ func (w *Workload) runtime() string {
 	}
 	return ""
 }
+
+func (w *Workload) netnsClosed() bool { return w.Sandbox != nil && w.Sandbox.netnsClosed }
 
 func sandboxLabel(s *Sandbox) string {
 	if s.Name != "" {

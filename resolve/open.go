@@ -59,6 +59,9 @@ func (e *entry) run() *Error {
 		e.byCgroup()
 	}
 	if e.target.Net == nil {
+		e.byHost()
+	}
+	if e.target.Net == nil {
 		return e.explain()
 	}
 	if err := e.checkHost(e.target); err != nil {
@@ -95,6 +98,18 @@ func (e *entry) byPath() {
 		}
 		e.target.own(handle)
 		e.target.Net, e.target.Via, e.target.NetnsPath = handle, via, path
+		return nil
+	})
+}
+
+// byHost takes the host's own network, for a pod that was started in it and has
+// no process now: its runtime has no pause process, and its containers crash.
+func (e *entry) byHost() {
+	if w := e.workload; !w.HostNetwork || w.elsewhere || w.Sandbox == nil || !w.Sandbox.State.Alive() {
+		return
+	}
+	e.step("take the host's network, in which the sandbox was made", func() error {
+		e.target.Net, e.target.Via = e.cfg.Host, e.sandboxVia() // the Resolver's, which the target does not close
 		return nil
 	})
 }

@@ -142,6 +142,12 @@ func (e *entry) explain() *Error {
 	switch w := e.workload; {
 	case w.Sandbox == nil && !w.alive():
 		err = w.noSandbox()
+	case w.netnsClosed():
+		err = &Error{
+			Kind: KindNotRunning, State: w.Sandbox.State,
+			Message: fmt.Sprintf("the runtime has closed the network of %s, and no process is left in it", what),
+			Hint:    "Wait until the kubelet has made a new sandbox, and call again; if it does not, delete the pod.",
+		}
 	case w.Sandbox == nil && w.Node != "" && e.cfg.Node == "":
 		err = w.onOtherNode("the name of this one is not known, and no process of the pod is here")
 	}

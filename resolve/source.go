@@ -47,6 +47,15 @@ type SourceState struct {
 	Error     string  `json:"error,omitempty"`
 	MS        float64 `json:"ms"`
 	Workloads int     `json:"workloads"`
+	// Version is what the source calls itself: "containerd 1.7.28".
+	Version string `json:"version,omitempty"`
+
+	of membership
+}
+
+// versioned is a [Source] that can say who answers.
+type versioned interface {
+	Version(ctx context.Context) (string, error)
 }
 
 // milliseconds rounds d for people.

@@ -29,6 +29,8 @@ type Step struct {
 	Outcome string  `json:"outcome"` // "ok", "none", "failed", "skipped"
 	Reason  string  `json:"reason,omitempty"`
 	MS      float64 `json:"ms"`
+
+	of membership
 }
 
 // The outcomes of a step.

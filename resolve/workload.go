@@ -75,6 +75,9 @@ type Sandbox struct {
 	hostFiles map[string]string
 	// guess says, where nobody told, why this is taken for the sandbox.
 	guess string
+	// netnsClosed: the runtime says that it has taken the network down, so that
+	// only processes may still hold it.
+	netnsClosed bool
 }
 
 // Container is one container.

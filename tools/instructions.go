@@ -14,7 +14,7 @@ func (d *Dispatcher) Instructions() string {
 	b.WriteString("Start with the tool that fits the question; a pod that crashes or has no shell works like any other.\n")
 	for _, step := range [...]struct{ tool, text string }{
 		{"resolve_pod_pid", "who is it, in which state, whose network is entered; without arguments, what is here"},
-		{"list_pods", "which pods are there, and which are in trouble; on all nodes too"},
+		{"list_pods", "which pods are there, which are in trouble"},
 		{"netns_ip_addr", "interfaces, addresses, MTU, the host's end of each veth"},
 		{"netns_dns_lookup", "what the application gets for a name, and why"},
 		{"netns_curl", "an HTTP request from inside: how far it comes and what stops it"},

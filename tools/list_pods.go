@@ -53,7 +53,7 @@ func listPods() Tool {
 		Title: "List pods and containers, trouble first",
 		Description: "Finds pods and containers by namespace, part of a name, node or trouble: state, restarts, age, IP. " +
 			"This node's, or with all_nodes the cluster's: kubectl get pods -A -o wide | grep. " +
-			"For one whose name you know, resolve_pod_pid tells more.",
+			"resolve_pod_pid tells more of one.",
 		Toolset:        Inspect,
 		Capabilities:   []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
 		TargetOptional: true,

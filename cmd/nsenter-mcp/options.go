@@ -21,6 +21,7 @@ type options struct {
 	hostRoot   string
 	hostNetns  string
 	dockerHost string
+	endpoint   string
 	logLevel   string
 	logFormat  string
 
@@ -39,6 +40,7 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.hostRoot, "host-root", "/", "`directory` that is the node's root, where it is mounted into a container")
 	flags.StringVar(&o.hostNetns, "host-netns", "", "`path` of the node's network namespace (default: the one this program runs in)")
 	flags.StringVar(&o.dockerHost, "docker-host", "", "`address` of the Docker engine (default: DOCKER_HOST, else its usual socket)")
+	flags.StringVar(&o.endpoint, "runtime-endpoint", "", "`socket` of the container runtime (default: "+resolve.CRIEnv+", else the usual)")
 	flags.StringSliceVar(&o.toolsets, "toolsets", nil, "`names` of the toolsets to offer (default: all that the operator allows)")
 	flags.BoolVar(&o.readOnly, "read-only", false, "offer only tools that send nothing (toolset inspect)")
 	flags.StringSliceVar(&o.allow, "allow-destination", nil, "`prefix` to which probes may go and nowhere else (repeatable)")
@@ -68,6 +70,7 @@ func (o *options) policy() (*ceiling.Policy, error) {
 		{"host-root", func(who string) error { return p.HostRoot.Want(who, o.hostRoot) }},
 		{"host-netns", func(who string) error { return p.HostNetns.Want(who, o.hostNetns) }},
 		{"docker-host", func(who string) error { return p.DockerHost.Want(who, o.dockerHost) }},
+		{"runtime-endpoint", func(who string) error { return p.RuntimeEndpoint.Want(who, o.endpoint) }},
 	} {
 		if !o.given(flag.name) {
 			continue
@@ -78,6 +81,11 @@ func (o *options) policy() (*ceiling.Policy, error) {
 	}
 	if !o.given("docker-host") {
 		if err := p.DockerHost.Want("DOCKER_HOST", os.Getenv("DOCKER_HOST")); err != nil {
+			return nil, usagef("%v", err)
+		}
+	}
+	if !o.given("runtime-endpoint") {
+		if err := p.RuntimeEndpoint.Want(resolve.CRIEnv, os.Getenv(resolve.CRIEnv)); err != nil {
 			return nil, usagef("%v", err)
 		}
 	}
@@ -138,13 +146,13 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 		return nil, err
 	}
 	root := policy.HostRoot.Or("/")
-	docker := resolve.NewDocker(resolve.DockerOptions{Host: policy.DockerHost.Or(""), Root: root})
-	n.close = append(n.close, docker.Close)
+	sources, err := n.sources(root)
+	if err != nil {
+		return nil, err
+	}
 	n.resolver = resolve.New(resolve.Config{
 		Home: n.home, Host: n.host, Root: root, Node: os.Getenv("NODE_NAME"),
-		// Of two that know the same workload, the earlier one's word counts.
-		Sources:          []resolve.Source{docker, resolve.NewNodeFiles(n.home, root), resolve.NewCgroups(root)},
-		AllowHostNetwork: !policy.NoHostNetwork, Logger: log,
+		Sources: sources, AllowHostNetwork: !policy.NoHostNetwork, Logger: log,
 	})
 	n.dispatcher, err = tools.NewDispatcher(tools.Config{
 		Tools:  tools.All(),
@@ -155,6 +163,24 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 		return nil, err
 	}
 	return n, nil
+}
+
+// sources are those who know this node's workloads. Of two that know the same
+// one, the earlier one's word counts: the Docker engine tells more than
+// cri-dockerd, which stands before it.
+func (n *node) sources(root string) ([]resolve.Source, error) {
+	docker := resolve.NewDocker(resolve.DockerOptions{Host: n.policy.DockerHost.Or(""), Root: root})
+	n.close = append(n.close, docker.Close)
+	all := []resolve.Source{docker}
+	runtimes, err := resolve.NewCRI(resolve.CRIOptions{Endpoint: n.policy.RuntimeEndpoint.Or(""), Root: root})
+	if err != nil {
+		return nil, usagef("%s: %v", n.policy.RuntimeEndpoint.Who(), err)
+	}
+	for _, r := range runtimes {
+		n.close = append(n.close, r.Close)
+		all = append(all, r)
+	}
+	return append(all, resolve.NewNodeFiles(n.home, root), resolve.NewCgroups(root)), nil
 }
 
 // openHost returns the namespace of the node. Where there are no namespaces at

@@ -27,10 +27,11 @@ type benchServer struct {
 	pid int
 }
 
-// serve starts the program for a node, with its engine where it has one.
-func serve(b *testing.B, node *lab.Node, engine *lab.Engine) *benchServer {
+// serve starts the program for a node, with its engine where it has one, and
+// further flags.
+func serve(b *testing.B, node *lab.Node, engine *lab.Engine, flags ...string) *benchServer {
 	b.Helper()
-	args := []string{"--host-netns", node.Path, "--log-level", "error"}
+	args := append([]string{"--host-netns", node.Path, "--log-level", "error"}, flags...)
 	if engine != nil {
 		args = append(args, "--docker-host", engine.Host())
 	}
@@ -132,6 +133,37 @@ func BenchmarkResolveOfMany(b *testing.B) {
 		ratio := float64(many) / float64(few)
 		b.ReportMetric(ratio, "x-time")
 		table.add("resolving one pod of 1,000 / of 10 (Docker)", "1.5 x the time", ratio <= 1.5,
+			"%s / %s: %.2f x", many, few, ratio)
+	}
+}
+
+// BenchmarkResolveOfManyCRI: the same over the Container Runtime Interface.
+func BenchmarkResolveOfManyCRI(b *testing.B) {
+	l := lab.Start(b)
+	servers := map[int]*benchServer{}
+	for _, total := range []int{10, 1000} {
+		node, err := l.AddNode()
+		if err != nil {
+			b.Fatal(err)
+		}
+		l.Pod(b, lab.PodSpec{Name: "web-0", Namespace: "shop", Node: node, Containers: []lab.ContainerSpec{{}}})
+		runtime, err := lab.StartRuntime(node, lab.Containerd17)
+		if err != nil {
+			b.Fatal(err)
+		}
+		runtime.AddSynthetic(total - 1)
+		servers[total] = serve(b, node, nil, "--runtime-endpoint", runtime.Endpoint())
+	}
+	ask := func(total int) func() {
+		return func() {
+			servers[total].ask(b, "netns_ip_addr", map[string]any{"pod": "web-0", "namespace": "shop"})
+		}
+	}
+	for b.Loop() {
+		few, many := paired(200, ask(10), ask(1000))
+		ratio := float64(many) / float64(few)
+		b.ReportMetric(ratio, "x-time")
+		table.add("resolving one pod of 1,000 / of 10 (CRI)", "1.5 x the time", ratio <= 1.5,
 			"%s / %s: %.2f x", many, few, ratio)
 	}
 }

@@ -59,7 +59,8 @@
 // nftables, for any address: give 10.96.0.10 and UDP port 53 to have what the
 // pods' resolv.conf names. [Node.Engine] serves a part of the Docker engine's
 // API that shows the node's containers on a unix socket, so that a client finds
-// a pod by its labels without Docker. [Faults] lists what can be broken, with
+// a pod by its labels without Docker, and [StartRuntime] does so over the
+// Container Runtime Interface, in the manner of several runtimes. [Faults] lists what can be broken, with
 // the finding each has to lead to.
 //
 // # Processes

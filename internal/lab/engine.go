@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/http"
@@ -63,20 +64,21 @@ func (n *Node) Engine() (*Engine, error) {
 		ReadHeaderTimeout: 10 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx },
 	}
-	if err := n.lab.adoptEngine(e); err != nil {
+	if err := n.lab.adoptServer(e); err != nil {
 		return nil, errors.Join(err, ln.Close())
 	}
 	go func() { _ = e.server.Serve(ln) }() // ends with Close, and has nothing else to report
 	return e, nil
 }
 
-func (l *Lab) adoptEngine(e *Engine) error {
+// adoptServer makes the lab close s at its end.
+func (l *Lab) adoptServer(s io.Closer) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return errClosed
 	}
-	l.engines = append(l.engines, e)
+	l.servers = append(l.servers, s)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -43,7 +44,7 @@ type Lab struct {
 	services   []ServiceSpec
 	names      int // counter for default names
 	netns      []*Netns
-	engines    []*Engine
+	servers    []io.Closer // engines and runtimes
 	closed     bool
 }
 
@@ -107,8 +108,8 @@ func (l *Lab) Close() error {
 	}
 	// Nobody adds to the lists any more.
 	var errs []error
-	for _, e := range l.engines {
-		errs = append(errs, e.Close())
+	for _, s := range l.servers {
+		errs = append(errs, s.Close())
 	}
 	for _, c := range l.containers { // all are told before one is waited for
 		c.end()

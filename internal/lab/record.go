@@ -17,13 +17,18 @@ type record struct {
 	*Container
 	status Status
 	netns  *Netns
+	last   int // PID of its latest process, alive or not
 }
 
 // record takes both under one lock: what runs has a network.
 func (c *Container) record() record {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return record{Container: c, status: c.status(), netns: c.netns}
+	r := record{Container: c, status: c.status(), netns: c.netns}
+	if c.proc != nil {
+		r.last = c.proc.pid
+	}
+	return r
 }
 
 // syntheticPod makes the two records of a pod without processes.

@@ -29,6 +29,8 @@ type File struct {
 	HostRoot      string
 	HostNetns     string
 	DockerHost    string
+	// RuntimeEndpoint is the socket of the container runtime.
+	RuntimeEndpoint string
 }
 
 // The keys of a file.
@@ -43,6 +45,7 @@ const (
 	keyHostRoot      = "host_root"
 	keyHostNetns     = "host_netns"
 	keyDockerHost    = "docker_host"
+	keyEndpoint      = "runtime_endpoint"
 )
 
 // Parse reads an operator's file. Its errors name the line and what would do.
@@ -75,6 +78,7 @@ func Parse(text []byte) (File, error) {
 		keyHostRoot:   into(&f.HostRoot, word),
 		keyHostNetns:  into(&f.HostNetns, word),
 		keyDockerHost: into(&f.DockerHost, word),
+		keyEndpoint:   into(&f.RuntimeEndpoint, word),
 	})
 	return f, err
 }

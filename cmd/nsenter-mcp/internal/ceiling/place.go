@@ -11,6 +11,7 @@ type Place struct {
 	file bool   // there is one
 	key  string // in it
 	at   string // "" is the default
+	who  string // has said so, "" for the file
 }
 
 // Want asks for a place, for who ("--docker-host"); "" asks for nothing.
@@ -19,7 +20,7 @@ func (p *Place) Want(who, at string) error {
 	case at == "" || at == p.at:
 		return nil
 	case !p.file:
-		p.at = at
+		p.at, p.who = at, who
 		return nil
 	case p.at == "":
 		return fmt.Errorf("%s: where there is %s, that alone says where to look; set %s there, or leave this out", who, p.path, p.key)
@@ -33,4 +34,12 @@ func (p *Place) Or(otherwise string) string {
 		return otherwise
 	}
 	return p.at
+}
+
+// Who says so, for messages: a flag, a variable, or the key of the file.
+func (p *Place) Who() string {
+	if p.who == "" {
+		return p.key + " of " + p.path
+	}
+	return p.who
 }

@@ -14,7 +14,7 @@ import (
 type Policy struct {
 	tools.Policy
 	// Where the node is, and who knows its containers.
-	HostRoot, HostNetns, DockerHost Place
+	HostRoot, HostNetns, DockerHost, RuntimeEndpoint Place
 
 	path string              // of the operator's file
 	from map[string][]string // who had a say in a part
@@ -35,11 +35,12 @@ func New(path string) (*Policy, error) {
 		return nil, err
 	}
 	p := &Policy{
-		Policy:     tools.DefaultPolicy(),
-		HostRoot:   Place{path, found, keyHostRoot, f.HostRoot},
-		HostNetns:  Place{path, found, keyHostNetns, f.HostNetns},
-		DockerHost: Place{path, found, keyDockerHost, f.DockerHost},
-		path:       path, from: map[string][]string{},
+		Policy:          tools.DefaultPolicy(),
+		HostRoot:        Place{path: path, file: found, key: keyHostRoot, at: f.HostRoot},
+		HostNetns:       Place{path: path, file: found, key: keyHostNetns, at: f.HostNetns},
+		DockerHost:      Place{path: path, file: found, key: keyDockerHost, at: f.DockerHost},
+		RuntimeEndpoint: Place{path: path, file: found, key: keyEndpoint, at: f.RuntimeEndpoint},
+		path:            path, from: map[string][]string{},
 	}
 	if f.Toolsets != nil {
 		p.Toolsets = f.Toolsets

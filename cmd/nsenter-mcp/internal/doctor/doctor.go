@@ -139,8 +139,14 @@ func (r *Report) addSources(states []resolve.SourceState, err error) {
 		case "ok":
 			answered = true
 			c.Detail = count(s.Workloads, "workload") + " in " + milliseconds(s.MS)
+			if s.Version != "" {
+				c.Detail = s.Version + ": " + c.Detail
+			}
 		case "absent":
 			c.Status, c.Detail = Info, "not on this machine"
+			if s.Error != "" {
+				c.Detail += " (" + strings.TrimSuffix(s.Error, ": "+resolve.ErrAbsent.Error()) + ")"
+			}
 		default:
 			c.Status, c.Detail, c.Cost = Warn, s.State, cost
 			c.Fix = "see whether the service runs, and whether this user may use its socket"
