@@ -155,7 +155,9 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, start time.Time) *Env
 
 	target, err := d.resolve(ctx, tool, call)
 	if err != nil {
-		return failed(nil, err, stageResolve)
+		envelope := failed(nil, err, stageResolve)
+		envelope.Next = d.afterAmbiguous(err, c)
+		return envelope
 	}
 	var info *TargetInfo
 	if target != nil {

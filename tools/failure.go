@@ -75,7 +75,7 @@ func fromResolve(err *resolve.Error, stage string) *Error {
 	return &Error{
 		Code: string(err.Kind), Stage: stage, Message: err.Message, Hint: err.Hint,
 		Details: ErrorDetails{
-			Steps: err.Steps, Candidates: err.Candidates, NearMisses: err.NearMisses, Node: err.Node,
+			Steps: telling(err.Steps), Candidates: err.Candidates, NearMisses: err.NearMisses, Node: err.Node,
 			State: err.State, ExitCode: err.ExitCode, Untrusted: said,
 		},
 	}

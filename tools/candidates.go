@@ -1,0 +1,96 @@
+package tools
+
+import (
+	"encoding/json"
+	"errors"
+	"maps"
+	"slices"
+
+	"nsenter-mcp/resolve"
+)
+
+// afterAmbiguous proposes the call again for each of the targets that its name
+// fits. What may hold credentials is not repeated: then the proposal is to look
+// at the target.
+func (d *Dispatcher) afterAmbiguous(err error, c Call) []Next {
+	var ambiguous *resolve.Error
+	if !errors.As(err, &ambiguous) || len(ambiguous.Candidates) == 0 {
+		return []Next{}
+	}
+	tool, rest := c.Tool, withoutTarget(c.Arguments)
+	if rest == nil {
+		tool, rest = "resolve_pod_pid", map[string]any{}
+	}
+	next := []Next{}
+	for _, candidate := range ambiguous.Candidates {
+		args := maps.Clone(rest)
+		if !nameCandidate(args, candidate, ambiguous.Candidates) {
+			continue
+		}
+		n := Next{Tool: tool, Arguments: args, Why: "the one " + describeCandidate(candidate)}
+		if d.mayCall(n) && len(next) < maxNext {
+			next = append(next, n)
+		}
+	}
+	return next
+}
+
+// withoutTarget are the arguments of a call but for those that name the target;
+// nil where they may hold credentials.
+func withoutTarget(raw json.RawMessage) map[string]any {
+	args := map[string]any{}
+	if len(raw) > maxAuditBytes || redact(raw) != string(raw) || json.Unmarshal(raw, &args) != nil {
+		return nil
+	}
+	for _, name := range []string{"pod", "namespace", "container", "pid", "netns", "ip", "expect"} {
+		delete(args, name)
+	}
+	for name, value := range args {
+		if _, object := value.(map[string]any); object || name == "body" {
+			return nil // headers
+		}
+	}
+	return args
+}
+
+// nameCandidate adds the arguments that name one of the candidates and no other.
+func nameCandidate(args map[string]any, c resolve.Candidate, all []resolve.Candidate) bool {
+	same := func(o resolve.Candidate) bool {
+		return o.Pod == c.Pod && o.Namespace == c.Namespace && o.Container == c.Container
+	}
+	alone := !slices.ContainsFunc(all, func(o resolve.Candidate) bool { return o != c && same(o) })
+	switch {
+	case c.Pod != "" && alone:
+		args["pod"] = c.Pod
+		if c.Namespace != "" {
+			args["namespace"] = c.Namespace
+		}
+		if c.Container != "" {
+			args["container"] = c.Container
+		}
+	case c.Container != "" && c.ID != "":
+		args["container"] = shortID(c.ID, false)
+	case c.PID != 0:
+		args["pid"] = c.PID
+	case c.Netns != "":
+		args["netns"] = c.Netns
+	default:
+		return false
+	}
+	return true
+}
+
+func describeCandidate(c resolve.Candidate) string {
+	switch {
+	case c.Namespace != "":
+		return "in namespace " + word(c.Namespace)
+	case c.Container != "":
+		return "that is container " + word(c.Container)
+	}
+	return "known to " + word(c.Source)
+}
+
+// telling are the steps of an error that say more than that somebody was asked.
+func telling(steps []resolve.Step) []resolve.Step {
+	return slices.DeleteFunc(slices.Clone(steps), func(s resolve.Step) bool { return s.Outcome == "ok" || s.Outcome == "none" })
+}
