@@ -30,6 +30,7 @@ var linkRules = [...]struct {
 	{false, linkDown},
 	{false, linkNoCarrier},
 	{false, linkDetached},
+	{false, bridgeDown},
 	{true, addrDuplicate},
 	{false, addrNone},
 	{true, addrTentative},
@@ -104,6 +105,20 @@ func linkDetached(e LinkEvidence) []fact.Finding {
 			findings = append(findings, finding("link.detached",
 				"the host delivers %s to bridge %s, but %s, the host's end of %s, is on no bridge",
 				r.To, r.Dev, peer.Name, l.Name)...)
+		}
+	}
+	return findings
+}
+
+// bridgeDown: a bridge that is down forwards nothing, while its ports keep their
+// carrier.
+func bridgeDown(e LinkEvidence) []fact.Finding {
+	var findings []fact.Finding
+	for l := range e.uplinks() {
+		if peer := l.HostPeer; peer != nil && peer.BridgeUp != nil && !*peer.BridgeUp {
+			findings = append(findings, finding("link.bridge_down",
+				"%s on the host, of which %s, the other end of %s, is a port, is administratively down: it passes nothing on",
+				peer.Bridge, peer.Name, l.Name)...)
 		}
 	}
 	return findings

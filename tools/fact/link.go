@@ -125,6 +125,8 @@ type HostPeer struct {
 	// BridgeKind (openvswitch, vrf). Absent under CNIs that route to the pod.
 	Bridge     string `json:"bridge,omitempty" jsonschema:"master of the host's end; absent where the CNI routes to the pod"`
 	BridgeKind string `json:"bridge_kind,omitempty"`
+	// BridgeUp is the administrative state of Bridge.
+	BridgeUp *bool `json:"bridge_up,omitempty"`
 	// BridgePort are the settings of the port.
 	BridgePort Attrs `json:"bridge_port,omitempty"`
 	// Route is how the host reaches the first address of the pod's end. It is

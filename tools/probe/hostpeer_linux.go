@@ -158,7 +158,9 @@ func (s *hostSide) addMaster(ctx context.Context, peer *fact.HostPeer, index int
 	if err != nil {
 		return err
 	}
-	peer.Bridge = master.name()
+	facts := master.link(nil)
+	up := facts.Up()
+	peer.Bridge, peer.BridgeUp = facts.Name, &up
 	if kind := master.kind(); kind != "bridge" {
 		peer.BridgeKind = kind
 	}
