@@ -199,11 +199,11 @@ func (d *Docker) host() (string, error) {
 	}
 	// docker's own default, and the link that /var/run usually is.
 	places := []string{
-		filepath.Join(d.options.Root, "var/run/docker.sock"),
-		filepath.Join(d.options.Root, "run/docker.sock"),
+		hostPath(d.options.Root, "/var/run/docker.sock"),
+		hostPath(d.options.Root, "/run/docker.sock"),
 	}
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-		places = append(places, filepath.Join(dir, "docker.sock"), filepath.Join(d.options.Root, dir, "docker.sock"))
+		places = append(places, filepath.Join(dir, "docker.sock"), hostPath(d.options.Root, filepath.Join(dir, "docker.sock")))
 	}
 	for _, p := range places {
 		if isSocket(p) {
@@ -223,7 +223,7 @@ func (d *Docker) namedHost(host string) (string, error) {
 	case scheme == "ssh":
 		return "", fmt.Errorf("docker host %s: an engine behind ssh has its processes on that machine: run nsenter-mcp there", quote(host))
 	case scheme == "unix" && !isSocket(address):
-		if below := filepath.Join(d.options.Root, address); isSocket(below) {
+		if below := hostPath(d.options.Root, address); isSocket(below) {
 			return "unix://" + below, nil
 		}
 		return "", fmt.Errorf("docker host %s: no such socket", quote(host))

@@ -3,7 +3,6 @@ package resolve
 import (
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -116,7 +115,7 @@ func (r *Resolver) openHostRoot(t *Target) (*nsexec.Files, error) {
 // bind over those in /etc: /etc/netns/NAME/resolv.conf for /etc/resolv.conf.
 func (r *Resolver) netnsFiles(t *Target, name string) {
 	dir := "/etc/netns/" + name
-	info, err := os.Stat(filepath.Join(r.cfg.Root, dir))
+	info, err := os.Stat(hostPath(r.cfg.Root, dir))
 	var root *nsexec.Files
 	if err == nil && info.IsDir() {
 		root, err = r.openHostRoot(t)

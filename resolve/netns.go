@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -253,7 +252,7 @@ func (r *Resolver) namedNetns() []NamedNetns {
 	var all []NamedNetns
 	seen := map[string]bool{}
 	for _, dir := range netnsDirs {
-		entries, err := os.ReadDir(filepath.Join(r.cfg.Root, dir))
+		entries, err := os.ReadDir(hostPath(r.cfg.Root, dir))
 		if err != nil {
 			continue // that there is none is the usual case
 		}

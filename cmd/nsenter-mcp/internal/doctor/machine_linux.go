@@ -30,7 +30,37 @@ func (cfg Config) machine(r *Report) (missing []string, supported bool) {
 	r.add(hostRoot(cfg.HostRoot))
 	r.add(pidNamespace(cfg.HostRoot))
 	r.add(hostNetwork(cfg.HostRoot, cfg.Host))
+	r.add(confinement())
+	r.add(cgroups(cfg.HostRoot))
+	cfg.mounts(r, effective&(1<<unix.CAP_SYS_PTRACE) != 0)
 	return missing, true
+}
+
+// mounts examines how the node's file systems are seen.
+func (cfg Config) mounts(r *Report, ptrace bool) {
+	mounts, err := readMounts()
+	if err != nil {
+		r.add(Check{ID: "netns_mounts", Status: Info, Detail: err.Error()})
+		return
+	}
+	r.add(propagation(cfg.HostRoot, mounts, ownMounts(cfg.HostRoot)))
+	r.add(hidePID(cfg.HostRoot, mounts, ptrace))
+}
+
+// ownMounts reports whether this process sees the mounts of the node's first
+// processes. The link of PID 1 is closed even to root on some machines; kthreadd
+// has the same mounts, and no secrets.
+func ownMounts(root string) bool {
+	var own, first unix.Stat_t
+	if filepath.Clean(root) != "/" || !firstPIDs("/proc") || unix.Stat("/proc/self/ns/mnt", &own) != nil {
+		return false
+	}
+	for _, pid := range []string{"1", "2"} {
+		if unix.Stat("/proc/"+pid+"/ns/mnt", &first) == nil && first.Ino == own.Ino {
+			return true
+		}
+	}
+	return false
 }
 
 func kernel(home *nsexec.Home) Check {
@@ -95,13 +125,22 @@ func pidNamespace(root string) Check {
 	c := Check{ID: "pid_namespace", Status: OK, Detail: "the machine's first: all processes are seen"}
 	// The namespace link of PID 1 is closed even to root on some machines, but
 	// anyone may read that PID 2 is kthreadd, which no other namespace has.
-	name, err := fs.ReadFile(os.DirFS(filepath.Join(root, "proc")), "2/comm")
-	if err != nil || strings.TrimSpace(string(name)) != "kthreadd" {
+	switch proc := filepath.Join(root, "proc"); {
+	case !firstPIDs(proc):
 		c.Status, c.Detail = Warn, "not the machine's first"
 		c.Cost = "only the processes of this container are seen, and runtimes' PIDs mean others"
 		c.Fix = "in a pod: hostPID: true; with docker: --pid=host; or mount the node's / and use --host-root"
+	case !firstPIDs("/proc"):
+		c.Detail = "this program has one of its own, but " + proc + " shows all of the machine's processes"
 	}
 	return c
+}
+
+// firstPIDs reports whether a proc file system shows the machine's first PID
+// namespace.
+func firstPIDs(proc string) bool {
+	name, err := fs.ReadFile(os.DirFS(proc), "2/comm")
+	return err == nil && strings.TrimSpace(string(name)) == "kthreadd"
 }
 
 // hostNetwork looks whether "host" means the node.
