@@ -29,6 +29,10 @@ func Faults() []Fault {
 		{"route.no_default", "there is no default route", RemoveDefaultRoute},
 		{"route.blackhole", "the default route is a blackhole", BlackholeDefaultRoute},
 		{"route.gateway_unreachable", "the default route's gateway is nobody", WrongGateway},
+		{"fw.pod_drop", "the pod's own firewall drops what it sends to TCP port 80", DropOutgoing},
+		{"fw.pod_reject", "the pod's own firewall rejects what it sends to TCP port 80", RejectOutgoing},
+		{"fw.host_drop", "the node drops what it forwards to TCP port 80", DropForwarded},
+		{"fw.host_reject", "the node rejects what it forwards to TCP port 80", RejectForwarded},
 	}
 }
 
@@ -149,6 +153,30 @@ func WrongGateway(p *Pod) error {
 		return wrongStyle(p)
 	}
 	return replaceDefault(p, &netlink.Route{Gw: withLast(p.IP, 2).AsSlice()})
+}
+
+// faultPort is the port that the firewall faults are about.
+const faultPort = 80
+
+// DropOutgoing makes the pod drop what it sends to TCP port 80.
+func DropOutgoing(p *Pod) error {
+	return p.Firewall(FirewallRule{Hook: Outgoing, Port: faultPort})
+}
+
+// RejectOutgoing makes the pod reject what it sends to TCP port 80.
+func RejectOutgoing(p *Pod) error {
+	return p.Firewall(FirewallRule{Hook: Outgoing, Port: faultPort, Reject: true})
+}
+
+// DropForwarded makes the pod's node drop what it forwards to TCP port 80, from
+// every pod. What one pod sends to another of the same bridge is not forwarded.
+func DropForwarded(p *Pod) error {
+	return p.Node.Firewall(FirewallRule{Hook: Forwarded, Port: faultPort})
+}
+
+// RejectForwarded is [DropForwarded] with an answer.
+func RejectForwarded(p *Pod) error {
+	return p.Node.Firewall(FirewallRule{Hook: Forwarded, Port: faultPort, Reject: true})
 }
 
 func replaceDefault(p *Pod, by *netlink.Route) error {

@@ -1,8 +1,11 @@
 package lab_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/google/nftables"
 
 	"nsenter-mcp/internal/lab"
 )
@@ -32,8 +35,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// look shows links, addresses and routes of the pod and its node, without what
-// changes by itself.
+// look shows links, addresses, routes and firewall of the pod and its node,
+// without what changes by itself.
 func look(t *testing.T, p *lab.Pod) string {
 	t.Helper()
 	var all strings.Builder
@@ -57,8 +60,36 @@ func look(t *testing.T, p *lab.Pod) string {
 				all.WriteString(strings.Replace(line, " tentative", "", 1))
 			}
 		}
+		fmt.Fprintf(&all, "%d firewall rules\n", firewallRules(t, n))
 	}
 	return all.String()
+}
+
+// firewallRules counts the rules of a namespace.
+func firewallRules(t *testing.T, n *lab.Netns) int {
+	t.Helper()
+	var conn *nftables.Conn
+	err := n.Handle.Do(func() (err error) {
+		conn, err = nftables.New(nftables.AsLasting())
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.CloseLasting() }()
+	chains, err := conn.ListChains()
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, c := range chains {
+		rules, err := conn.GetRules(c.Table, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count += len(rules)
+	}
+	return count
 }
 
 // A fault that a style has no place for says so.

@@ -18,13 +18,7 @@ func (n *Node) setServices(list []ServiceSpec) error {
 	if len(list) == 0 {
 		return nil
 	}
-	var conn *nftables.Conn
-	// The socket is made here; the library's own WithNetNSFd leaves a thread
-	// behind when it cannot bring it home.
-	err := n.Handle.Do(func() (err error) {
-		conn, err = nftables.New(nftables.AsLasting())
-		return err
-	})
+	conn, err := n.nftables()
 	if err != nil {
 		return err
 	}

@@ -62,6 +62,10 @@ func (n *Netns) ListenPacket(network, address string) (net.PacketConn, error) {
 // returns the address it listens on, with the pod's own in place of an
 // unspecified one.
 func (n *Netns) Serve(address string, handler http.Handler) (netip.AddrPort, error) {
+	return n.serve(address, handler, (*http.Server).Serve)
+}
+
+func (n *Netns) serve(address string, handler http.Handler, serve func(*http.Server, net.Listener) error) (netip.AddrPort, error) {
 	ln, err := n.Listen("tcp", address)
 	if err != nil {
 		return netip.AddrPort{}, err
@@ -70,12 +74,18 @@ func (n *Netns) Serve(address string, handler http.Handler) (netip.AddrPort, err
 	if err := n.own(server); err != nil {
 		return netip.AddrPort{}, err
 	}
-	go func() { _ = server.Serve(ln) }() // ends with the listener, and has nothing else to report
+	go func() { _ = serve(server, ln) }() // ends with the listener, and has nothing else to report
+	return n.at(ln), nil
+}
+
+// at is the address of a listener, with the pod's own in place of an
+// unspecified one.
+func (n *Netns) at(ln net.Listener) netip.AddrPort {
 	at := ln.Addr().(*net.TCPAddr).AddrPort()
 	if at.Addr().IsUnspecified() && n.IP.IsValid() {
 		at = netip.AddrPortFrom(n.IP, at.Port())
 	}
-	return at, nil
+	return at
 }
 
 // HTTPClient returns a client whose connections start inside the namespace. URLs
