@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net/http"
 	"net/netip"
 	"path/filepath"
@@ -91,32 +92,42 @@ func (in *NetnsCurlIn) request(p Policy) fetch.Request {
 	}
 }
 
-func curl(ctx context.Context, prober *attempt.Prober, server *Env, target *resolve.Target, in NetnsCurlIn) (Answer[fact.Fetch], error) {
+func curl(ctx context.Context, prober *attempt.Prober, env *Env, target *resolve.Target, in NetnsCurlIn) (Answer[fact.Fetch], error) {
 	environ := applicationEnviron(target)
-	env := fetch.ParseEnviron(environ)
-	allow := allowed(ctx, server.Policy.Destinations, target)
+	variables := fetch.ParseEnviron(environ)
+	allow := allowed(ctx, env.Policy.Destinations, target)
 	var roots fetch.Roots
 	client := fetch.Client{
-		Prober: prober, Target: target.Net, Allow: allow, Environ: env,
+		Prober: prober, Target: target.Net, Allow: allow, Environ: variables,
 		Lookup: nameLookup(target, environ, allow),
 		Roots: func(ctx context.Context) fetch.Roots {
-			host, done := hostFileReader(server)
+			host, done := hostFileReader(env)
 			defer done()
-			roots = fetch.LoadRoots(ctx, fetch.RootFiles{Container: fileReader(target), CertFile: env.CertFile(), Host: host})
+			roots = fetch.LoadRoots(ctx, fetch.RootFiles{Container: fileReader(target), CertFile: variables.CertFile(), Host: host})
 			return roots
 		},
 	}
-	answer, err := client.Do(ctx, in.request(server.Policy))
+	answer, err := client.Do(ctx, in.request(env.Policy))
 	if err != nil {
 		return Answer[fact.Fetch]{}, curlError(err)
 	}
 	return Answer[fact.Fetch]{
 		Summary:  summarizeFetch(answer),
 		Data:     *answer,
-		Findings: diagnose.Fetch(answer),
+		Findings: fetchFindings(answer, target),
 		Notes:    curlNotes(answer, roots, target),
-		Next:     curlNext(answer, target, in),
+		Next:     curlNext(ctx, env, answer, target, in),
 	}, nil
+}
+
+// fetchFindings judges a request; what a pod's own firewall does is the node's
+// where the target is the node.
+func fetchFindings(f *fact.Fetch, target *resolve.Target) []fact.Finding {
+	findings := diagnose.Fetch(f)
+	if target.HostNetwork {
+		findings = diagnose.OnHost(findings)
+	}
+	return findings
 }
 
 // applicationEnviron is the environment of the target's application; nil where
@@ -311,56 +322,108 @@ func curlNotes(f *fact.Fetch, roots fetch.Roots, target *resolve.Target) []Note 
 	return notes
 }
 
-// curlNext are the calls that bring the search further.
-func curlNext(f *fact.Fetch, target *resolve.Target, in NetnsCurlIn) []Next {
-	var next []Next
-	again := func(why string, onHost bool, change map[string]any) {
-		call, whole := in.again()
-		for name, value := range change {
-			call[name] = value
-		}
-		if !whole {
-			why += " (credentials are left out)"
-		}
-		if onHost {
-			call["netns"] = "host"
-		} else {
-			call = arguments(target, call)
-		}
-		next = append(next, Next{Tool: "netns_curl", Arguments: call, Why: why})
-	}
+// curlNext are the calls that bring the search further, in the order in which
+// an engineer would make them: what the target itself may lack, then the same
+// from elsewhere.
+func curlNext(ctx context.Context, env *Env, f *fact.Fetch, target *resolve.Target, in NetnsCurlIn) []Next {
+	n := curlSteps{in: &in, target: target, fetch: f}
 	failed := f.Outcome != fact.OutcomeOK
 	switch {
 	case f.Stage == fact.StageDNS && f.DNS != nil:
-		next = append(next, Next{
-			Tool: "netns_dns_lookup", Arguments: arguments(target, map[string]any{"name": f.DNS.Name}),
-			Why: "what each name server says to each name of the search list",
-		})
+		n.lookUp("what each name server says to each name of the search list")
 	case f.DNS != nil && f.DNS.AppWaitMS >= slowLookup:
-		next = append(next, Next{
-			Tool: "netns_dns_lookup", Arguments: arguments(target, map[string]any{"name": f.DNS.Name}),
-			Why: fmt.Sprintf("the application waits %.0f ms for the name alone", f.DNS.AppWaitMS),
-		})
-	case blamesLink(f):
-		next = append(next, Next{
-			Tool: "netns_ip_addr", Arguments: arguments(target, nil),
-			Why: "state of the interface and of its other end on the host",
-		})
+		n.lookUp(fmt.Sprintf("the application waits %.0f ms for the name alone", f.DNS.AppWaitMS))
+	case f.DNS != nil && f.DNS.Source == "hosts" && (f.Stage == fact.StageConnect || f.Stage == fact.StageTLS):
+		n.lookUp("the address is from the hosts file; what DNS says instead")
+	case blamesLink(f) && !target.HostNetwork:
+		n.showLink("state of the interface and of its other end on the host")
+	case in.MSS > 0 && !failed:
+		n.showLink("if only small packets get through: the MTU of the interface and of its other end on the host")
 	}
-	if p := f.Proxy; failed && p != nil && p.Applies && !p.Used {
-		again("the same through the proxy, as the container's application would send it", false, map[string]any{"use_proxy": true})
+	if p := f.Proxy; p != nil && p.Applies && !p.Used {
+		n.again("the same through the proxy, as the container's application would send it", map[string]any{"use_proxy": true})
 	}
 	if stalled(f) && in.MSS == 0 {
-		again("the same with small packets: if that works, large ones are lost on the way (MTU)", false, map[string]any{"mss": smallSegment})
+		n.again("the same with small packets: if that works, large ones are lost on the way (MTU)", map[string]any{"mss": smallSegment})
 	}
-	if failed && !target.HostNetwork && !isOwnPort(f) && !isClientError(f) {
-		again("the same from the node: if it works there, the fault is between pod and node; if not, it is the service or beyond",
-			true, sameAddresses(f, in))
+	refused := f.Outcome == fact.OutcomeRefused // so the way there and back works
+	if refused && !isOwnPort(f) {
+		n.fromInside(ctx, env)
 	}
-	if n := len(f.Redirects); n > 0 && f.Redirects[n-1].Why == fact.RedirectNotAsked {
-		again("follow the redirect", false, map[string]any{"follow_redirects": 5})
+	if failed && f.Stage != fact.StageDNS && !target.HostNetwork && !isOwnPort(f) && !isClientError(f) {
+		n.fromTheNode("the same from the node: if it works there, the fault is between pod and node; if not, it is the service or beyond")
 	}
-	return next
+	if f.Stage == fact.StageConnect && !refused && !isOwnPort(f) {
+		n.fromInside(ctx, env)
+	}
+	if r := len(f.Redirects); r > 0 && f.Redirects[r-1].Why == fact.RedirectNotAsked {
+		n.again("follow the redirect", map[string]any{"follow_redirects": 5})
+	}
+	return n.steps
+}
+
+// curlSteps collects the next steps of one request.
+type curlSteps struct {
+	in     *NetnsCurlIn
+	target *resolve.Target
+	fetch  *fact.Fetch
+	steps  []Next
+}
+
+func (n *curlSteps) lookUp(why string) {
+	n.steps = append(n.steps, Next{
+		Tool: "netns_dns_lookup", Arguments: arguments(n.target, map[string]any{"name": n.fetch.DNS.Name}), Why: why,
+	})
+}
+
+func (n *curlSteps) showLink(why string) {
+	n.steps = append(n.steps, Next{Tool: "netns_ip_addr", Arguments: arguments(n.target, nil), Why: why})
+}
+
+// again repeats the request from the target with other arguments.
+func (n *curlSteps) again(why string, change map[string]any) {
+	n.repeat(why, change, func(call map[string]any) map[string]any { return arguments(n.target, call) })
+}
+
+func (n *curlSteps) fromTheNode(why string) {
+	n.repeat(why, sameAddresses(n.fetch, *n.in), func(call map[string]any) map[string]any {
+		call["netns"] = "host"
+		return call
+	})
+}
+
+// fromInside repeats the request from inside the destination, where that is on
+// this node: in there it is plain whether anything listens, on which addresses,
+// and whether it accepts.
+func (n *curlSteps) fromInside(ctx context.Context, env *Env) {
+	if len(n.fetch.Attempts) != 1 || n.fetch.Proxy != nil && n.fetch.Proxy.Used {
+		return // several destinations, or the proxy
+	}
+	to, err := netip.ParseAddrPort(n.fetch.Attempts[0].Address)
+	if err != nil {
+		return
+	}
+	owner := ownerOf(ctx, env, n.target, to.Addr().Unmap().WithZone(""))
+	if owner == nil {
+		return
+	}
+	defer func() { _ = owner.Close() }() // was only looked at
+	who := "the network that owns " + to.Addr().String()
+	if owner.Workload.Pod != "" {
+		who = "pod " + word(owner.Workload.Namespace+"/"+owner.Workload.Pod)
+	}
+	n.repeat("the same from inside the destination, "+who+": whether anything listens and accepts there",
+		sameAddresses(n.fetch, *n.in), func(call map[string]any) map[string]any { return arguments(owner, call) })
+}
+
+// repeat adds the same request with other arguments and from where whose says.
+func (n *curlSteps) repeat(why string, change map[string]any, whose func(map[string]any) map[string]any) {
+	call, whole := n.in.again()
+	maps.Copy(call, change)
+	if !whole {
+		why += " (credentials are left out)"
+	}
+	n.steps = append(n.steps, Next{Tool: "netns_curl", Arguments: whose(call), Why: why})
 }
 
 // slowLookup is from when the lookup of a name is worth a look, in

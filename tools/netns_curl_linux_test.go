@@ -101,17 +101,67 @@ func TestCurlByName(t *testing.T) {
 	if data.Outcome != fact.OutcomeRefused || len(answer.Findings) != 1 || answer.Findings[0].Code != "tcp.refused" {
 		t.Errorf("%+v %+v", data, answer.Findings)
 	}
-	// The comparison goes to the address that the pod found.
-	if len(answer.Next) != 1 {
+	// The address may be an old one.
+	if len(answer.Next) != 3 || answer.Next[0].Tool != dnsLookupTool {
 		t.Fatalf("%+v", answer.Next)
 	}
-	next := answer.Next[0]
+	// Inside the destination it is plain that nobody listens.
+	inside, _ := succeed[fact.Fetch](t, b, answer.Next[1].Tool, answer.Next[1].Arguments)
+	if inside.Target.NetnsCookie != pods[1].Handle.Identity().Cookie || len(inside.Findings) != 1 || inside.Findings[0].Code != "tcp.no_listener" {
+		t.Errorf("%+v %+v %+v", inside.Target, inside.Findings, inside.Next)
+	}
+	// The comparison goes to the address that the pod found.
+	next := answer.Next[2]
 	if next.Arguments["netns"] != "host" || fmt.Sprint(next.Arguments["resolve"]) != "[web.test:81:10.244.1.250]" {
 		t.Errorf("%+v", next)
 	}
 	again, data := succeed[fact.Fetch](t, b, next.Tool, next.Arguments)
 	if data.Outcome != fact.OutcomeRefused || !again.Target.HostNetwork {
 		t.Errorf("%+v", again)
+	}
+}
+
+// The destination is looked into where it is attached to this node, whoever else
+// has its address.
+func TestCurlFromInsideTheDestination(t *testing.T) {
+	t.Parallel()
+	b, pods := newCurlbench(t)
+	twin := b.lab.Pod(t, lab.PodSpec{Name: "twin"})
+	ip(t, twin.Netns, "addr add "+pods[1].IP.String()+"/32 dev lo\n")
+	node, err := b.lab.AddNode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	far := b.lab.Pod(t, lab.PodSpec{Name: "far", Node: node})
+	cookie := func(p *lab.Pod) string { return fmt.Sprint(p.Handle.Identity().Cookie) }
+	for _, c := range []struct {
+		title, from, to string
+		inside          string // the cookie of the network that is proposed, "" for none
+	}{
+		{"another pod of the node", "shop/client", pods[1].IP.String(), cookie(pods[1])},
+		{"the same from the node", "", pods[1].IP.String(), cookie(pods[1])},
+		{"a pod of another node", "shop/client", far.IP.String(), ""},
+		{"the pod itself", "shop/client", pods[0].IP.String(), ""},
+		{"the node itself", "shop/client", b.lab.Node.IP.String(), ""},
+	} {
+		args := map[string]any{"url": "http://" + c.to + ":81/", "pod": c.from}
+		if c.from == "" {
+			args["netns"] = "host"
+			delete(args, "pod")
+		}
+		answer, data := succeed[fact.Fetch](t, b, "netns_curl", args)
+		if data.Outcome != fact.OutcomeRefused {
+			t.Errorf("%s: %s", c.title, answer.Summary)
+		}
+		got := ""
+		for _, n := range answer.Next {
+			if strings.Contains(n.Why, "inside the destination") {
+				got = fmt.Sprint(n.Arguments["expect"])
+			}
+		}
+		if got != c.inside {
+			t.Errorf("%s: inside %q, want %q in %+v", c.title, got, c.inside, answer.Next)
+		}
 	}
 }
 

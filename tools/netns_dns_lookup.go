@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -313,7 +314,7 @@ func waited(l *fact.DNSLookup) string {
 }
 
 // afterLookup proposes the comparison that splits the causes: the same server,
-// asked from the node.
+// asked from the node. Where nothing answers, the interface may be why.
 func afterLookup(t *resolve.Target, in *NetnsDNSLookupIn, l *fact.DNSLookup) []Next {
 	if l.Outcome == "answered" || len(l.Resolver.Servers) == 0 {
 		return nil
@@ -321,6 +322,11 @@ func afterLookup(t *resolve.Target, in *NetnsDNSLookupIn, l *fact.DNSLookup) []N
 	var next []Next
 	if !t.HostNetwork && l.Outcome != "no_nameserver" {
 		next = append(next, fromTheNode(in, l))
+	}
+	if blamesOwnLink(t, l) {
+		next = append(next, Next{
+			Tool: "netns_ip_addr", Arguments: arguments(t, nil), Why: "state of the interface and of its other end on the host",
+		})
 	}
 	switch l.Outcome {
 	case "timeout", "unreachable":
@@ -334,6 +340,15 @@ func afterLookup(t *resolve.Target, in *NetnsDNSLookupIn, l *fact.DNSLookup) []N
 		})
 	}
 	return next
+}
+
+// blamesOwnLink reports whether a lookup may have failed at the pod's interface:
+// nothing came back, not even a refusal.
+func blamesOwnLink(t *resolve.Target, l *fact.DNSLookup) bool {
+	if t.HostNetwork || l.Outcome != "timeout" && l.Outcome != "unreachable" {
+		return false
+	}
+	return !slices.ContainsFunc(l.Tried, func(t fact.DNSTry) bool { return t.Reason == "ECONNREFUSED" || t.Outcome == "answered" })
 }
 
 // fromTheNode asks the deciding name from the node: at the same server where
@@ -359,10 +374,17 @@ func fromTheNode(in *NetnsDNSLookupIn, l *fact.DNSLookup) Next {
 	return n
 }
 
-// comparableName is the absolute name to ask from elsewhere.
+// comparableName is the absolute name to ask from elsewhere: the one that decided,
+// or where nobody answered, the first that the application tries. Which one the
+// library gives up at says nothing about which exists.
 func comparableName(l *fact.DNSLookup) string {
-	if l.Name != "" {
+	if l.Name != "" && l.Outcome != "timeout" && l.Outcome != "unreachable" {
 		return l.Name
 	}
-	return l.Asked
+	for _, t := range l.Tried {
+		if !t.Beside {
+			return t.Name
+		}
+	}
+	return cmp.Or(l.Name, l.Asked)
 }

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"slices"
+	"strings"
 
 	"nsenter-mcp/tools/fact"
 )
@@ -74,8 +75,25 @@ func status(f *fact.Fetch) []fact.Finding {
 		return nil
 	case *f.Status >= 500:
 		return finding("http.server_error", "the server answered with status %d", *f.Status)
+	case *f.Status == 400 && saysTLSExpected(f):
+		return finding("http.tls_expected", "the server answered with status 400 to plain HTTP, and its text says that it speaks TLS on this port")
 	}
 	return finding("http.client_error", "the server answered with status %d", *f.Status)
+}
+
+// tlsExpected is what servers write to whom speaks plain HTTP to their TLS port:
+// nginx, Go's net/http and Apache httpd.
+var tlsExpected = [...]string{
+	"plain HTTP request was sent to HTTPS port",
+	"sent an HTTP request to an HTTPS server",
+	"speaking plain HTTP to an SSL-enabled server port",
+}
+
+func saysTLSExpected(f *fact.Fetch) bool {
+	if f.Untrusted == nil || !strings.HasPrefix(f.URL, "http:") {
+		return false
+	}
+	return slices.ContainsFunc(tlsExpected[:], func(text string) bool { return strings.Contains(f.Untrusted.Body, text) })
 }
 
 func redirectLoop(f *fact.Fetch) []fact.Finding {

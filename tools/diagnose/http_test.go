@@ -15,6 +15,35 @@ func codes(findings []fact.Finding) []string {
 	return list
 }
 
+func TestOnHost(t *testing.T) {
+	t.Parallel()
+	got := OnHost([]fact.Finding{{Code: "fw.pod_drop"}, {Code: "fw.pod_reject"}, {Code: "tcp.refused"}})
+	if want := []string{"fw.host_drop", "fw.host_reject", "tcp.refused"}; !slices.Equal(codes(got), want) {
+		t.Errorf("%v, want %v", codes(got), want)
+	}
+}
+
+func TestPlainHTTPToATLSPort(t *testing.T) {
+	t.Parallel()
+	const nginx = "<center>The plain HTTP request was sent to HTTPS port</center>"
+	for _, c := range []struct {
+		url, body string
+		status    int
+		want      string
+	}{
+		{"http://a:443/", nginx, 400, "http.tls_expected"},
+		{"http://a:443/", "Client sent an HTTP request to an HTTPS server.", 400, "http.tls_expected"},
+		{"http://a/", "missing parameter", 400, "http.client_error"},
+		{"https://a/", nginx, 400, "http.client_error"}, // it does speak TLS
+		{"http://a/", nginx, 404, "http.client_error"},
+	} {
+		f := &fact.Fetch{Outcome: fact.OutcomeHTTPError, Stage: fact.StageDone, URL: c.url, Status: &c.status, Untrusted: &fact.HTTPText{Body: c.body}}
+		if got := codes(Fetch(f)); !slices.Equal(got, []string{c.want}) {
+			t.Errorf("%s %d %q: %v, want %s", c.url, c.status, c.body, got, c.want)
+		}
+	}
+}
+
 func TestAttemptCodes(t *testing.T) {
 	t.Parallel()
 	gateway := &fact.AttemptRoute{Type: "unicast", Gateway: "10.0.0.1", Dev: "eth0"}

@@ -81,6 +81,20 @@ func Attempt(a *fact.Attempt) []fact.Finding {
 	return nil
 }
 
+// OnHost names findings as the node's that were made in the node's own network:
+// the firewall that is called the pod's own elsewhere is the node's there.
+func OnHost(findings []fact.Finding) []fact.Finding {
+	for i, f := range findings {
+		switch f.Code {
+		case "fw.pod_drop":
+			findings[i].Code = "fw.host_drop"
+		case "fw.pod_reject":
+			findings[i].Code = "fw.host_reject"
+		}
+	}
+	return findings
+}
+
 func isNoLoopback(text string) bool {
 	ip, err := netip.ParseAddr(text)
 	return err != nil || !ip.IsLoopback()
