@@ -52,6 +52,11 @@ e2e: build ## the built program with real parts: Docker, ssh, sudo, MCP clients
 	CGO_ENABLED=0 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' \
 		$(GOTEST) $(TESTFLAGS) -tags e2e -timeout 20m ./internal/e2e/...
 
+.PHONY: eval
+eval: build ## pods with a fault each, walked by the answers alone; writes docs/eval.md
+	CGO_ENABLED=0 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' \
+		$(GO) test $(TESTFLAGS) -tags e2e -parallel 8 -timeout 5m ./internal/e2e/eval -args -update
+
 .PHONY: bench
 BENCH ?= .
 BENCHPKGS ?= ./...
