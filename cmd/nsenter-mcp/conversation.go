@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"nsenter-mcp/internal/mcpserve/mcpclient"
@@ -18,6 +18,8 @@ type conversation struct {
 	client *mcpclient.Client
 	out    io.Writer
 	last   answer
+	calls  int // to the last answer, from the question on
+	found  []string
 	failed []error
 }
 
@@ -66,6 +68,7 @@ func (c *conversation) introduce(ctx context.Context) {
 // ask calls a tool and prints the call and the answer.
 func (c *conversation) ask(ctx context.Context, question, tool string, arguments map[string]any) {
 	c.last = answer{}
+	c.calls++
 	sent, err := json.Marshal(arguments)
 	if err != nil {
 		c.fail(err)
@@ -96,36 +99,65 @@ func (c *conversation) ask(ctx context.Context, question, tool string, arguments
 
 func (c *conversation) print(took time.Duration) {
 	a := c.last
-	for i, line := range wrap(a.Summary, 90) {
-		mark := "  < "
-		if i > 0 {
-			mark = "    "
-		}
-		c.say("%s%s\n", mark, line)
-	}
+	c.paragraph("  < ", a.Summary)
 	for _, f := range a.Findings {
-		c.say("    finding %s: %s\n", f.Code, f.Fact)
+		text := "finding " + f.Code
+		if !strings.Contains(a.Summary, f.Fact) { // many a summary tells it already
+			text += ": " + f.Fact
+		}
+		c.paragraph("    ", text)
 	}
 	for _, n := range a.Notes {
-		c.say("    note: %s\n", n.Message)
+		c.paragraph("    ", "note: "+n.Message)
 	}
 	if a.Error != nil && a.Error.Hint != "" {
-		c.say("    hint: %s\n", a.Error.Hint)
+		c.paragraph("    ", "hint: "+a.Error.Hint)
 	}
-	for _, n := range a.Next {
-		c.say("    next: %s, to %s\n", n.Tool, n.Why)
+	for i, n := range a.Next {
+		c.paragraph("    ", fmt.Sprintf("next %d: %s, %s", i+1, n.Tool, n.Why))
 	}
 	c.say("    (%.1f ms)\n", float64(took.Microseconds())/1000)
 }
 
-// follow does what the last answer proposed first, as it was proposed.
-func (c *conversation) follow(ctx context.Context, question string) {
-	if len(c.last.Next) == 0 {
-		c.fail(errors.New("the answer proposed no next step"))
-		return
+// paragraph prints a text behind a mark, its later lines indented.
+func (c *conversation) paragraph(mark, text string) {
+	const width = 92
+	for _, line := range wrap(text, width) {
+		c.say("%s%s\n", mark, line)
+		mark = "      "
 	}
-	next := c.last.Next[0]
-	c.ask(ctx, question, next.Tool, next.Arguments)
+}
+
+// pursue asks a question about a pod and then does what the answers propose
+// first, until one names a cause or none proposes anything.
+func (c *conversation) pursue(ctx context.Context, pod, question, tool string, arguments map[string]any) {
+	const most = 5
+	c.calls = 0
+	c.ask(ctx, question, tool, arguments)
+	for c.cause() == "" && len(c.last.Next) > 0 && c.calls < most {
+		next := c.last.Next[0]
+		c.ask(ctx, "So, as next 1 proposes:", next.Tool, next.Arguments)
+	}
+	cause := c.cause()
+	if cause == "" {
+		cause = "nothing is wrong"
+	}
+	calls := fmt.Sprintf("%d calls", c.calls)
+	if c.calls == 1 {
+		calls = "1 call"
+	}
+	c.found = append(c.found, fmt.Sprintf("%-16s %-22s after %s", pod, cause, calls))
+}
+
+// cause is the finding of the last answer that explains, "" for none: that a
+// connection got no answer, or was refused, is what was asked about.
+func (c *conversation) cause() string {
+	for _, f := range c.last.Findings {
+		if f.Code != "tcp.timeout" && f.Code != "tcp.refused" {
+			return f.Code
+		}
+	}
+	return ""
 }
 
 func (c *conversation) fail(err error) {
@@ -137,6 +169,10 @@ func (c *conversation) fail(err error) {
 func (c *conversation) verdict() error {
 	if len(c.failed) > 0 {
 		return fmt.Errorf("%d steps of the demo failed", len(c.failed))
+	}
+	c.say("\nWhat came of it:\n\n")
+	for _, line := range c.found {
+		c.say("  %s\n", line)
 	}
 	c.say("\nThat is all: pods, server and namespaces are gone when this ends.\n")
 	return nil

@@ -19,8 +19,8 @@ import (
 )
 
 const demoHelp = `Watch nsenter-mcp at work without a cluster: makes a node with five pods out of
-network namespaces, three of them with a fault, starts itself as a server, and
-asks it as an agent would.
+network namespaces, three of them in trouble, starts itself as a server, and asks
+it as an agent would: one question a pod, and then only what the answers propose.
 
 Nothing of this machine is touched or reached: all of it lives in namespaces
 without a way out and ends with the command. It needs no root where user
@@ -86,16 +86,13 @@ func demo(ctx context.Context, out, errOut io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, talk.client.Close()) }()
 	talk.introduce(ctx)
-	talk.ask(ctx, "What is here?", "resolve_pod_pid", nil)
-	// It is the pod that the first answer puts first.
-	talk.follow(ctx, "What is the matter with the one that does not run?")
-	talk.follow(ctx, "And its network?")
+	talk.pursue(ctx, "jobs/worker-1", "Something on this node keeps crashing. What is here?", "resolve_pod_pid", nil)
 	for _, p := range pods {
 		if p.question == "" {
 			continue
 		}
-		talk.ask(ctx, p.question, "netns_curl", map[string]any{
-			"pod": p.spec.Name, "namespace": p.spec.Namespace, "url": "http://" + server + "/", "timeout_ms": 5000,
+		talk.pursue(ctx, p.spec.Namespace+"/"+p.spec.Name, p.question, "netns_curl", map[string]any{
+			"pod": p.spec.Name, "namespace": p.spec.Namespace, "url": "http://" + server + p.port + "/", "timeout_ms": 5000,
 		})
 	}
 	return talk.verdict()
@@ -113,11 +110,16 @@ func allowDemo(dockerHost, netns string) error {
 // demoServer is the pod that the others try to reach.
 const demoServer = "api-7d9f"
 
+// metricsPort is one that the server listens on too, but for itself alone.
+const metricsPort = ":9090"
+
 func serveDemo(p *lab.Pod) error {
-	_, err := p.Serve(":80", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "hello from "+demoServer+"\n")
-	}))
-	return err
+	})
+	_, err := p.Serve(":80", handler)
+	_, metricsErr := p.Serve("127.0.0.1"+metricsPort, handler)
+	return errors.Join(err, metricsErr)
 }
 
 // demoPod is a pod and what it is there to show.
@@ -126,15 +128,16 @@ type demoPod struct {
 	spec     lab.PodSpec
 	change   func(*lab.Pod) error // what is done to it, nil for nothing
 	question string               // asked about its way to the server, "" for none
+	port     string               // of the server, as ":9090"; "" for 80
 }
 
-// demoPods are healthy ones and some with a fault. What is wrong is not told to
+// demoPods are healthy ones and some in trouble. What is wrong is not told to
 // the server.
 func demoPods() []demoPod {
 	app := []lab.ContainerSpec{{Name: "app"}}
 	return []demoPod{
 		{
-			about:  "an HTTP server, routed as with Calico: a /32 and no bridge",
+			about:  "an HTTP server, routed as with Calico; its metrics port listens on 127.0.0.1 only",
 			spec:   lab.PodSpec{Name: demoServer, Namespace: "shop", Style: lab.Calico, Containers: app},
 			change: serveDemo,
 		},
@@ -144,16 +147,16 @@ func demoPods() []demoPod {
 			question: "Does web-0 reach " + demoServer + "?",
 		},
 		{
-			about:    "has lost its default route",
+			about:    "its veth was taken off the node's bridge",
 			spec:     lab.PodSpec{Name: "cart-0", Namespace: "shop", Containers: app},
-			change:   lab.RemoveDefaultRoute,
+			change:   lab.Detach,
 			question: "Why does cart-0 not reach it?",
 		},
 		{
-			about:    "has the wrong gateway",
-			spec:     lab.PodSpec{Name: "pay-0", Namespace: "shop", Containers: app},
-			change:   lab.WrongGateway,
-			question: "And pay-0?",
+			about:    "wants the metrics of " + demoServer,
+			spec:     lab.PodSpec{Name: "metrics-0", Namespace: "ops", Containers: app},
+			question: "Why does metrics-0 get no metrics from it?",
+			port:     metricsPort,
 		},
 		{
 			about: "crashes again and again, and its veth is down on the host",

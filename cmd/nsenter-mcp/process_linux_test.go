@@ -267,7 +267,9 @@ func TestDemo(t *testing.T) {
 		t.Fatalf("%v\n%s\n%s", err, out.String(), errOut.String())
 	}
 	for _, want := range []string{
-		"shop/web-0", "exit code 1", "link.no_carrier", "200 OK", "route.no_default", "neigh.gateway_failed", "That is all",
+		"shop/web-0", "exit code 1", "link.no_carrier", "200 OK", "link.detached", "tcp.listener_loopback",
+		"jobs/worker-1    link.no_carrier        after 3 calls", "shop/web-0       nothing is wrong       after 1 call\n",
+		"shop/cart-0      link.detached          after 2 calls", "ops/metrics-0    tcp.listener_loopback  after 2 calls", "That is all",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in:\n%s", want, out.String())

@@ -55,11 +55,8 @@ func Faults() []Fault { return nil }
 // PeerDown fails with [nsexec.ErrUnsupported].
 func PeerDown(*Pod) error { return nsexec.ErrUnsupported }
 
-// RemoveDefaultRoute fails with [nsexec.ErrUnsupported].
-func RemoveDefaultRoute(*Pod) error { return nsexec.ErrUnsupported }
-
-// WrongGateway fails with [nsexec.ErrUnsupported].
-func WrongGateway(*Pod) error { return nsexec.ErrUnsupported }
+// Detach fails with [nsexec.ErrUnsupported].
+func Detach(*Pod) error { return nsexec.ErrUnsupported }
 
 // SetSysctl fails with [nsexec.ErrUnsupported].
 func (n *Netns) SetSysctl(name, value string) error {
