@@ -62,7 +62,7 @@ func isAttached(ctx context.Context, host *nsexec.Handle, target, t *resolve.Tar
 		return false
 	}
 	list, err := probe.Links(ctx, t.Net, probe.LinkOptions{})
-	if err != nil || probe.HostPeers(ctx, t.Net, host, list.Links) != nil {
+	if err != nil || probe.HostPeers(ctx, t.Net, host, list.Links, probe.LinkOptions{}) != nil {
 		return false
 	}
 	return slices.ContainsFunc(list.Links, func(l fact.Link) bool {

@@ -158,9 +158,8 @@ func (s *hostSide) addMaster(ctx context.Context, peer *fact.HostPeer, index int
 	if err != nil {
 		return err
 	}
-	facts := master.link(nil)
-	up := facts.Up()
-	peer.Bridge, peer.BridgeUp = facts.Name, &up
+	up := master.flags&unix.IFF_UP != 0
+	peer.Bridge, peer.BridgeUp = master.name(), &up
 	if kind := master.kind(); kind != "bridge" {
 		peer.BridgeKind = kind
 	}
