@@ -259,7 +259,7 @@ func TestCurlExplains(t *testing.T) {
 			if data.Outcome != c.outcome {
 				t.Errorf("%s, want %s: %s", data.Outcome, c.outcome, answer.Summary)
 			}
-			if took := time.Since(start); took > 2200*time.Millisecond {
+			if took := time.Since(start); took > 10*time.Second {
 				t.Errorf("it took %s", took)
 			}
 			var codes, next []string
