@@ -26,6 +26,9 @@ type reply struct {
 	listed []Workload // merged
 	// knowing counts the sources that could answer the question and did.
 	knowing int
+	// localAnswered and clusterAnswered: all sources of the node that could, and
+	// one of the cluster, answered.
+	localAnswered, clusterAnswered bool
 	// failed are those that could not, in words; absent ones are not among them.
 	failed []string
 	// unlisted are those that could, but did not give a list of all.
@@ -49,6 +52,7 @@ type member struct {
 	asked, answered    bool
 	listing, listed    bool
 	cannotTell, failed bool // how it answered
+	broken             bool // failed, and not for being absent
 	exact, all         []Workload
 	began              time.Time
 }
@@ -137,7 +141,7 @@ func (w *round) request(i int, what request, ask func(context.Context) ([]Worklo
 		defer cancel()
 		ws, err := m.call(ctx, what, r.limits.source, r.cfg.Now, r.limits.pause, ask)
 		for j := range ws {
-			ws[j].asOf = asOf
+			ws[j].asOf, ws[j].remote = asOf, m.cluster
 			if ws[j].Source == "" {
 				ws[j].Source = m.source.Name()
 			}
@@ -168,11 +172,25 @@ func (w *round) widen(impatient bool) {
 		return
 	}
 	for i, m := range w.members {
+		if m.cluster && !w.unknownHere(impatient) {
+			continue // thousands of pods need not be listed for one that is here
+		}
 		if m.answered && !m.failed && !m.listing {
 			m.listing = true
 			w.request(i, list, m.source.List)
 		}
 	}
+}
+
+// unknownHere reports whether the lists of the local sources hold nothing that
+// fits.
+func (w *round) unknownHere(impatient bool) bool {
+	return !w.pending(func(m *member) bool {
+		if m.cluster {
+			return false
+		}
+		return !impatient && m.listing && !m.listed || len(selectAll(w.question.query, m.all)) > 0
+	})
 }
 
 func (w *round) pending(is func(*member) bool) bool { return slices.ContainsFunc(w.members, is) }
@@ -212,7 +230,7 @@ func (w *round) nextLook(now time.Time) time.Duration {
 
 func (w *round) take(e event) {
 	m := w.members[e.from]
-	w.reply.steps = append(w.reply.steps, w.step(m, e))
+	w.reply.steps = append(w.reply.steps, stepOf(m.guard, e))
 	if e.what == list {
 		m.listed, m.all = true, e.workloads
 		if isFailure(e.err) {
@@ -231,7 +249,7 @@ func (w *round) take(e event) {
 		m.cannotTell = true
 	default:
 		m.failed = true
-		if isFailure(e.err) {
+		if m.broken = isFailure(e.err); m.broken {
 			w.reply.failed = append(w.reply.failed, said(m, e.err))
 		}
 	}
@@ -244,8 +262,9 @@ func isFailure(err error) bool {
 
 func said(m *member, err error) string { return m.source.Name() + ": " + err.Error() }
 
-func (w *round) step(m *member, e event) Step {
-	s := Step{Source: m.source.Name(), Action: e.what.String(), Outcome: outcomeOK, MS: milliseconds(e.took), of: membershipOf(m.source, e.err)}
+// stepOf writes down one answer of a source.
+func stepOf(g *guard, e event) Step {
+	s := Step{Source: g.source.Name(), Action: e.what.String(), Outcome: outcomeOK, MS: milliseconds(e.took), of: membershipOf(g.source, e.err)}
 	switch {
 	case e.err != nil:
 		s.Outcome, s.Reason = outcomeFailed, e.err.Error()
@@ -263,10 +282,12 @@ func (w *round) step(m *member, e event) Step {
 // finish sums up, the earlier source first.
 func (w *round) finish() reply {
 	var exact, listed [][]Workload
+	w.reply.localAnswered = !w.pending(func(m *member) bool { return !m.cluster && (!m.answered || m.broken) })
 	for _, m := range w.members {
 		exact, listed = append(exact, m.exact), append(listed, m.all)
 		if m.answered && !m.failed && !m.cannotTell {
 			w.reply.knowing++
+			w.reply.clusterAnswered = w.reply.clusterAnswered || m.cluster
 		}
 		switch {
 		case m.asked && !m.answered:

@@ -45,7 +45,7 @@ func (r *Resolver) Discover(ctx context.Context) (Inventory, error) {
 	slices.SortStableFunc(all, troubleFirst)
 	named := r.namedNetns()
 	return Inventory{
-		Node:       r.cfg.Node,
+		Node:       r.Node(),
 		Workloads:  atMost(all, MaxInventory),
 		Total:      len(all),
 		Netns:      atMost(named, MaxInventory),
@@ -160,12 +160,13 @@ func (w *Workload) Troubled() bool { return w.severity() < 3 }
 
 func (c *Container) severity() int {
 	failed := c.ExitCode != nil && *c.ExitCode != 0
+	starting := c.Waiting == "" || c.Waiting == reasonCreating || c.Waiting == reasonInitializing
 	switch {
 	case c.State == StateRestarting, failed && c.Restarts > 0 && !c.State.Alive():
 		return 0
-	case c.State == StateDead, failed && !c.State.Alive():
+	case c.State == StateDead, failed && !c.State.Alive(), c.State == StateWaiting && !starting:
 		return 1
-	case c.State == StateCreated, c.State == StatePaused, c.State == StateRemoving:
+	case c.State == StateCreated, c.State == StateWaiting, c.State == StatePaused, c.State == StateRemoving:
 		return 2
 	case c.State == StateExited:
 		return 4

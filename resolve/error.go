@@ -21,6 +21,7 @@ const (
 	KindNotRunning        Kind = "not_running"         // known, but has no process and no network now
 	KindNoSandbox         Kind = "no_sandbox"          // a pod without a network namespace so far
 	KindOtherNode         Kind = "on_other_node"       // lives on Node
+	KindService           Kind = "ip_is_service"       // a virtual address; Service says whose
 	KindHostNetworkDenied Kind = "host_network_denied" // the host's network, which the operator keeps closed
 	KindPIDZero           Kind = "pid_zero"
 	KindPIDNegative       Kind = "pid_negative"
@@ -54,11 +55,13 @@ type Error struct {
 	Steps []Step
 	// Node is where it lives ([KindOtherNode]).
 	Node string
+	// Service is whose address it is ([KindService]).
+	Service *Service
 	// State and ExitCode are those of a container that does not run.
 	State    State
 	ExitCode *int
-	// Said is what the runtime says of that container. It may quote the image or
-	// the command, so it is no part of Message.
+	// Said is what the runtime says of that container, or the API of that pod. It
+	// may quote the image or the command, so it is no part of Message.
 	Said string
 	// Err is the cause, where there is one.
 	Err error

@@ -71,7 +71,7 @@ func TestWithoutNetwork(t *testing.T) {
 	gone := pod("shop", "web", "main")
 	gone.Sandbox.State, gone.Containers[0].State = StateExited, StateExited
 	far := pod("shop", "far", "main")
-	far.Sandbox, far.Node = nil, "node-2"
+	far.Sandbox, far.Node, far.remote = nil, "node-2", true
 	tests := map[string]struct {
 		workload Workload
 		kind     Kind

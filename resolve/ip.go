@@ -48,6 +48,9 @@ func (r *Resolver) resolveIP(ctx context.Context, value string, describe bool) (
 	search := &ipSearch{Resolver: r, ip: ip, began: time.Now()}
 	search.run(ctx)
 	t, failed := search.result(ctx)
+	if failed != nil && failed.Kind == KindNotFound {
+		failed = r.notHere(ctx, ip, failed)
+	}
 	if failed != nil {
 		return nil, failed
 	}
@@ -63,6 +66,22 @@ func (r *Resolver) resolveIP(ctx context.Context, value string, describe bool) (
 		r.pathFiles(t)
 	}
 	return t, nil
+}
+
+// notHere asks the cluster what an address is that is not found on this node.
+func (r *Resolver) notHere(ctx context.Context, ip netip.Addr, failed *Error) *Error {
+	began := time.Now()
+	known, said := r.inCluster(ctx, ip)
+	switch {
+	case ctx.Err() != nil:
+		return ended(ctx, failed.Steps)
+	case known != nil:
+		known.Steps = append(failed.Steps, Step{Source: "kubernetes", Action: "look for " + ip.String(), Outcome: outcomeOK, MS: milliseconds(time.Since(began))})
+		return known
+	case said != "":
+		failed.Message += "; " + said
+	}
+	return failed
 }
 
 // ipSearch looks for one address in all namespaces.
@@ -164,7 +183,7 @@ func (s *ipSearch) keep(t *Target) *Target {
 }
 
 func (s *ipSearch) owner(p place) (*Target, bool, error) {
-	t := &Target{Via: ViaNetns, Node: s.cfg.Node}
+	t := &Target{Via: ViaNetns, Node: s.Node()}
 	switch {
 	case p.pid != 0:
 		process, err := s.cfg.Home.OpenProcess(s.procRoot(), p.pid)

@@ -45,7 +45,9 @@ func addressesOf(n *nsexec.Handle, family int) ([]netip.Addr, error) {
 	}
 	var addresses []netip.Addr
 	for _, a := range list {
-		if a.IPNet == nil {
+		// kube-proxy in IPVS mode gives every service's address to a dummy
+		// interface of the node, on which nothing ever arrives.
+		if a.IPNet == nil || a.Label == "kube-ipvs0" {
 			continue
 		}
 		if own, ok := netip.AddrFromSlice(a.IP); ok {

@@ -206,6 +206,8 @@ func (s selection) key() string {
 
 func newerFirst(a, b *Workload) int {
 	return cmp.Or(
+		// What is alive here, before what the API says is alive somewhere.
+		-cmp.Compare(boolInt(a.alive() && !a.remote), boolInt(b.alive() && !b.remote)),
 		-cmp.Compare(boolInt(a.alive()), boolInt(b.alive())),
 		-a.created().Compare(b.created()),
 	)

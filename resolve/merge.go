@@ -84,6 +84,8 @@ func (w *Workload) absorb(o *Workload) {
 	fill(&w.UID, o.UID)
 	fill(&w.Node, o.Node)
 	fill(&w.DefaultContainer, o.DefaultContainer)
+	fill(&w.Status, o.Status)
+	w.remote = w.remote && o.remote
 	w.HostNetwork = w.HostNetwork || o.HostNetwork
 	if w.Sandbox == nil {
 		w.Sandbox = o.Sandbox
@@ -132,8 +134,14 @@ func (c *Container) absorb(o *Container) {
 	fill(&c.RuntimeName, o.RuntimeName)
 	fill(&c.Image, o.Image)
 	fill(&c.State, o.State)
-	fill(&c.Reason, o.Reason)
-	fill(&c.Message, o.Message)
+	fill(&c.Kind, o.Kind)
+	fill(&c.Ready, o.Ready)
+	// The runtime has already started what the API still says is waited with.
+	if !c.State.Alive() {
+		fill(&c.Waiting, o.Waiting)
+		fill(&c.Reason, o.Reason)
+		fill(&c.Message, o.Message)
+	}
 	fill(&c.ExitCode, o.ExitCode)
 	fill(&c.Restarts, o.Restarts)
 	fill(&c.StartedAt, o.StartedAt)
@@ -160,6 +168,9 @@ func (w *Workload) alive() bool {
 func (w *Workload) created() time.Time {
 	if w.Sandbox != nil {
 		return w.Sandbox.Created
+	}
+	if w.Status != nil {
+		return w.Status.Created
 	}
 	var latest time.Time
 	for _, c := range w.Containers {

@@ -14,7 +14,7 @@ func TestMerge(t *testing.T) {
 	fromAPI := Workload{
 		Source: "kubernetes", Pod: "web-0", Namespace: "shop", UID: uidA, Node: "node-1", DefaultContainer: "app",
 		Containers: []Container{
-			{ID: idA, Name: "app", Reason: "CrashLoopBackOff", Restarts: 5, ExitCode: &exit},
+			{ID: idA, Name: "app", Waiting: "CrashLoopBackOff", Restarts: 5, ExitCode: &exit},
 			{Name: "late", State: StateCreated},
 		},
 	}
@@ -36,7 +36,7 @@ func TestMerge(t *testing.T) {
 		t.Errorf("merged pod is %+v", w)
 	}
 	app := w.Containers[0]
-	if app.PID != 77 || app.Restarts != 5 || app.Reason != "CrashLoopBackOff" || *app.ExitCode != 7 || app.State != StateRunning {
+	if app.PID != 77 || app.Restarts != 5 || app.Waiting != "" || *app.ExitCode != 7 || app.State != StateRunning {
 		t.Errorf("merged container is %+v", app)
 	}
 	if w.Containers[1].Name != "late" {

@@ -3,11 +3,21 @@ package resolve
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
 // resolveNamed finds and opens a pod or a container.
 func (r *Resolver) resolveNamed(ctx context.Context, q Query) (*Target, error) {
+	var before ownedPod
+	if q.kind != "" {
+		owned, err := r.podOf(ctx, q)
+		if err != nil {
+			err.Steps = owned.steps
+			return nil, err
+		}
+		before, q = owned, owned.query
+	}
 	var failed *Error
 	// Twice: between being found and being entered a container may have been
 	// restarted, and then has another process, which the second look finds. It
@@ -15,18 +25,22 @@ func (r *Resolver) resolveNamed(ctx context.Context, q Query) (*Target, error) {
 	for try := range 2 {
 		reply := r.ask(ctx, question{query: q, patient: try > 0, lists: true})
 		if ctx.Err() != nil {
-			return nil, ended(ctx, reply.steps)
+			return nil, ended(ctx, slices.Concat(before.steps, reply.steps))
 		}
 		c, err := r.pick(ctx, q, &reply)
 		if err != nil {
-			err.Steps = reply.steps
+			err.Steps = slices.Concat(before.steps, reply.steps)
 			return nil, err
 		}
-		t, err := r.enter(ctx, q, c, reply.steps)
+		t, err := r.enter(ctx, q, c, slices.Concat(before.steps, reply.steps))
 		if err == nil {
 			t.Query = q
+			t.Notes = append(before.notes, t.Notes...)
 			t.sayHow(q, c)
 			t.sayFailed(reply.failed)
+			if q.Describe && reply.clusterAnswered && t.Workload.Status == nil {
+				t.note("unknown_to_api", "the Kubernetes API does not know this pod: it describes another cluster, or the pod has just been deleted")
+			}
 			return t, nil
 		}
 		if failed = err; err.Kind != KindGone {
@@ -90,6 +104,10 @@ func (r *Resolver) unknown(q Query, err *Error, reply *reply) *Error {
 		what = "pod " + quote(q.Pod)
 	}
 	switch {
+	case len(reply.failed) > 0 && reply.localAnswered && q.Pod != "":
+		err.Kind = KindSource
+		err.Message = fmt.Sprintf("%s is not on this node as far as can be seen, and others could not be asked: %s", what, strings.Join(reply.failed, "; "))
+		err.Hint = "If it runs on this node, check its name: resolve_pod_pid without arguments lists what is here. nsenter-mcp doctor says why the others do not answer."
 	case len(reply.failed) > 0:
 		err.Kind = KindSource
 		err.Message = fmt.Sprintf("%s could not be looked up: %s", what, strings.Join(reply.failed, "; "))

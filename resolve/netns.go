@@ -28,7 +28,7 @@ const hostNetns = "host"
 
 // resolveNetns opens a network namespace that is named itself.
 func (r *Resolver) resolveNetns(ctx context.Context, value string, describe bool) (*Target, error) {
-	t := &Target{Via: ViaNetns, Node: r.cfg.Node, Query: Query{Netns: value, Describe: describe}}
+	t := &Target{Via: ViaNetns, Node: r.Node(), Query: Query{Netns: value, Describe: describe}}
 	if err := r.openNetns(ctx, t, value); err != nil {
 		return nil, t.abort(err)
 	}

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 )
@@ -66,8 +67,8 @@ func sandboxLabel(s *Sandbox) string {
 // trouble says in one sentence what state a container is in.
 func (c *Container) trouble() string {
 	s := fmt.Sprintf("container %s is %s", c.label(), c.State)
-	if c.Reason != "" {
-		s += " (" + c.Reason + ")"
+	if why := cmp.Or(c.Waiting, c.Reason); why != "" {
+		s += " (" + why + ")"
 	}
 	if c.ExitCode != nil && c.State != StateCreated {
 		s += fmt.Sprintf(", exit code %d", *c.ExitCode)

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ type entry struct {
 
 // enter opens the workload that was chosen. steps are those taken so far.
 func (r *Resolver) enter(ctx context.Context, q Query, c choice, steps []Step) (*Target, *Error) {
-	t := &Target{Workload: *c.workload, Node: r.cfg.Node, Steps: steps}
+	t := &Target{Workload: *c.workload, Node: r.Node(), Steps: steps}
 	e := &entry{Resolver: r, ctx: ctx, workload: &t.Workload, container: c.container, noFiles: q.NoFiles, target: t}
 	if c.container != whole {
 		t.Container = c.workload.Containers[c.container].label()
@@ -35,7 +36,15 @@ func (r *Resolver) enter(ctx context.Context, q Query, c choice, steps []Step) (
 		}
 		return nil, err
 	}
+	if t.Node == "" {
+		t.Node = t.Workload.Node // of what has been entered here
+	}
 	for _, old := range c.older {
+		if old.remote {
+			t.note("another_pod", "the Kubernetes API has another pod of that name, UID %s on node %s: it replaces this one, or the API is that of another cluster",
+				old.UID, cmp.Or(old.Node, "none"))
+			continue
+		}
 		t.note("older_pod", "an older pod of that name, UID %s, is left aside", old.UID)
 	}
 	return t, nil
@@ -157,7 +166,7 @@ func (w *Workload) claim(pid int, id string, started time.Time) claim {
 }
 
 // containerOrder is the order in which containers stand for the workload: the
-// one asked for, the default one, then as they come.
+// one asked for, the default one, then as they come, the application's first.
 func (e *entry) containerOrder() []int {
 	var order []int
 	if e.container != whole {
@@ -168,9 +177,11 @@ func (e *entry) containerOrder() []int {
 			order = append(order, i)
 		}
 	}
-	for i := range e.workload.Containers {
-		if !slices.Contains(order, i) {
-			order = append(order, i)
+	for _, helpers := range []bool{false, true} {
+		for i := range e.workload.Containers {
+			if (e.workload.Containers[i].Kind != "") == helpers && !slices.Contains(order, i) {
+				order = append(order, i)
+			}
 		}
 	}
 	return order

@@ -10,7 +10,7 @@ import (
 // resolvePID opens the network of a process. Whose process it is is only told,
 // not needed.
 func (r *Resolver) resolvePID(ctx context.Context, q Query) (*Target, error) {
-	t := &Target{Via: ViaPID, Node: r.cfg.Node, Query: q}
+	t := &Target{Via: ViaPID, Node: r.Node(), Query: q}
 	if err := r.openPID(t, *q.PID); err != nil {
 		return nil, t.abort(err)
 	}

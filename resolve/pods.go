@@ -34,7 +34,7 @@ type Listed struct {
 // node, the cluster is asked in any case. Like [Resolver.Discover] it opens
 // nothing and fails only when ctx ends, by an [*Error].
 func (r *Resolver) Pods(ctx context.Context, everywhere bool) (PodList, error) {
-	list := PodList{Node: r.cfg.Node}
+	list := PodList{Node: r.Node()}
 	lists, states, err := r.lists(ctx, r.local, r.limits.source)
 	if err != nil {
 		return PodList{}, err
@@ -50,6 +50,10 @@ func (r *Resolver) Pods(ctx context.Context, everywhere bool) (PodList, error) {
 		}
 		lists, list.Sources = append(lists, more...), append(list.Sources, states...)
 		list.Everywhere = slices.ContainsFunc(states, func(s SourceState) bool { return s.State == stateOK })
+		if list.Everywhere && list.Node == "" {
+			// Where that cannot be told, what the local sources know is here, and no more.
+			list.Node, _ = r.FindNode(ctx)
+		}
 	}
 	for i, w := range merge(lists...) {
 		here := i < local || w.Node != "" && w.Node == list.Node

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -12,7 +13,9 @@ import (
 // Query names one target. Exactly one of Pod, Container (alone), PID, Netns and
 // IP is set; Namespace and Container may come with Pod.
 type Query struct {
-	// Pod is a pod's name, "namespace/name", or the UID of a pod.
+	// Pod is a pod's name, "namespace/name", or the UID of a pod. In front of the
+	// name may stand a kind, as kubectl takes it ("po/web-0", "deploy/web"), which
+	// wins over a namespace that is called like one.
 	Pod string
 	// Namespace is the Kubernetes namespace of Pod; "" searches all.
 	Namespace string
@@ -33,6 +36,8 @@ type Query struct {
 	// whose they are.
 	NoFiles bool
 
+	// kind makes Pod the name of what owns the pod; "" for a pod itself.
+	kind ownerKind
 	// brief asks only what a container is called and of which pod it is.
 	brief bool
 }
@@ -110,16 +115,24 @@ func (q Query) exactlyOne(allowIP bool) error {
 }
 
 func (q *Query) parsePod() error {
-	if namespace, name, found := strings.Cut(q.Pod, "/"); found {
-		if namespace == "" || name == "" || strings.Contains(name, "/") {
-			return badQuery(fmt.Sprintf("pod %s is neither a name nor namespace/name", quote(q.Pod)), "Give pod as name or as namespace/name.")
-		}
-		if q.Namespace != "" && q.Namespace != namespace {
-			return badQuery(fmt.Sprintf("pod says namespace %s but namespace says %s", quote(namespace), quote(q.Namespace)),
-				"Give the namespace once, either in pod or in namespace.")
-		}
-		q.Namespace, q.Pod = namespace, name
+	parts := strings.Split(q.Pod, "/")
+	if slices.Contains(parts, "") || len(parts) > 3 {
+		return badQuery(fmt.Sprintf("pod %s is neither a name nor namespace/name nor kind/name", quote(q.Pod)), podForms)
 	}
+	if len(parts) == 3 || len(parts) == 2 && !isKind(parts[0]) {
+		if q.Namespace != "" && q.Namespace != parts[0] {
+			return badQuery(fmt.Sprintf("pod says namespace %s but namespace says %s", quote(parts[0]), quote(q.Namespace)),
+				"Give the namespace once, either in pod or in namespace. "+podForms)
+		}
+		q.Namespace, parts = parts[0], parts[1:]
+	}
+	if len(parts) == 2 {
+		if !isKind(parts[0]) {
+			return badQuery(fmt.Sprintf("pod %s: %s is no kind that owns pods", quote(q.Pod), quote(parts[0])), podForms)
+		}
+		q.kind, parts = kindNamed(parts[0]), parts[1:]
+	}
+	q.Pod = parts[0]
 	if err := checkName("pod", q.Pod, "resolve_pod_pid without arguments lists the pods that are here."); err != nil {
 		return err
 	}

@@ -7,11 +7,15 @@ import (
 	"strings"
 )
 
-// impossible reports a workload that has no network, as far as its source knows.
+// impossible reports a workload that has no network here, as far as its source
+// knows.
 func (e *entry) impossible() *Error {
 	w := e.workload
-	if w.Node != "" && w.Node != e.cfg.Node && e.cfg.Node != "" && w.Sandbox == nil {
-		return w.onOtherNode("this is " + e.cfg.Node)
+	if w.remote && w.Status != nil && (w.Status.ended() || w.Node == "") {
+		return w.podWithoutNetwork()
+	}
+	if err := e.elsewhere(); err != nil {
+		return err
 	}
 	if e.knownAlive() {
 		return nil
@@ -20,6 +24,24 @@ func (e *entry) impossible() *Error {
 		return e.stoppedContainer(&w.Containers[0])
 	}
 	return w.podWithoutNetwork()
+}
+
+// elsewhere reports a pod that runs on a node that this machine is not. A pod
+// of which something is here needs no such question.
+func (e *entry) elsewhere() *Error {
+	w := e.workload
+	if !w.remote || w.Node == "" {
+		return nil
+	}
+	kin, known := e.kinship(e.ctx, w.Node)
+	switch {
+	case !known || kin != Stranger:
+		// What is here will be seen in a moment.
+		return nil
+	case e.Node() != "":
+		return w.onOtherNode("this is " + e.Node())
+	}
+	return w.onOtherNode("this machine is not that node")
 }
 
 func (w *Workload) onOtherNode(why string) *Error {
@@ -32,6 +54,9 @@ func (w *Workload) onOtherNode(why string) *Error {
 
 // podWithoutNetwork explains a pod of which nothing runs.
 func (w *Workload) podWithoutNetwork() *Error {
+	if err := w.over(); err != nil {
+		return err
+	}
 	if w.Sandbox != nil && !w.finished() {
 		return &Error{
 			Kind: KindNotRunning, State: w.Sandbox.State,
@@ -73,7 +98,11 @@ func (w *Workload) finished() bool {
 	})
 }
 
+// noSandbox explains a pod that has no network yet, or no more.
 func (w *Workload) noSandbox() *Error {
+	if w.Status != nil {
+		return w.notStarted()
+	}
 	return &Error{
 		Kind:    KindNoSandbox,
 		Message: w.describe() + " has no sandbox on this node yet, so it has no network",
@@ -85,6 +114,10 @@ func (w *Workload) noSandbox() *Error {
 // have one because nothing is known of its state.
 func (e *entry) knownAlive() bool {
 	w := e.workload
+	// The API tells of containers; the sandbox outlives them, and is looked for.
+	if w.remote && w.Status != nil {
+		return !w.Status.ended()
+	}
 	unknown := w.Sandbox == nil || w.Sandbox.State == ""
 	for i := range w.Containers {
 		unknown = unknown && w.Containers[i].State == ""
@@ -140,7 +173,9 @@ func (e *entry) explain() *Error {
 		Hint:    "It was probably just stopped or restarted: call again. If that does not help, see details.steps.",
 	}
 	switch w := e.workload; {
-	case w.Sandbox == nil && !w.alive():
+	case w.remote && w.Node != "" && e.Node() != w.Node:
+		err = w.onOtherNode("no process of the pod is here, and the name of this node is not known")
+	case w.Sandbox == nil && (!w.alive() || w.remote && w.Status != nil):
 		err = w.noSandbox()
 	case w.netnsClosed():
 		err = &Error{
@@ -148,8 +183,6 @@ func (e *entry) explain() *Error {
 			Message: fmt.Sprintf("the runtime has closed the network of %s, and no process is left in it", what),
 			Hint:    "Wait until the kubelet has made a new sandbox, and call again; if it does not, delete the pod.",
 		}
-	case w.Sandbox == nil && w.Node != "" && e.cfg.Node == "":
-		err = w.onOtherNode("the name of this one is not known, and no process of the pod is here")
 	}
 	err.Err = errors.Join(e.failures...)
 	if len(said) > 0 {

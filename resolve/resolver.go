@@ -19,7 +19,8 @@ type Config struct {
 	// Root is the directory below which the host's files lie, its /proc
 	// included; "" is "/".
 	Root string
-	// Node is this node's name in Kubernetes, "" if it is not known.
+	// Node is this node's name in Kubernetes; "" lets a source of Cluster find it
+	// when it is needed.
 	Node string
 	// Sources know this node's workloads and are asked side by side. Where two
 	// know the same one, the earlier one's word counts.
@@ -42,6 +43,7 @@ type Resolver struct {
 	local   []*guard
 	cluster []*guard
 	known   identities
+	nodes   nodes
 
 	closeOnce sync.Once
 	closed    chan struct{}
@@ -90,6 +92,7 @@ func New(cfg Config) *Resolver {
 		cfg.Now = time.Now
 	}
 	r := &Resolver{cfg: cfg, limits: defaultLimits(), closed: make(chan struct{})}
+	r.nodes.put(cfg.Node)
 	for _, s := range cfg.Sources {
 		r.local = append(r.local, newGuard(s))
 	}
@@ -101,9 +104,6 @@ func New(cfg Config) *Resolver {
 
 // Close ends requests to sources that are still under way. Targets stay open.
 func (r *Resolver) Close() { r.closeOnce.Do(func() { close(r.closed) }) }
-
-// Node is this node's name in Kubernetes, "" if it is not known.
-func (r *Resolver) Node() string { return r.cfg.Node }
 
 // detached returns a context for a request to a source. It does not end with its
 // caller's: a request that outlives its caller still shows whether the source is
@@ -141,7 +141,36 @@ func (r *Resolver) Resolve(ctx context.Context, q Query) (*Target, error) {
 	if err != nil {
 		return nil, err
 	}
+	if q.Describe && q.Pod == "" {
+		r.describe(ctx, t)
+	}
+	if s := t.Workload.Status; s != nil && !s.Deleted.IsZero() {
+		t.note("being_deleted", "the pod is being deleted, and is to be gone by %s", s.Deleted.UTC().Format(time.RFC3339))
+	}
 	return t, nil
+}
+
+// describe adds what the cluster says of the pod to which a process, a container
+// or a network belongs. Nothing is amiss where nobody can say.
+func (r *Resolver) describe(ctx context.Context, t *Target) {
+	w := &t.Workload
+	if w.Pod == "" || w.Status != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.limits.identify)
+	defer cancel()
+	for _, g := range r.cluster {
+		began := time.Now()
+		ws, err := g.call(ctx, lookUp, r.limits.source, r.cfg.Now, r.limits.pause, func(ctx context.Context) ([]Workload, error) {
+			return g.source.Exact(ctx, Query{Pod: w.Pod, Namespace: w.Namespace, Describe: true})
+		})
+		t.Steps = append(t.Steps, stepOf(g, event{what: lookUp, workloads: ws, err: err, took: time.Since(began)}))
+		for i := range ws {
+			if ws[i].UID == w.UID {
+				w.absorb(&ws[i])
+			}
+		}
+	}
 }
 
 func (r *Resolver) procRoot() string { return filepath.Join(r.cfg.Root, "proc") }

@@ -3,6 +3,7 @@ package resolve
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 )
 
@@ -24,6 +25,23 @@ type Source interface {
 	// may be missing. It serves prefixes, near misses and [Resolver.Discover].
 	// The slice is the caller's from then on.
 	List(ctx context.Context) ([]Workload, error)
+}
+
+// ClusterSource is a [Source] of [Config.Cluster] that knows more than pods. It
+// is asked, and bounded, like any other.
+type ClusterSource interface {
+	Source
+	// Owned returns the pods of the workload resource that q names (a Deployment,
+	// a Job), told by their owner references.
+	Owned(ctx context.Context, q Query) ([]Workload, error)
+	// Address tells what in the cluster has an address.
+	Address(ctx context.Context, ip netip.Addr) (Address, error)
+	// Kinship tells what the node of that name is to this machine, in a constant
+	// number of requests.
+	Kinship(ctx context.Context, node string) (Kinship, error)
+	// ThisNode finds the name of the node that this machine is; "" where the
+	// cluster has none like it.
+	ThisNode(ctx context.Context) (string, error)
 }
 
 var (

@@ -15,6 +15,9 @@ const (
 	StateRemoving   State = "removing"
 	StateExited     State = "exited"
 	StateDead       State = "dead"
+	// StateWaiting is a pod's container that the kubelet has not made yet, see
+	// [Container.Waiting].
+	StateWaiting State = "waiting"
 )
 
 // Alive reports whether a container in this state has processes.
@@ -41,8 +44,12 @@ type Workload struct {
 	// Containers are those of the pod, each in its latest attempt; or the one
 	// container that this is.
 	Containers []Container `json:"containers"`
-	// DefaultContainer is the annotation kubectl.kubernetes.io/default-container.
+	// DefaultContainer is the annotation kubectl.kubernetes.io/default-container,
+	// or as for kubectl, the first container of the pod's spec.
 	DefaultContainer string `json:"default_container,omitempty"`
+	// Status is what the Kubernetes API says of the pod; nil where it was not
+	// asked or does not know it.
+	Status *PodStatus `json:"status,omitempty"`
 
 	// asOf is when the source was asked, in nanoseconds of CLOCK_BOOTTIME. A
 	// process that has started since may not be the one it meant; 0 is not known.
@@ -53,6 +60,9 @@ type Workload struct {
 	// inferred: put together from files and processes, so a container may be
 	// missing, or long gone for who knows better.
 	inferred bool
+	// remote: only a source of the cluster knows it, so that nothing of it need be
+	// on this node.
+	remote bool
 }
 
 // Sandbox is what owns a network.
@@ -80,6 +90,23 @@ type Sandbox struct {
 	netnsClosed bool
 }
 
+// ContainerKind is what a container is for in its pod.
+type ContainerKind string
+
+// The kinds; a sidecar is an init container that goes on running.
+const (
+	KindInit      ContainerKind = "init"
+	KindSidecar   ContainerKind = "sidecar"
+	KindEphemeral ContainerKind = "ephemeral"
+)
+
+// The kubelet's words for a container that it does not start now.
+const (
+	reasonCrashLoop    = "CrashLoopBackOff"
+	reasonCreating     = "ContainerCreating"
+	reasonInitializing = "PodInitializing"
+)
+
 // Container is one container.
 type Container struct {
 	ID string `json:"id"`
@@ -90,9 +117,16 @@ type Container struct {
 	RuntimeName string `json:"runtime_name,omitempty"`
 	Image       string `json:"image,omitempty"`
 	State       State  `json:"state,omitempty"`
+	// Kind is "" for a container of the application.
+	Kind ContainerKind `json:"kind,omitempty"`
 	// Reason is one word on a container that does not run: Completed, Error,
 	// OOMKilled.
 	Reason string `json:"reason,omitempty"`
+	// Waiting is the kubelet's word for why it does not start the container now:
+	// CrashLoopBackOff, ImagePullBackOff, ContainerCreating.
+	Waiting string `json:"waiting,omitempty"`
+	// Ready is the outcome of the readiness probe; nil is not known.
+	Ready *bool `json:"ready,omitempty"`
 	// Message is what the runtime said of a failed start; at most 200 bytes.
 	Message    string    `json:"message,omitempty"`
 	ExitCode   *int      `json:"exit_code,omitempty"` // of the last run that ended

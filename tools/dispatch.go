@@ -307,7 +307,7 @@ func failed(info *TargetInfo, err error, stage string) *Envelope {
 		Target:   info,
 		Findings: []fact.Finding{},
 		Notes:    []Note{},
-		Next:     []Next{},
+		Next:     nextOf(err),
 		Error:    public,
 	}
 }

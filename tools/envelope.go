@@ -70,9 +70,10 @@ type ErrorDetails struct {
 	Candidates []resolve.Candidate `json:"candidates,omitempty" jsonschema:"targets that the name fits"`
 	NearMisses []string            `json:"near_misses,omitempty" jsonschema:"names that exist and look alike"`
 	Node       string              `json:"node,omitempty" jsonschema:"node on which the target runs"`
+	Service    *resolve.Service    `json:"service,omitempty" jsonschema:"whose address it is"`
 	State      resolve.State       `json:"state,omitempty" jsonschema:"state of the container that does not run"`
 	ExitCode   *int                `json:"exit_code,omitempty"`
-	Untrusted  *containerText      `json:"untrusted,omitempty" jsonschema:"what the runtime says of that container"`
+	Untrusted  *containerText      `json:"untrusted,omitempty" jsonschema:"what the runtime or the API says of it"`
 	Valid      []string            `json:"valid,omitempty" jsonschema:"what would have been accepted"`
 	// Was and Is are the netns cookies expected and found.
 	Was uint64 `json:"was,omitempty"`

@@ -75,10 +75,34 @@ func fromResolve(err *resolve.Error, stage string) *Error {
 	return &Error{
 		Code: string(err.Kind), Stage: stage, Message: err.Message, Hint: err.Hint,
 		Details: ErrorDetails{
-			Steps: telling(err.Steps), Candidates: err.Candidates, NearMisses: err.NearMisses, Node: err.Node,
+			Steps: telling(err.Steps), Candidates: err.Candidates, NearMisses: err.NearMisses, Node: err.Node, Service: err.Service,
 			State: err.State, ExitCode: err.ExitCode, Untrusted: said,
 		},
 	}
+}
+
+// nextOf proposes the pods behind a service whose address was given.
+func nextOf(err error) []Next {
+	next := []Next{}
+	var resolving *resolve.Error
+	if !errors.As(err, &resolving) || resolving.Service == nil {
+		return next
+	}
+	for _, e := range resolving.Service.Endpoints {
+		if e.Pod != "" && len(next) < maxNext {
+			next = append(next, Next{
+				Tool: "resolve_pod_pid", Arguments: map[string]any{"pod": e.Pod, "namespace": e.Namespace}, Why: "a pod behind the service" + onNode(e.Node),
+			})
+		}
+	}
+	return next
+}
+
+func onNode(node string) string {
+	if node == "" {
+		return ""
+	}
+	return ", on node " + word(node)
 }
 
 func fromContext(err error, stage string) *Error {

@@ -16,7 +16,7 @@ import (
 // ResolvePodPIDIn are the arguments of resolve_pod_pid.
 type ResolvePodPIDIn struct {
 	TargetArgs
-	IP      string `json:"ip,omitempty" jsonschema:"of a network on this node"`
+	IP      string `json:"ip,omitempty" jsonschema:"of a pod, node or service"`
 	Limit   int    `json:"limit,omitempty" jsonschema:"rows without a target, default 30" min:"1" max:"200"`
 	Details bool   `json:"details,omitempty" jsonschema:"full IDs, paths, older sandboxes"`
 }
@@ -36,6 +36,8 @@ type ResolvePodPIDOut struct {
 	PIDStart string `json:"pid_start,omitempty" jsonschema:"when that process started, RFC 3339"`
 	Pod      string `json:"pod,omitempty" jsonschema:"namespace/name"`
 	UID      string `json:"uid,omitempty"`
+	// Status is absent where no Kubernetes API was asked, or does not know the pod.
+	Status *podStatusOut `json:"status,omitempty" jsonschema:"what the Kubernetes API says of the pod"`
 	// Sandbox owns the network of a pod, or of a container that joined another's.
 	Sandbox    *sandboxOut                `json:"sandbox,omitempty"`
 	Containers []containerOut             `json:"containers"`
@@ -53,6 +55,23 @@ type kernelNamespace struct {
 	Host *bool `json:"host,omitempty" jsonschema:"it is the host's own"`
 }
 
+// podStatusOut is the pod as a whole, in the words of the API.
+type podStatusOut struct {
+	Phase  string `json:"phase,omitempty"`
+	Ready  bool   `json:"ready"`
+	Reason string `json:"reason,omitempty"`
+	// Owner is the chain of controllers, the nearest first.
+	Owner    []resolve.Owner `json:"owner,omitempty"`
+	Services []string        `json:"services,omitempty" jsonschema:"services that select the pod"`
+	PodIPs   []string        `json:"pod_ips,omitempty"`
+	// Conditions are those that are not as they should be.
+	Conditions     []resolve.Condition `json:"conditions,omitempty" jsonschema:"those that are not met"`
+	DeletedAt      string              `json:"deleted_at,omitempty" jsonschema:"when it is to be gone, if it is being deleted"`
+	Static         bool                `json:"static,omitempty" jsonschema:"from a file of the node"`
+	ShareProcesses bool                `json:"share_processes,omitempty"`
+	Untrusted      *containerText      `json:"untrusted,omitempty"`
+}
+
 type sandboxOut struct {
 	ID        string        `json:"id"`
 	PID       int           `json:"pid,omitempty"`
@@ -66,17 +85,20 @@ type sandboxOut struct {
 }
 
 type containerOut struct {
-	ID         string         `json:"id"`
-	Name       string         `json:"name"`
-	Image      string         `json:"image,omitempty"`
-	State      resolve.State  `json:"state,omitempty"`
-	Reason     string         `json:"reason,omitempty"`
-	ExitCode   *int           `json:"exit_code,omitempty" jsonschema:"of the last run that ended"`
-	Restarts   int            `json:"restarts"`
-	PID        int            `json:"pid,omitempty"`
-	StartedAt  string         `json:"started_at,omitempty"`
-	FinishedAt string         `json:"finished_at,omitempty"`
-	Untrusted  *containerText `json:"untrusted,omitempty"`
+	ID         string                `json:"id"`
+	Name       string                `json:"name"`
+	Image      string                `json:"image,omitempty"`
+	Kind       resolve.ContainerKind `json:"kind,omitempty" jsonschema:"init, sidecar or ephemeral"`
+	State      resolve.State         `json:"state,omitempty"`
+	Waiting    string                `json:"waiting,omitempty" jsonschema:"why the kubelet does not start it now"`
+	Ready      *bool                 `json:"ready,omitempty"`
+	Reason     string                `json:"reason,omitempty"`
+	ExitCode   *int                  `json:"exit_code,omitempty" jsonschema:"of the last run that ended"`
+	Restarts   int                   `json:"restarts"`
+	PID        int                   `json:"pid,omitempty"`
+	StartedAt  string                `json:"started_at,omitempty"`
+	FinishedAt string                `json:"finished_at,omitempty"`
+	Untrusted  *containerText        `json:"untrusted,omitempty"`
 }
 
 // containerText may quote what the container's image or command says.
@@ -105,6 +127,7 @@ func handleResolvePodPID(ctx context.Context, env *Env, t *resolve.Target, in Re
 	out := ResolvePodPIDOut{
 		PID:        t.PID(),
 		UID:        w.UID,
+		Status:     podStatusOf(w),
 		Sandbox:    sandboxOf(w, in.Details),
 		Containers: containersOf(w, in.Details),
 		FilesFrom:  t.FilesFrom,
@@ -161,11 +184,27 @@ func sandboxOf(w *resolve.Workload, details bool) *sandboxOut {
 	return out
 }
 
+func podStatusOf(w *resolve.Workload) *podStatusOut {
+	s := w.Status
+	if s == nil {
+		return nil
+	}
+	out := &podStatusOut{
+		Phase: s.Phase, Ready: s.Ready, Reason: s.Reason, Owner: s.Owner, Services: s.Services, PodIPs: s.PodIPs,
+		Conditions: s.Conditions, DeletedAt: timestamp(s.Deleted), Static: s.Static, ShareProcesses: s.ShareProcesses,
+	}
+	if s.Message != "" {
+		out.Untrusted = &containerText{Message: escape(s.Message)}
+	}
+	return out
+}
+
 func containersOf(w *resolve.Workload, details bool) []containerOut {
 	out := make([]containerOut, 0, len(w.Containers))
 	for _, c := range w.Containers {
 		row := containerOut{
-			ID: shortID(c.ID, details), Name: word(c.Name), Image: c.Image, State: c.State, Reason: c.Reason,
+			ID: shortID(c.ID, details), Name: word(c.Name), Image: c.Image, Kind: c.Kind, State: c.State,
+			Waiting: c.Waiting, Ready: c.Ready, Reason: c.Reason,
 			ExitCode: c.ExitCode, Restarts: c.Restarts, PID: c.PID,
 			StartedAt: timestamp(c.StartedAt), FinishedAt: timestamp(c.FinishedAt),
 		}
@@ -321,8 +360,8 @@ func describeContainer(c resolve.Container) string {
 		state = "not running"
 	}
 	var why []string
-	if c.Reason != "" {
-		why = append(why, word(c.Reason))
+	if reason := cmp.Or(c.Waiting, c.Reason); reason != "" {
+		why = append(why, word(reason))
 	}
 	if c.ExitCode != nil {
 		why = append(why, fmt.Sprintf("exit code %d", *c.ExitCode))

@@ -8,7 +8,7 @@ import (
 
 // TargetArgs are the arguments that every tool takes; input structs embed it.
 type TargetArgs struct {
-	Pod       string `json:"pod,omitempty" jsonschema:"name or namespace/name"`
+	Pod       string `json:"pod,omitempty" jsonschema:"name, namespace/name or deploy/name"`
 	Namespace string `json:"namespace,omitempty" jsonschema:"of pod; default: all"`
 	Container string `json:"container,omitempty" jsonschema:"name or ID; with pod, one of its"`
 	PID       *int   `json:"pid,omitempty" jsonschema:"on the host"`

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -11,6 +12,10 @@ import (
 	"nsenter-mcp/cmd/nsenter-mcp/internal/doctor"
 	"nsenter-mcp/resolve"
 )
+
+// kubernetesLimit is for all questions to the API: a person waits, and a
+// credential plugin may take some seconds.
+const kubernetesLimit = 10 * time.Second
 
 const doctorHelp = `Find out whether nsenter-mcp can work here. It really enters a network namespace
 (one that it makes, and that is gone afterwards) and comes back, looks at the
@@ -66,6 +71,11 @@ func examine(cmd *cobra.Command, o *options) (doctor.Report, error) {
 		Sources: func(ctx context.Context) ([]resolve.SourceState, error) {
 			found, err := n.resolver.Discover(ctx)
 			return found.Sources, err
+		},
+		Kubernetes: func(ctx context.Context) (resolve.KubeReport, error) {
+			ctx, cancel := context.WithTimeout(ctx, kubernetesLimit)
+			defer cancel()
+			return n.kube.Report(ctx)
 		},
 	}), nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -18,12 +19,16 @@ import (
 
 // options are the flags that all commands share.
 type options struct {
-	hostRoot   string
-	hostNetns  string
-	dockerHost string
-	endpoint   string
-	logLevel   string
-	logFormat  string
+	hostRoot    string
+	hostNetns   string
+	dockerHost  string
+	endpoint    string
+	kubeconfig  string
+	kubeContext string
+	nodeName    string
+	execPlugin  bool
+	logLevel    string
+	logFormat   string
 
 	// The policy's.
 	operatorFile  string
@@ -41,6 +46,10 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.hostNetns, "host-netns", "", "`path` of the node's network namespace (default: the one this program runs in)")
 	flags.StringVar(&o.dockerHost, "docker-host", "", "`address` of the Docker engine (default: DOCKER_HOST, else its usual socket)")
 	flags.StringVar(&o.endpoint, "runtime-endpoint", "", "`socket` of the container runtime (default: "+resolve.CRIEnv+", else the usual)")
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "`path` of the kubeconfig (default: KUBECONFIG, else ~/.kube/config, else the pod's own account)")
+	flags.StringVar(&o.kubeContext, "context", "", "`name` of the kubeconfig's context (default: its current one)")
+	flags.StringVar(&o.nodeName, "node-name", "", "`name` of this node in Kubernetes (default: NODE_NAME, else found by the kernel's boot ID)")
+	flags.BoolVar(&o.execPlugin, "allow-exec-plugin", false, "as root, start the credential plugin that the kubeconfig names")
 	flags.StringSliceVar(&o.toolsets, "toolsets", nil, "`names` of the toolsets to offer (default: all that the operator allows)")
 	flags.BoolVar(&o.readOnly, "read-only", false, "offer only tools that send nothing (toolset inspect)")
 	flags.StringSliceVar(&o.allow, "allow-destination", nil, "`prefix` to which probes may go and nowhere else (repeatable)")
@@ -120,6 +129,7 @@ type node struct {
 	policy     *ceiling.Policy
 	home       *nsexec.Home
 	host       *nsexec.Handle
+	kube       *resolve.Kube
 	resolver   *resolve.Resolver
 	dispatcher *tools.Dispatcher
 	close      []func() error // in the order of opening
@@ -150,9 +160,11 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 	if err != nil {
 		return nil, err
 	}
+	n.kube = resolve.NewKube(resolve.KubeOptions{Config: o.kubeconfig, Context: o.kubeContext, AllowPlugin: o.execPlugin, Root: root})
+	n.close = append(n.close, n.kube.Close)
 	n.resolver = resolve.New(resolve.Config{
-		Home: n.home, Host: n.host, Root: root, Node: os.Getenv("NODE_NAME"),
-		Sources: sources, AllowHostNetwork: !policy.NoHostNetwork, Logger: log,
+		Home: n.home, Host: n.host, Root: root, Node: cmp.Or(o.nodeName, os.Getenv("NODE_NAME")),
+		Sources: sources, Cluster: []resolve.Source{n.kube}, AllowHostNetwork: !policy.NoHostNetwork, Logger: log,
 	})
 	n.dispatcher, err = tools.NewDispatcher(tools.Config{
 		Tools:  tools.All(),

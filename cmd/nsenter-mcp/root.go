@@ -25,8 +25,8 @@ server through ssh.
 What it may do at most, the operator says in /etc/nsenter-mcp.yaml, which only
 root can write; flags narrow it. docs/security.md has an example.
 
-DOCKER_HOST and its companions mean what they mean to docker. NODE_NAME is this
-node's name in Kubernetes.`
+DOCKER_HOST and its companions mean what they mean to docker, KUBECONFIG what it
+means to kubectl. NODE_NAME is this node's name in Kubernetes.`
 
 const rootExamples = `  nsenter-mcp doctor                              can it work here, and what is missing
   nsenter-mcp demo                                see it work, on pods made for the purpose

@@ -74,7 +74,9 @@ type Config struct {
 	HostRoot string
 	// Sources asks everybody who knows workloads.
 	Sources func(context.Context) ([]resolve.SourceState, error)
-	Tools   []tools.Tool
+	// Kubernetes asks the API what it allows.
+	Kubernetes func(context.Context) (resolve.KubeReport, error)
+	Tools      []tools.Tool
 	// Policy describes what the operator allows.
 	Policy []Check
 	// Executable is the path of the program, for the advice.
@@ -87,6 +89,7 @@ func Run(ctx context.Context, cfg Config) Report {
 	missing, supported := cfg.machine(&r)
 	if supported {
 		r.addSources(cfg.Sources(ctx))
+		r.addKubernetes(cfg.Kubernetes(ctx))
 	}
 	r.Checks = append(r.Checks, cfg.Policy...)
 	r.judge(cfg.Tools, missing)

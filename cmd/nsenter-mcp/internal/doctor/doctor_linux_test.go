@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -37,6 +38,9 @@ func here(t *testing.T) Config {
 		Executable: "/opt/nsenter-mcp",
 		Sources: func(context.Context) ([]resolve.SourceState, error) {
 			return []resolve.SourceState{{Name: "docker", State: "ok", Workloads: 3, MS: 1.25}}, nil
+		},
+		Kubernetes: func(context.Context) (resolve.KubeReport, error) {
+			return resolve.KubeReport{Server: "192.0.2.1:6443", Node: "node-1"}, nil
 		},
 	}
 }
@@ -218,5 +222,34 @@ func TestReportHasNoNulls(t *testing.T) {
 	text, err := json.Marshal(Run(t.Context(), here(t)))
 	if err != nil || strings.Contains(string(text), "null") {
 		t.Errorf("%v %s", err, text)
+	}
+}
+
+func TestKubernetes(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		report resolve.KubeReport
+		err    error
+		want   map[string]Status
+		says   string
+	}{
+		"absent":    {err: fmt.Errorf("no kubeconfig: %w", resolve.ErrAbsent), want: map[string]Status{"kubernetes": Info}, says: "no API is configured"},
+		"down":      {err: errors.New("cannot be reached"), want: map[string]Status{"kubernetes": Warn}, says: "cannot be reached"},
+		"well":      {report: resolve.KubeReport{Server: "s", Node: "node-1"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": OK}, says: "this is node node-1"},
+		"forbidden": {report: resolve.KubeReport{Denied: []string{"list pods"}, Node: "n", Grant: "kubectl create"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": Warn, "kubernetes.node": OK}, says: "list pods"},
+		"other":     {report: resolve.KubeReport{}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": Info}, says: "another cluster's"},
+		"nameless":  {report: resolve.KubeReport{NodeErr: errors.New("not allowed to list nodes")}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": Warn}, says: "not allowed to list nodes"},
+	}
+	for name, test := range tests {
+		var r Report
+		r.addKubernetes(test.report, test.err)
+		got, said := map[string]Status{}, ""
+		for _, c := range r.Checks {
+			got[c.ID] = c.Status
+			said += c.Detail + "\n"
+		}
+		if !maps.Equal(got, test.want) || !strings.Contains(said, test.says) {
+			t.Errorf("%s: got %v and %q, want %v with %q", name, got, said, test.want, test.says)
+		}
 	}
 }

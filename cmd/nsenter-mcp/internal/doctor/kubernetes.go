@@ -1,0 +1,39 @@
+package doctor
+
+import (
+	"errors"
+	"strings"
+
+	"nsenter-mcp/resolve"
+)
+
+// addKubernetes reports whether the API can be asked, what it allows, and which
+// node this is.
+func (r *Report) addKubernetes(k resolve.KubeReport, err error) {
+	const cost = "pods of other nodes, owners (deploy/web), services, and why a pod does not start are not known"
+	switch {
+	case errors.Is(err, resolve.ErrAbsent):
+		r.add(Check{ID: "kubernetes", Status: Info, Detail: "no API is configured: no kubeconfig, and not in a pod", Cost: cost, Fix: "give --kubeconfig or KUBECONFIG, if there is one"})
+		return
+	case err != nil:
+		r.add(Check{ID: "kubernetes", Status: Warn, Detail: err.Error(), Cost: cost, Fix: "see whether kubectl get pods -A works with the same kubeconfig, as the same user"})
+		return
+	}
+	r.add(Check{ID: "kubernetes", Status: OK, Detail: "the API at " + k.Server + " answers"})
+	if len(k.Denied) > 0 {
+		r.add(Check{
+			ID: "kubernetes.rbac", Status: Warn, Detail: "not allowed in all namespaces: " + strings.Join(k.Denied, ", "),
+			Cost: "what it would tell is missing from answers", Fix: k.Grant,
+		})
+	} else {
+		r.add(Check{ID: "kubernetes.rbac", Status: OK, Detail: "everything that is asked for is allowed"})
+	}
+	switch {
+	case k.NodeErr != nil:
+		r.add(Check{ID: "kubernetes.node", Status: Warn, Detail: k.NodeErr.Error(), Cost: "a pod of another node is recognised only by what is not here", Fix: "give --node-name or NODE_NAME"})
+	case k.Node == "":
+		r.add(Check{ID: "kubernetes.node", Status: Info, Detail: "no node of the cluster has this machine's boot ID: it is none of them, or the kubeconfig is another cluster's"})
+	default:
+		r.add(Check{ID: "kubernetes.node", Status: OK, Detail: "this is node " + k.Node})
+	}
+}

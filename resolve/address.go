@@ -1,0 +1,134 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Address is what in a cluster has an address; zero where nothing has.
+type Address struct {
+	// Pod has it as its own, and has not ended. It is nil for a node's address,
+	// which pods in the host's network share.
+	Pod *Workload
+	// Node has it as one of its addresses.
+	Node string
+	// Service has it as a virtual one, which no interface owns.
+	Service *Service
+}
+
+// Service is a service of Kubernetes, seen as an address.
+type Service struct {
+	Name      string        `json:"name"`
+	Namespace string        `json:"namespace"`
+	Type      string        `json:"type,omitempty"` // ClusterIP, NodePort, LoadBalancer
+	Ports     []ServicePort `json:"ports"`
+	// Endpoints are at most 10, the ready ones first.
+	Endpoints []Endpoint `json:"endpoints"`
+	Ready     int        `json:"ready"` // of all endpoints
+	Total     int        `json:"total"`
+}
+
+// ServicePort is one port of a service.
+type ServicePort struct {
+	Name     string `json:"name,omitempty"`
+	Protocol string `json:"protocol"`
+	Port     int    `json:"port"`
+	// TargetPort is a number, or the name of a container's port.
+	TargetPort string `json:"target_port,omitempty"`
+	NodePort   int    `json:"node_port,omitempty"`
+}
+
+// Endpoint is one address behind a service.
+type Endpoint struct {
+	Address   string `json:"address"`
+	Ready     bool   `json:"ready"`
+	Pod       string `json:"pod,omitempty"`
+	Namespace string `json:"namespace,omitempty"`
+	Node      string `json:"node,omitempty"`
+}
+
+// maxEndpoints bounds those that an answer lists.
+const maxEndpoints = 10
+
+// inCluster asks what an address is that no namespace of this node owns. It
+// returns nil where the cluster does not know it either, with what it said.
+func (r *Resolver) inCluster(ctx context.Context, ip netip.Addr) (e *Error, said string) {
+	for _, g := range r.cluster {
+		source, ok := g.source.(ClusterSource)
+		if !ok {
+			continue
+		}
+		a, err := guarded(ctx, r, g, func(ctx context.Context) (Address, error) { return source.Address(ctx, ip) })
+		switch {
+		case err != nil && isFailure(err):
+			said = g.source.Name() + ": " + err.Error()
+		case err != nil:
+		case a.Service != nil:
+			return a.Service.refuse(ip), ""
+		case a.Node != "":
+			return r.addressOfNode(ctx, ip, a.Node), ""
+		case a.Pod != nil:
+			return r.addressOfPod(ctx, ip, a.Pod), ""
+		default:
+			return nil, "the Kubernetes API knows no pod, node or service with it"
+		}
+	}
+	return nil, said
+}
+
+func (r *Resolver) addressOfPod(ctx context.Context, ip netip.Addr, w *Workload) *Error {
+	if kin, known := r.kinship(ctx, w.Node); known && kin == Stranger {
+		e := w.onOtherNode("its address is " + ip.String())
+		e.Candidates = []Candidate{selection{workload: w, container: whole}.candidate()}
+		return e
+	}
+	return &Error{
+		Kind:       KindNotFound,
+		Message:    fmt.Sprintf("%s is the address of pod %s on node %s, but no network namespace that is seen here owns it", ip, w.podName(), w.Node),
+		Hint:       "Name the pod instead of its address. If it runs here, its interface has lost the address, or the server does not see the node's processes.",
+		Candidates: []Candidate{selection{workload: w, container: whole}.candidate()},
+	}
+}
+
+func (r *Resolver) addressOfNode(ctx context.Context, ip netip.Addr, node string) *Error {
+	if kin, known := r.kinship(ctx, node); known && kin != Stranger {
+		return &Error{
+			Kind:    KindNotFound,
+			Message: fmt.Sprintf("%s is an address of this node (%s), but not of the network namespace that the server takes for the node's", ip, node),
+			Hint:    "Check --host-netns; nsenter-mcp doctor says which namespace that is.",
+		}
+	}
+	return &Error{
+		Kind: KindOtherNode, Node: node,
+		Message: fmt.Sprintf("%s is an address of node %s, which is another one", ip, node),
+		Hint:    "Run nsenter-mcp on that node and ask there for netns host.",
+	}
+}
+
+// refuse says that a service has no network of its own, and what stands behind
+// it.
+func (s *Service) refuse(ip netip.Addr) *Error {
+	var ports []string
+	for _, p := range s.Ports {
+		ports = append(ports, fmt.Sprintf("%d/%s", p.Port, p.Protocol))
+	}
+	e := &Error{
+		Kind: KindService, Service: s,
+		Message: fmt.Sprintf("%s is the address of service %s/%s (%s), which no interface owns; %d of its %s ready",
+			ip, s.Namespace, s.Name, strings.Join(ports, ", "), s.Ready, areOf(s.Total, "endpoint")),
+		Hint: "Look at one of the pods behind it: details.service.endpoints. From a client's pod, netns_curl shows how the service is reached.",
+	}
+	if s.Ready == 0 {
+		e.Hint = "No endpoint is ready, so nothing answers there: look at the pods that its selector picks, and at their readiness probes."
+	}
+	return e
+}
+
+func areOf(n int, thing string) string {
+	if n == 1 {
+		return plural(n, thing) + " is"
+	}
+	return plural(n, thing) + " are"
+}

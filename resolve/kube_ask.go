@@ -1,0 +1,145 @@
+package resolve
+
+import (
+	"cmp"
+	"context"
+)
+
+// The resources that are asked for.
+const (
+	kubePods     = "pods"
+	kubeNodes    = "nodes"
+	kubeServices = "services"
+	kubeEvents   = "events"
+)
+
+// exact finds one pod by its name or its UID.
+func (c *kubeConn) exact(ctx context.Context, q Query) ([]Workload, error) {
+	pods, err := c.pods(ctx, q)
+	if err != nil || len(pods) == 0 {
+		return nil, err
+	}
+	ws := make([]Workload, 0, len(pods))
+	for i := range pods {
+		if w, ok := fromPod(&pods[i]); ok {
+			ws = append(ws, w)
+		}
+	}
+	if len(ws) == 1 && len(pods) == 1 {
+		c.detail(ctx, q, &pods[0], &ws[0])
+	}
+	return ws, nil
+}
+
+// pods asks for the pods that q may mean.
+func (c *kubeConn) pods(ctx context.Context, q Query) ([]kubePod, error) {
+	switch {
+	case isUUID(q.Pod):
+		return c.podByUID(ctx, q)
+	case q.Namespace != "":
+		return c.podIn(ctx, q.Namespace, q.Pod)
+	}
+	var list kubeList[kubePod]
+	err := c.get(ctx, kubeRequest{group: kubeCore, resource: kubePods, fields: "metadata.name=" + q.Pod}, 100, "", &list)
+	if isForbidden(err) && c.namespace != "" {
+		// Who may see one namespace only has it in the context, as a rule.
+		if pods, e := c.podIn(ctx, c.namespace, q.Pod); e == nil && len(pods) > 0 {
+			return pods, nil
+		}
+	}
+	return list.Items, err
+}
+
+func (c *kubeConn) podIn(ctx context.Context, namespace, name string) ([]kubePod, error) {
+	var p kubePod
+	found, err := c.one(ctx, kubeRequest{group: kubeCore, resource: kubePods, namespace: namespace, name: name}, &p)
+	if !found {
+		return nil, err
+	}
+	return []kubePod{p}, nil
+}
+
+// podByUID looks through all pods, since the API selects by no UID.
+func (c *kubeConn) podByUID(ctx context.Context, q Query) ([]kubePod, error) {
+	var found []kubePod
+	err := pages(ctx, c, kubeRequest{group: kubeCore, resource: kubePods, namespace: q.Namespace}, func(p *kubePod) bool {
+		if p.Metadata.UID == q.Pod {
+			found = append(found, *p)
+		}
+		return len(found) == 0
+	})
+	return found, err
+}
+
+// listPods is all pods of the cluster, or of the namespace of the context where
+// no more is allowed.
+func (c *kubeConn) listPods(ctx context.Context) ([]Workload, error) {
+	var ws []Workload
+	take := func(p *kubePod) bool {
+		if w, ok := fromPod(p); ok {
+			ws = append(ws, w)
+		}
+		return true
+	}
+	r := kubeRequest{group: kubeCore, resource: kubePods}
+	err := pages(ctx, c, r, take)
+	if isForbidden(err) && c.namespace != "" {
+		r.namespace = c.namespace
+		if pages(ctx, c, r, take) == nil {
+			return ws, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return ws, nil
+}
+
+// detail adds to a pod what stands in other objects: which services select it,
+// where it is to be described, and why it does not start. Either is welcome, not
+// needed, so that a failure is none.
+func (c *kubeConn) detail(ctx context.Context, q Query, p *kubePod, w *Workload) {
+	if q.Describe {
+		w.Status.Services = c.servicesOf(ctx, p)
+	}
+	if p.Status.Phase == phasePending && p.Spec.NodeName != "" && w.Status.Message == "" {
+		c.trouble(ctx, p, w.Status)
+	}
+}
+
+// servicesOf are the names of the services that select the pod; nil where that
+// cannot be told.
+func (c *kubeConn) servicesOf(ctx context.Context, p *kubePod) []string {
+	names := []string{}
+	err := pages(ctx, c, kubeRequest{group: kubeCore, resource: kubeServices, namespace: p.Metadata.Namespace}, func(s *kubeService) bool {
+		if selects(s.Spec.Selector, p.Metadata.Labels) && checkName("", s.Metadata.Name, "") == nil {
+			names = append(names, s.Metadata.Name)
+		}
+		return len(names) < maxServices
+	})
+	if err != nil {
+		return nil
+	}
+	return names
+}
+
+// trouble takes the newest warning on a pod that does not start.
+func (c *kubeConn) trouble(ctx context.Context, p *kubePod, s *PodStatus) {
+	var list kubeList[kubeEvent]
+	err := c.get(ctx, kubeRequest{
+		group: kubeCore, resource: kubeEvents, namespace: p.Metadata.Namespace,
+		fields: "involvedObject.uid=" + p.Metadata.UID + ",type=Warning",
+	}, 100, "", &list)
+	if err != nil {
+		return
+	}
+	var latest *kubeEvent
+	for i := range list.Items {
+		if e := &list.Items[i]; latest == nil || e.lastSeen().After(latest.lastSeen()) {
+			latest = e
+		}
+	}
+	if latest != nil {
+		s.Reason, s.Message = cmp.Or(reasonWord(latest.Reason), s.Reason), textUpTo(latest.Message, maxPodText)
+	}
+}

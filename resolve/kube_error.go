@@ -1,0 +1,103 @@
+package resolve
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// kubeFailure is a failure of the API in words for people.
+type kubeFailure struct {
+	said string
+	err  error
+}
+
+func (e *kubeFailure) Error() string { return e.said }
+func (e *kubeFailure) Unwrap() error { return e.err }
+
+// explain words in one line what went wrong with a request.
+func (c *kubeConn) explain(r kubeRequest, err error) error {
+	if err == nil {
+		return nil
+	}
+	said := func(format string, args ...any) error {
+		return &kubeFailure{fmt.Sprintf(format, args...), err}
+	}
+	var plugin *pluginError
+	var certificate *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var request *url.Error
+	var status *kubeStatus
+	switch {
+	case errors.As(err, &plugin):
+		return said("%s", plugin)
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return said("%s did not answer in time", c.address())
+	case errors.As(err, &certificate), errors.As(err, &authority):
+		return said("%s has another certificate than the kubeconfig trusts, so it may be another cluster's", c.address())
+	case errors.As(err, &status) && status.code == http.StatusUnauthorized:
+		return said("%s does not accept the credentials: they have expired, or are of another cluster", c.address())
+	case errors.As(err, &status) && status.Kind == "":
+		return said("%s: what answers there is no Kubernetes API (HTTP status %d)", c.address(), status.code)
+	case isForbidden(err):
+		return said("not allowed to %s: RBAC does not grant it to the user of this kubeconfig or service account", r)
+	case errors.As(err, &status):
+		return said("%s: cannot %s: %s (HTTP status %d)", c.address(), r, status, status.code)
+	case errors.As(err, &request):
+		return said("%s cannot be reached: %s", c.address(), text(request.Err.Error()))
+	}
+	return said("%s: what answers there is no Kubernetes API (%s)", c.address(), text(err.Error()))
+}
+
+// address is the API's, for messages.
+func (c *kubeConn) address() string { return "the Kubernetes API at " + text(c.base.Host) }
+
+// String words a request as kubectl would: "list pods in namespace shop".
+func (r kubeRequest) String() string {
+	verb, where := "get", ""
+	if r.name == "" {
+		verb = "list"
+	}
+	if r.namespace != "" {
+		where = " in namespace " + r.namespace
+	} else if r.resource != kubeNodes {
+		where = " in all namespaces"
+	}
+	return verb + " " + r.resource + where
+}
+
+// isNotFound reports whether the API itself says that there is no such object.
+func isNotFound(err error) bool {
+	var status *kubeStatus
+	return errors.As(err, &status) && status.code == http.StatusNotFound && status.Reason == "NotFound"
+}
+
+// isForbidden reports whether the API itself refuses by its rules.
+func isForbidden(err error) bool {
+	var status *kubeStatus
+	return errors.As(err, &status) && status.code == http.StatusForbidden && status.Kind != ""
+}
+
+// isAnswer reports whether the API has answered, so that connection and
+// credentials are good.
+func isAnswer(err error) bool {
+	var status *kubeStatus
+	return errors.As(err, &status) && status.Kind != "" && status.code != http.StatusUnauthorized
+}
+
+// reasonWord keeps what the API has for one word of its own; anything else is
+// not shown.
+func reasonWord(s string) string {
+	const limit = 80
+	if len(s) > limit || strings.ContainsFunc(s, func(c rune) bool {
+		return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("_.:/-", c)
+	}) {
+		return ""
+	}
+	return s
+}

@@ -1,0 +1,111 @@
+package resolve
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// machine is what tells one node from another.
+type machine struct {
+	boot string // of the kernel, new at every boot
+	id   string // of the installation; "" is not known. Nodes in containers share a kernel, not this
+}
+
+// thisMachine reads what identifies the machine whose files lie below root.
+func thisMachine(root string) (machine, error) {
+	// Of the kernel that runs us, wherever /proc is mounted.
+	data, err := os.ReadFile(filepath.Join(root, "proc/sys/kernel/random/boot_id"))
+	if err != nil {
+		return machine{}, fmt.Errorf("identity of this machine: %w", err)
+	}
+	m := machine{}
+	if m.boot, err = parseBootID(string(data)); err != nil {
+		return machine{}, err
+	}
+	// Where the kubelet looks.
+	for _, name := range []string{"etc/machine-id", "var/lib/dbus/machine-id"} {
+		if data, err := os.ReadFile(filepath.Join(root, name)); err == nil && m.id == "" {
+			m.id = parseMachineID(string(data))
+		}
+	}
+	return m, nil
+}
+
+func parseBootID(s string) (string, error) {
+	id := strings.ToLower(strings.TrimSpace(s))
+	if !isUUID(id) {
+		return "", fmt.Errorf("boot ID %s is no UUID", quote(id))
+	}
+	return id, nil
+}
+
+// parseMachineID reads machine-id(5); "" for "uninitialized" and the like.
+func parseMachineID(s string) string {
+	id := strings.ToLower(strings.TrimSpace(s))
+	if len(id) != 32 || !isHex(id) {
+		return ""
+	}
+	return id
+}
+
+// kinship compares a node of the API with the machine.
+func (m machine) kinship(n *kubeNode) Kinship {
+	info := &n.Status.NodeInfo
+	switch {
+	case !strings.EqualFold(info.BootID, m.boot):
+		return Stranger
+	case m.id != "" && info.MachineID != "" && parseMachineID(info.MachineID) != m.id:
+		return SameKernel
+	}
+	return ThisNode
+}
+
+// Kinship tells by one request what the node of that name is to this machine.
+// One that the API does not know is a stranger.
+func (k *Kube) Kinship(ctx context.Context, node string) (Kinship, error) {
+	return kubeAsk(ctx, k, func(c *kubeConn) (Kinship, error) {
+		here, err := thisMachine(c.root)
+		if err != nil {
+			return Stranger, err
+		}
+		var n kubeNode
+		found, err := c.one(ctx, kubeRequest{group: kubeCore, resource: kubeNodes, name: node}, &n)
+		if !found {
+			return Stranger, err
+		}
+		return here.kinship(&n), nil
+	})
+}
+
+// ThisNode finds the name of the node that this machine is; "" where the cluster
+// has none like it. One request is enough where the node is called like the
+// machine, as most are; else all nodes are looked through.
+func (k *Kube) ThisNode(ctx context.Context) (string, error) {
+	return kubeAsk(ctx, k, func(c *kubeConn) (string, error) {
+		here, err := thisMachine(c.root)
+		if err != nil {
+			return "", err
+		}
+		if name, err := os.Hostname(); err == nil && checkName("", name, "") == nil {
+			var n kubeNode
+			found, err := c.one(ctx, kubeRequest{group: kubeCore, resource: kubeNodes, name: strings.ToLower(name)}, &n)
+			if found && here.kinship(&n) == ThisNode {
+				return n.Metadata.Name, nil
+			}
+			if err != nil && !isForbidden(err) {
+				return "", err
+			}
+		}
+		name := ""
+		err = pages(ctx, c, kubeRequest{group: kubeCore, resource: kubeNodes}, func(n *kubeNode) bool {
+			if here.kinship(n) == ThisNode && checkName("", n.Metadata.Name, "") == nil {
+				name = n.Metadata.Name
+			}
+			return name == ""
+		})
+		return name, err
+	})
+}
