@@ -12,6 +12,8 @@ type KubeOptions struct {
 	// Config is the path of a kubeconfig; it wins over KUBECONFIG. Without both,
 	// ~/.kube/config counts, then the service account of the pod that this runs in.
 	Config string
+	// NoEnvironment keeps KUBECONFIG and the home directory from being looked at.
+	NoEnvironment bool
 	// Context is one of the kubeconfig's; "" is its current one.
 	Context string
 	// AllowPlugin lets a kubeconfig start its credential plugin (a program of its

@@ -80,6 +80,9 @@ func (o *KubeOptions) kubeconfigs() (paths []string, named string) {
 	if o.Config != "" {
 		return []string{o.Config}, "--kubeconfig"
 	}
+	if o.NoEnvironment {
+		return nil, ""
+	}
 	for _, p := range filepath.SplitList(os.Getenv(clientcmd.RecommendedConfigPathEnvVar)) {
 		if p != "" {
 			paths = append(paths, p)

@@ -80,6 +80,8 @@ func (o *options) policy() (*ceiling.Policy, error) {
 		{"host-netns", func(who string) error { return p.HostNetns.Want(who, o.hostNetns) }},
 		{"docker-host", func(who string) error { return p.DockerHost.Want(who, o.dockerHost) }},
 		{"runtime-endpoint", func(who string) error { return p.RuntimeEndpoint.Want(who, o.endpoint) }},
+		{"kubeconfig", func(who string) error { return p.Kubeconfig.Want(who, o.kubeconfig) }},
+		{"allow-exec-plugin", func(who string) error { return p.AllowExecPlugin(who, o.execPlugin) }},
 	} {
 		if !o.given(flag.name) {
 			continue
@@ -160,7 +162,10 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.kube = resolve.NewKube(resolve.KubeOptions{Config: o.kubeconfig, Context: o.kubeContext, AllowPlugin: o.execPlugin, Root: root})
+	n.kube = resolve.NewKube(resolve.KubeOptions{
+		Config: policy.Kubeconfig.Or(""), Context: o.kubeContext, AllowPlugin: policy.ExecPlugin, Root: root,
+		NoEnvironment: policy.Kubeconfig.Fixed(),
+	})
 	n.close = append(n.close, n.kube.Close)
 	n.resolver = resolve.New(resolve.Config{
 		Home: n.home, Host: n.host, Root: root, Node: cmp.Or(o.nodeName, os.Getenv("NODE_NAME")),

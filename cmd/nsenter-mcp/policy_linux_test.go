@@ -94,6 +94,8 @@ func TestOperatorsFileBindsTheProgram(t *testing.T) {
 		{"toolset: [inspect]\n", []string{"doctor"}, exitFailed, "/etc/nsenter-mcp.yaml: line 1: "},
 		{"toolset: [inspect]\n", nil, exitFailed, "did you mean toolsets?"},
 		{"{}", []string{"call", "resolve_pod_pid", "--docker-host", "unix:///x"}, exitUsage, "set docker_host there"},
+		{"{}", []string{"call", "resolve_pod_pid", "--kubeconfig", "/x"}, exitUsage, "set kubeconfig there"},
+		{"{}", []string{"call", "resolve_pod_pid", "--allow-exec-plugin"}, exitUsage, "set allow_exec_plugin: true"},
 		{"{}", []string{"serve", "--unix", "x", "--host-root", "/proc/1/root"}, exitUsage, "set host_root there"},
 	} {
 		out, errOut, code := run(c.file, c.args...)

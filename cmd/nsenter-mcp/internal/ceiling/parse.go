@@ -31,6 +31,9 @@ type File struct {
 	DockerHost    string
 	// RuntimeEndpoint is the socket of the container runtime.
 	RuntimeEndpoint string
+	Kubeconfig      string
+	// ExecPlugin lets the kubeconfig's credential plugin run as root.
+	ExecPlugin *bool
 }
 
 // The keys of a file.
@@ -46,6 +49,8 @@ const (
 	keyHostNetns     = "host_netns"
 	keyDockerHost    = "docker_host"
 	keyEndpoint      = "runtime_endpoint"
+	keyKubeconfig    = "kubeconfig"
+	keyExecPlugin    = "allow_exec_plugin"
 )
 
 // Parse reads an operator's file. Its errors name the line and what would do.
@@ -79,6 +84,8 @@ func Parse(text []byte) (File, error) {
 		keyHostNetns:  into(&f.HostNetns, word),
 		keyDockerHost: into(&f.DockerHost, word),
 		keyEndpoint:   into(&f.RuntimeEndpoint, word),
+		keyKubeconfig: into(&f.Kubeconfig, word),
+		keyExecPlugin: into(&f.ExecPlugin, boolean),
 	})
 	return f, err
 }

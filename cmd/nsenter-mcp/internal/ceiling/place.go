@@ -36,6 +36,9 @@ func (p *Place) Or(otherwise string) string {
 	return p.at
 }
 
+// Fixed reports whether an operator's file alone says where to look.
+func (p *Place) Fixed() bool { return p.file }
+
 // Who says so, for messages: a flag, a variable, or the key of the file.
 func (p *Place) Who() string {
 	if p.who == "" {

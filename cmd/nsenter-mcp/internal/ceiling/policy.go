@@ -14,7 +14,9 @@ import (
 type Policy struct {
 	tools.Policy
 	// Where the node is, and who knows its containers.
-	HostRoot, HostNetns, DockerHost, RuntimeEndpoint Place
+	HostRoot, HostNetns, DockerHost, RuntimeEndpoint, Kubeconfig Place
+	// ExecPlugin lets the kubeconfig's credential plugin run as root.
+	ExecPlugin bool
 
 	path string              // of the operator's file
 	from map[string][]string // who had a say in a part
@@ -40,7 +42,11 @@ func New(path string) (*Policy, error) {
 		HostNetns:       Place{path: path, file: found, key: keyHostNetns, at: f.HostNetns},
 		DockerHost:      Place{path: path, file: found, key: keyDockerHost, at: f.DockerHost},
 		RuntimeEndpoint: Place{path: path, file: found, key: keyEndpoint, at: f.RuntimeEndpoint},
+		Kubeconfig:      Place{path: path, file: found, key: keyKubeconfig, at: f.Kubeconfig},
 		path:            path, from: map[string][]string{},
+	}
+	if f.ExecPlugin != nil {
+		p.ExecPlugin = *f.ExecPlugin
 	}
 	if f.Toolsets != nil {
 		p.Toolsets = f.Toolsets
@@ -108,6 +114,16 @@ func (p *Policy) LimitMethods(who string, unsafe bool) error {
 	}
 	p.UnsafeMethods = unsafe
 	p.say(keyUnsafeMethods, who)
+	return nil
+}
+
+// AllowExecPlugin lets root start the kubeconfig's credential plugin, or keeps it
+// from that. Where there is an operator's file, that has to allow it.
+func (p *Policy) AllowExecPlugin(who string, allow bool) error {
+	if allow && !p.ExecPlugin && p.Kubeconfig.Fixed() {
+		return p.beyond(who, "the kubeconfig's credential plugin as root", "other credentials", "set "+keyExecPlugin+": true")
+	}
+	p.ExecPlugin = allow
 	return nil
 }
 
