@@ -123,6 +123,16 @@ func troubleFirst(a, b Workload) int {
 // severity is 0 for what crashes, 1 for what failed, 2 for what waits, 3 for
 // what runs, 4 for what has ended well.
 func (w *Workload) severity() int {
+	if s := w.Status; s != nil {
+		switch {
+		case s.Phase == phaseSucceeded:
+			return 4
+		case s.Phase == phaseFailed:
+			return 1
+		case s.Phase == phasePending && w.Node == "":
+			return 2
+		}
+	}
 	worst := 4
 	if w.Sandbox != nil && w.Sandbox.State.Alive() {
 		worst = 3

@@ -158,8 +158,8 @@ func (r *Resolver) oneOf(ctx context.Context, q Query, pods []Workload, p *owned
 	}
 	for i := range pods[:min(len(pods), maxCandidates)] {
 		c := selection{workload: &pods[i], container: whole}.candidate()
-		if c.State == "" {
-			c.State = pods[i].worst()
+		if worst := pods[i].Worst(); c.State == "" && worst != nil {
+			c.State = worst.State
 		}
 		e.Candidates = append(e.Candidates, c)
 	}
@@ -176,15 +176,4 @@ func (r *Resolver) onThisNode(ctx context.Context, pods []Workload) []Workload {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(pods), func(w Workload) bool { return w.Node != node })
-}
-
-// worst is the state of the container that is worst off.
-func (w *Workload) worst() State {
-	worst, state := 5, State("")
-	for i := range w.Containers {
-		if s := w.Containers[i].severity(); s < worst {
-			worst, state = s, w.Containers[i].State
-		}
-	}
-	return state
 }

@@ -96,7 +96,10 @@ func workloadRow(w *resolve.Workload) workloadOut {
 		row.Restarts += c.Restarts
 	}
 	if c := w.Worst(); c != nil {
-		row.State, row.Reason, row.Image = c.State, word(c.Reason), c.Image
+		row.State, row.Reason, row.Image = c.State, word(cmp.Or(c.Waiting, c.Reason)), c.Image
+	}
+	if s := w.Status; s != nil && row.Reason == "" {
+		row.Reason = word(s.Reason)
 	}
 	return row
 }

@@ -156,7 +156,9 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, start time.Time) *Env
 	target, err := d.resolve(ctx, tool, call)
 	if err != nil {
 		envelope := failed(nil, err, stageResolve)
-		envelope.Next = d.afterAmbiguous(err, c)
+		if next := d.afterAmbiguous(err, c); len(next) > 0 {
+			envelope.Next = next
+		}
 		return envelope
 	}
 	var info *TargetInfo

@@ -119,6 +119,9 @@ func listedRow(p *resolve.Listed, n resolve.Network, here string) podRow {
 	for _, a := range n.Addresses {
 		row.IP = append(row.IP, a.String())
 	}
+	if s := p.Status; s != nil && len(row.IP) == 0 && !row.HostNetwork {
+		row.IP = s.PodIPs
+	}
 	up, of := 0, 0
 	for i := range p.Containers {
 		c := &p.Containers[i]
@@ -134,6 +137,9 @@ func listedRow(p *resolve.Listed, n resolve.Network, here string) podRow {
 	started := n.Started
 	if p.Sandbox != nil && !p.Sandbox.Created.IsZero() {
 		started = p.Sandbox.Created
+	}
+	if s := p.Status; s != nil && started.IsZero() {
+		started = s.Created
 	}
 	if !started.IsZero() {
 		row.Age = age(time.Since(started))
