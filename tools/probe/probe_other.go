@@ -15,6 +15,6 @@ func Links(context.Context, *nsexec.Handle, LinkOptions) (LinkList, error) {
 }
 
 // HostPeers fails with [nsexec.ErrUnsupported].
-func HostPeers(context.Context, *nsexec.Handle, *nsexec.Handle, []fact.Link) error {
+func HostPeers(context.Context, *nsexec.Handle, *nsexec.Handle, []fact.Link, LinkOptions) error {
 	return nsexec.ErrUnsupported
 }
