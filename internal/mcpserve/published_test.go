@@ -92,7 +92,7 @@ func TestBudgetOfTheList(t *testing.T) {
 		maxRead        = 16 << 10 // bytes of names, descriptions, input schemas and instructions
 		maxList        = 64 << 10 // bytes of the result of tools/list
 		allTools       = 16
-		shareOfRead    = 800  // bytes that a further tool needs at least
+		shareOfRead    = 750  // bytes that a further tool needs at least
 		shareOfList    = 3700 // bytes
 		maxDescription = 300  // characters
 		maxLonger      = 400  // for the four tools that an agent meets first
