@@ -13,13 +13,13 @@ import (
 
 // ListPodsIn are the arguments of list_pods. It takes no target.
 type ListPodsIn struct {
-	Namespace string `json:"namespace,omitempty" jsonschema:"only this one"`
-	Name      string `json:"name,omitempty" jsonschema:"part of it"`
-	Node      string `json:"node,omitempty" jsonschema:"implies all_nodes"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name,omitempty" jsonschema:"part of the name"`
+	Node      string `json:"node,omitempty"`
 	Problems  bool   `json:"problems,omitempty" jsonschema:"only what needs attention"`
 	AllNodes  bool   `json:"all_nodes,omitempty" jsonschema:"by the Kubernetes API"`
-	Limit     int    `json:"limit,omitempty" jsonschema:"rows, default 30" min:"1" max:"200"`
-	Offset    int    `json:"offset,omitempty" jsonschema:"rows to skip" min:"0" max:"1000000"`
+	Limit     int    `json:"limit,omitempty" jsonschema:"default 30" min:"1" max:"200"`
+	Offset    int    `json:"offset,omitempty" min:"0" max:"1000000"`
 	TimeoutMS int    `json:"timeout_ms,omitempty" jsonschema:"for the whole call" min:"1" max:"50000"`
 }
 
@@ -51,9 +51,8 @@ func listPods() Tool {
 	return define(Spec{
 		Name:  "list_pods",
 		Title: "List pods and containers, trouble first",
-		Description: "Finds pods and containers by namespace, part of a name, node or trouble: state, restarts, age, IP. " +
-			"This node's, or with all_nodes the cluster's: kubectl get pods -A -o wide | grep. " +
-			"resolve_pod_pid tells more of one.",
+		Description: "Pods and containers, trouble first: state, restarts, age, IP, node. Of this node, or with all_nodes of the cluster. " +
+			"Replaces kubectl get pods -A -o wide | grep and docker ps | grep; of one that has a name, resolve_pod_pid tells all.",
 		Toolset:        Inspect,
 		Capabilities:   []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
 		TargetOptional: true,

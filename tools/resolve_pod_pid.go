@@ -111,7 +111,7 @@ func resolvePodPID() Tool {
 		Name:  "resolve_pod_pid",
 		Title: "Find the process and network of a pod or container",
 		Description: "Which process and network namespace stand for a pod, container, PID, netns or IP; in which state; how it was found. " +
-			"Works in CrashLoopBackOff: the pause process keeps the network. Without arguments: what can be named on this node (list_pods searches).",
+			"Works in CrashLoopBackOff: the pause process keeps the network. Without arguments: what can be named on this node, networks too.",
 		Toolset:        Inspect,
 		Capabilities:   []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
 		TargetOptional: true,
