@@ -221,7 +221,7 @@ func (s *CRI) retire() {
 
 // find returns the path of the socket, or [ErrAbsent].
 func (s *CRI) find() (string, error) {
-	places := []string{filepath.Join(s.root, s.socket)}
+	places := []string{hostPath(s.root, s.socket)}
 	if s.named {
 		places = []string{s.socket, places[0]}
 	}

@@ -51,14 +51,24 @@ func TestHostRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	runtime, err := lab.StartRuntime(w.Node, lab.Containerd17)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := lab.StartRuntime(decoys.Node, lab.Containerd17)
+	if err != nil {
+		t.Fatal(err)
+	}
 	n := treeOf(t, web)
 	blue := filepath.Base(web.Path)
 	const green = "green"
 	outside := nodeTree{t, t.TempDir()}
+	const containerdSocket = "containerd/containerd.sock"
 	// The same places, outside and inside.
 	run, logs := filepath.Join(outside.root, "run"), filepath.Join(outside.root, "log")
 	below := map[string]string{ // what is there, and what is there outside
 		filepath.Join(run, "docker.sock"):       w.engine.Socket,
+		filepath.Join(run, containerdSocket):    runtime.Socket,
 		filepath.Join(run, "netns", blue):       web.Path,
 		filepath.Join(run, "docker/netns/pins"): web.Path,
 	}
@@ -67,6 +77,7 @@ func TestHostRoot(t *testing.T) {
 	}
 	whole := nodeTree{t, "/"}
 	whole.bind(engine.Socket, filepath.Join(run, "docker.sock"))
+	whole.bind(other.Socket, filepath.Join(run, containerdSocket))
 	whole.bind(decoy.Path, filepath.Join(run, "netns", blue))
 	whole.bind(decoy.Path, filepath.Join(run, "netns", green))
 	decoyLog := podLog{Namespace: "shop", Pod: "decoy-0", UID: decoy.UID}
@@ -86,7 +97,11 @@ func TestHostRoot(t *testing.T) {
 
 	docker := NewDocker(DockerOptions{Root: n.root})
 	t.Cleanup(func() { _ = docker.Close() })
-	sources := map[string]Source{"docker": docker, "files": NewNodeFiles(w.Home, n.root)}
+	runtimes, err := NewCRI(CRIOptions{Root: n.root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sources := map[string]Source{"docker": docker, "containerd": runtimes[0], "files": NewNodeFiles(w.Home, n.root)}
 	for name, source := range sources {
 		r := w.resolverFor(t, Config{Root: n.root, Sources: []Source{source}})
 		target := open(t, r, Query{Pod: "web-0"})
