@@ -19,6 +19,7 @@ require (
 	golang.org/x/term v0.47.0
 	google.golang.org/grpc v1.85.0
 	k8s.io/cri-api v0.37.2
+	mvdan.cc/sh/v3 v3.14.1
 )
 
 require go.yaml.in/yaml/v3 v3.0.6

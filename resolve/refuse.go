@@ -47,8 +47,9 @@ func (e *entry) elsewhere() *Error {
 func (w *Workload) onOtherNode(why string) *Error {
 	return &Error{
 		Kind: KindOtherNode, Node: w.Node,
-		Message: fmt.Sprintf("pod %s runs on node %s; %s", w.podName(), w.Node, why),
-		Hint:    "Run nsenter-mcp on that node and ask there.",
+		Candidates: []Candidate{{Source: w.Source, Pod: w.Pod, Namespace: w.Namespace, Node: w.Node}},
+		Message:    fmt.Sprintf("pod %s runs on node %s; %s", w.podName(), w.Node, why),
+		Hint:       "Run nsenter-mcp on that node and ask there.",
 	}
 }
 

@@ -15,6 +15,7 @@ type Record struct {
 	Tool      string
 	Arguments string // redacted and bounded
 	Target    *TargetInfo
+	Node      string // to which it was forwarded, "" for none
 	Start     time.Time
 	Duration  time.Duration
 	Code      string // error code, "" for success
@@ -33,6 +34,9 @@ func AuditTo(log *slog.Logger) func(context.Context, Record) {
 			slog.String("arguments", r.Arguments),
 			slog.Duration("duration", r.Duration),
 			slog.String("outcome", outcome),
+		}
+		if r.Node != "" {
+			attrs = append(attrs, slog.String("node", r.Node))
 		}
 		if t := r.Target; t != nil {
 			attrs = append(attrs, slog.Group("target",

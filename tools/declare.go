@@ -85,7 +85,8 @@ type Tool struct {
 // invocation is one call with its arguments decoded.
 type invocation struct {
 	query   resolve.Query
-	given   bool // a target was named
+	given   bool   // a target was named
+	node    string // where the caller says that it is, "" for here or wherever it is
 	expect  uint64
 	timeout time.Duration
 	run     func(ctx context.Context, env *Env, target *resolve.Target) (outcome, error)
@@ -143,6 +144,7 @@ func define[In, Out any, P interface {
 		call := &invocation{
 			query:   query,
 			given:   given,
+			node:    common.Node,
 			expect:  common.Expect,
 			timeout: spec.Deadline,
 			run: func(ctx context.Context, env *Env, target *resolve.Target) (outcome, error) {

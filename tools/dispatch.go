@@ -35,8 +35,12 @@ type Config struct {
 	Env    Env
 	Policy Policy
 	// Authorize may refuse a call once its target is known (nil where it has
-	// none). Nil means that everyone who reaches the server may call.
+	// none; of one on another node, only Query and Node). Nil means that everyone
+	// who reaches the server may call.
 	Authorize func(ctx context.Context, caller string, tool Spec, target *resolve.Target) error
+	// Forwarder reaches the servers of other nodes; nil where this server looks at
+	// its own node only.
+	Forwarder Forwarder
 	// Audit gets one record a call, also of those that were refused.
 	Audit func(context.Context, Record)
 	Log   *slog.Logger
@@ -99,6 +103,10 @@ type Call struct {
 	// Received is when the request arrived; its deadline counts from then. Zero
 	// means now.
 	Received time.Time
+	// Forwarded: it comes from another node's server.
+	Forwarded bool
+	// Progress gets reports on the way; nil where the caller wants none.
+	Progress func(Progress)
 }
 
 // Call carries out one call. It never panics and never returns nil; the
@@ -109,11 +117,9 @@ func (d *Dispatcher) Call(ctx context.Context, c Call) *Envelope {
 	if c.Received.IsZero() {
 		c.Received = start
 	}
-	envelope := d.survive(ctx, c, start)
-	record := Record{
-		Caller: c.Caller, Tool: c.Tool, Arguments: redact(c.Arguments), Target: envelope.Target,
-		Start: start, Duration: d.Now().Sub(start),
-	}
+	record := Record{Caller: c.Caller, Tool: c.Tool, Arguments: redact(c.Arguments), Start: start}
+	envelope := d.survive(ctx, c, &record)
+	record.Target, record.Duration = envelope.Target, d.Now().Sub(start)
 	if envelope.Error != nil {
 		record.Code = envelope.Error.Code
 	}
@@ -123,17 +129,19 @@ func (d *Dispatcher) Call(ctx context.Context, c Call) *Envelope {
 
 // survive turns a panic, wherever it comes from, into an error of this call
 // alone.
-func (d *Dispatcher) survive(ctx context.Context, c Call, start time.Time) (envelope *Envelope) {
+func (d *Dispatcher) survive(ctx context.Context, c Call, record *Record) (envelope *Envelope) {
 	defer func() {
 		if p := recover(); p != nil {
 			d.Log.ErrorContext(ctx, "panic in a call", "tool", c.Tool, "panic", p, "stack", string(debug.Stack()))
 			envelope = failed(nil, errors.New("the call failed unexpectedly"), stageProbe)
 		}
 	}()
-	return d.carryOut(ctx, c, start)
+	return d.carryOut(ctx, c, record)
 }
 
-func (d *Dispatcher) carryOut(ctx context.Context, c Call, start time.Time) *Envelope {
+// carryOut does the work of a call. What it finds out for the audit alone goes
+// into record.
+func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Envelope {
 	tool, err := d.find(c.Tool)
 	if err != nil {
 		return failed(nil, err, stageArguments)
@@ -143,19 +151,33 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, start time.Time) *Env
 		return failed(nil, err, stageArguments)
 	}
 	deadline := c.Received.Add(call.timeout)
-	if !start.Before(deadline) {
+	if !record.Start.Before(deadline) {
 		return failed(nil, &failure{public: Error{
 			Code: CodeBusy, Stage: stageQueue, Message: "the call waited in the queue until its time was up",
 			Hint: "make fewer calls at a time, or set a larger timeout_ms",
 		}}, stageQueue)
 	}
 	// A timer, not the injected clock, ends the call.
-	ctx, cancel := context.WithTimeout(ctx, deadline.Sub(start))
+	ctx, cancel := context.WithTimeout(ctx, deadline.Sub(record.Start))
 	defer cancel()
 
-	target, err := d.resolve(ctx, tool, call)
+	to, far, err := d.elsewhere(c, call)
 	if err != nil {
-		envelope := failed(nil, err, stageResolve)
+		return failed(nil, err, stageArguments)
+	}
+	var target *resolve.Target
+	if !far {
+		target, err = d.resolve(ctx, tool, call)
+		if d.forwards(c) {
+			to, far = placeOf(err)
+		}
+	}
+	if far {
+		record.Node = to.node
+		return d.forward(ctx, c, tool, call, to)
+	}
+	if err != nil {
+		envelope := failed(nil, d.sayWhere(c, err), stageResolve)
 		if next := d.afterAmbiguous(err, c); len(next) > 0 {
 			envelope.Next = next
 		}
@@ -250,11 +272,7 @@ func (d *Dispatcher) finish(tool *Tool, target *resolve.Target, info *TargetInfo
 		return failed(info, fmt.Errorf("encode result: %w", err), stageProbe)
 	}
 	if len(data) > tool.MaxBytes {
-		return failed(info, &failure{public: Error{
-			Code: CodeTooLarge, Stage: stageProbe,
-			Message: fmt.Sprintf("the answer has %d bytes, at most %d are allowed", len(data), tool.MaxBytes),
-			Hint:    "ask for less: use the tool's filters, a smaller limit, or leave details out",
-		}}, stageProbe)
+		return failed(info, tooLarge(len(data), tool.MaxBytes), stageProbe)
 	}
 	envelope := &Envelope{
 		Summary:  result.summary,
@@ -262,7 +280,7 @@ func (d *Dispatcher) finish(tool *Tool, target *resolve.Target, info *TargetInfo
 		Data:     json.RawMessage(data),
 		Findings: append([]fact.Finding{}, result.findings[:min(len(result.findings), maxFindings)]...),
 		Notes:    []Note{},
-		Next:     []Next{},
+		Next:     d.sendable(result.next),
 	}
 	if target != nil {
 		for _, n := range target.Notes {
@@ -273,12 +291,26 @@ func (d *Dispatcher) finish(tool *Tool, target *resolve.Target, info *TargetInfo
 		}
 	}
 	envelope.Notes = append(envelope.Notes, result.notes...)
-	for _, next := range result.next {
-		if d.mayCall(next) && len(envelope.Next) < maxNext {
-			envelope.Next = append(envelope.Next, next)
+	return envelope
+}
+
+// sendable are the first few of the steps that the caller may take.
+func (d *Dispatcher) sendable(steps []Next) []Next {
+	kept := []Next{}
+	for _, next := range steps {
+		if d.mayCall(next) && len(kept) < maxNext {
+			kept = append(kept, next)
 		}
 	}
-	return envelope
+	return kept
+}
+
+func tooLarge(size, limit int) error {
+	return &failure{public: Error{
+		Code: CodeTooLarge, Stage: stageProbe,
+		Message: fmt.Sprintf("the answer has %d bytes, at most %d are allowed", size, limit),
+		Hint:    "ask for less: use the tool's filters, a smaller limit, or leave details out",
+	}}
 }
 
 // mayCall reports whether the policy lets a proposed call through.

@@ -58,7 +58,7 @@ type Next struct {
 // Error says what kept the tool from measuring and what to do about it.
 type Error struct {
 	Code    string       `json:"code"`
-	Stage   string       `json:"stage" jsonschema:"arguments, policy, queue, resolve, enter or probe"`
+	Stage   string       `json:"stage" jsonschema:"arguments, policy, queue, resolve, forward, enter or probe"`
 	Message string       `json:"message"`
 	Hint    string       `json:"hint,omitempty" jsonschema:"what to do next"`
 	Details ErrorDetails `json:"details,omitzero"`
@@ -73,7 +73,7 @@ type ErrorDetails struct {
 	Service    *resolve.Service    `json:"service,omitempty" jsonschema:"whose address it is"`
 	State      resolve.State       `json:"state,omitempty" jsonschema:"state of the container that does not run"`
 	ExitCode   *int                `json:"exit_code,omitempty"`
-	Untrusted  *containerText      `json:"untrusted,omitempty" jsonschema:"what the runtime or the API says of it"`
+	Untrusted  *containerText      `json:"untrusted,omitempty" jsonschema:"what the runtime or the API says of it, or the command that leads to the node"`
 	Valid      []string            `json:"valid,omitempty" jsonschema:"what would have been accepted"`
 	// Was and Is are the netns cookies expected and found.
 	Was uint64 `json:"was,omitempty"`

@@ -33,6 +33,7 @@ const (
 	stagePolicy    = "policy"
 	stageQueue     = "queue"
 	stageResolve   = "resolve"
+	stageForward   = "forward"
 	stageEnter     = "enter"
 	stageProbe     = "probe"
 )
@@ -48,6 +49,10 @@ func publicError(err error, stage string) *Error {
 	var done *failure
 	if errors.As(err, &done) {
 		return &done.public
+	}
+	var away *NodeError
+	if errors.As(err, &away) {
+		return away.public()
 	}
 	var resolving *resolve.Error
 	if errors.As(err, &resolving) {

@@ -13,6 +13,7 @@ type TargetArgs struct {
 	Container string `json:"container,omitempty" jsonschema:"name or ID; with pod, one of its"`
 	PID       *int   `json:"pid,omitempty" jsonschema:"on the host"`
 	Netns     string `json:"netns,omitempty" jsonschema:"name, path, inode or host"`
+	Node      string `json:"node,omitempty" jsonschema:"if not this one; a pod's is found"`
 	Expect    uint64 `json:"expect,omitempty" jsonschema:"netns_cookie of an earlier answer"`
 	TimeoutMS int    `json:"timeout_ms,omitempty" jsonschema:"for the whole call" min:"1" max:"50000"`
 }

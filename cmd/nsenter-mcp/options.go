@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
+	"nsenter-mcp/internal/forward"
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools"
@@ -23,6 +24,7 @@ type options struct {
 	hostNetns   string
 	dockerHost  string
 	endpoint    string
+	via         string
 	kubeconfig  string
 	kubeContext string
 	nodeName    string
@@ -50,6 +52,7 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.kubeContext, "context", "", "`name` of the kubeconfig's context (default: its current one)")
 	flags.StringVar(&o.nodeName, "node-name", "", "`name` of this node in Kubernetes (default: NODE_NAME, else found by the kernel's boot ID)")
 	flags.BoolVar(&o.execPlugin, "allow-exec-plugin", false, "as root, start the credential plugin that the kubeconfig names")
+	flags.StringVar(&o.via, "via", "", "`command` that leads to the server on another node; {node} in it stands for the node's name")
 	flags.StringSliceVar(&o.toolsets, "toolsets", nil, "`names` of the toolsets to offer (default: all that the operator allows)")
 	flags.BoolVar(&o.readOnly, "read-only", false, "offer only tools that send nothing (toolset inspect)")
 	flags.StringSliceVar(&o.allow, "allow-destination", nil, "`prefix` to which probes may go and nowhere else (repeatable)")
@@ -82,6 +85,7 @@ func (o *options) policy() (*ceiling.Policy, error) {
 		{"runtime-endpoint", func(who string) error { return p.RuntimeEndpoint.Want(who, o.endpoint) }},
 		{"kubeconfig", func(who string) error { return p.Kubeconfig.Want(who, o.kubeconfig) }},
 		{"allow-exec-plugin", func(who string) error { return p.AllowExecPlugin(who, o.execPlugin) }},
+		{"via", func(who string) error { return p.Via.Want(who, o.via) }},
 	} {
 		if !o.given(flag.name) {
 			continue
@@ -134,7 +138,8 @@ type node struct {
 	kube       *resolve.Kube
 	resolver   *resolve.Resolver
 	dispatcher *tools.Dispatcher
-	close      []func() error // in the order of opening
+	forwarder  *forward.Forwarder // nil without --via
+	close      []func() error     // in the order of opening
 }
 
 // open assembles the program. It asks nobody anything yet. The caller closes
@@ -145,6 +150,9 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 		return nil, err
 	}
 	n := &node{policy: policy}
+	if n.forwarder, err = openForwarder(policy, log); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if err != nil {
 			_ = n.Close()
@@ -171,12 +179,16 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 		Home: n.home, Host: n.host, Root: root, Node: cmp.Or(o.nodeName, os.Getenv("NODE_NAME")),
 		Sources: sources, Cluster: []resolve.Source{n.kube}, AllowHostNetwork: !policy.NoHostNetwork, Logger: log,
 	})
-	n.dispatcher, err = tools.NewDispatcher(tools.Config{
+	config := tools.Config{
 		Tools:  tools.All(),
 		Env:    tools.Env{Resolver: n.resolver, Home: n.home, Host: n.host, Root: root},
 		Policy: policy.Policy, Log: log,
-	})
-	if err != nil {
+	}
+	if n.forwarder != nil {
+		config.Forwarder = n.forwarder
+		n.close = append(n.close, n.forwarder.Close)
+	}
+	if n.dispatcher, err = tools.NewDispatcher(config); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -198,6 +210,20 @@ func (n *node) sources(root string) ([]resolve.Source, error) {
 		all = append(all, r)
 	}
 	return append(all, resolve.NewNodeFiles(n.home, root), resolve.NewCgroups(root)), nil
+}
+
+// openForwarder returns what reaches other nodes, nil without --via. It starts
+// nothing yet.
+func openForwarder(policy *ceiling.Policy, log *slog.Logger) (*forward.Forwarder, error) {
+	command := policy.Via.Or("")
+	if command == "" {
+		return nil, nil
+	}
+	template, err := forward.ParseTemplate(command)
+	if err != nil {
+		return nil, usagef("%s: %v", policy.Via.Who(), err)
+	}
+	return forward.New(forward.Config{Template: template, Version: buildInfo().Version, Logger: log}), nil
 }
 
 // openHost returns the namespace of the node. Where there are no namespaces at

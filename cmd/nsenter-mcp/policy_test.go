@@ -138,7 +138,7 @@ func TestDocumentedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f.Toolsets == nil || f.UnsafeMethods == nil || f.HostNetwork == nil || f.Allow == nil || f.Deny == nil || f.Metadata == nil ||
-		f.HostRoot == "" || f.HostNetns == "" || f.DockerHost == "" {
+		f.HostRoot == "" || f.HostNetns == "" || f.DockerHost == "" || f.Via == "" {
 		t.Errorf("a key is not shown: %+v", f)
 	}
 	if _, err := policyOf(t, string(found[1])); err != nil {

@@ -180,6 +180,7 @@ func (s *Server) refuse(ctx context.Context, m message) mcp.JSONRPCMessage {
 func (s *Server) call(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 	answer := s.dispatcher.Call(ctx, tools.Call{
 		Tool: r.Params.Name, Arguments: r.Params.RawArguments, Caller: callerFrom(ctx), Received: receivedFrom(ctx),
+		Forwarded: forwarded(r), Progress: s.progress(ctx, r),
 	})
 	text, err := encode(answer)
 	if err != nil {

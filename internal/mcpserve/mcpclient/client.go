@@ -1,13 +1,16 @@
-// Package mcpclient speaks to an MCP server that it starts as a process of its
-// own, as an agent's host program does. The demo uses it, and tests of the
-// whole program.
+// Package mcpclient speaks to an MCP server that runs as a process, as an agent's
+// host program does. The demo uses it, tests of the whole program, and a server
+// that forwards calls to others.
 package mcpclient
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os/exec"
+	"sync"
+	"sync/atomic"
 
 	"github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/client/transport"
@@ -18,6 +21,9 @@ import (
 type Client struct {
 	mcp    *client.Client
 	server Server
+
+	last     atomic.Uint64 // the request that was numbered last
+	progress sync.Map      // by token: what gets the reports on that request
 }
 
 // Server is how the server introduced itself.
@@ -45,6 +51,25 @@ func Start(ctx context.Context, cmd *exec.Cmd) (*Client, error) {
 	if err := c.Start(context.WithoutCancel(ctx)); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cmd.Path, err)
 	}
+	return initialize(ctx, c)
+}
+
+// Connect agrees on a protocol with a server whose standard output is in and
+// whose standard input is out. ctx bounds only that. From then on the client reads
+// in until it ends. A write to out must not block. Close closes out and leaves in
+// to the caller.
+func Connect(ctx context.Context, in io.Reader, out io.WriteCloser) (*Client, error) {
+	// The handshake of old is understood by every server, and its requests are
+	// shorter.
+	c := client.NewClient(transport.NewIO(in, out, nil), client.WithLegacyProtocolOnly())
+	if err := c.Start(context.WithoutCancel(ctx)); err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	return initialize(ctx, c)
+}
+
+// initialize makes the handshake; when it fails, c is closed.
+func initialize(ctx context.Context, c *client.Client) (*Client, error) {
 	in := mcp.InitializeRequest{}
 	in.Params.ProtocolVersion = mcp.LATEST_PROTOCOL_VERSION
 	in.Params.ClientInfo = mcp.Implementation{Name: "nsenter-mcp-client", Version: "1"}
@@ -53,10 +78,12 @@ func Start(ctx context.Context, cmd *exec.Cmd) (*Client, error) {
 		_ = c.Close()
 		return nil, fmt.Errorf("initialize: %w", err)
 	}
-	return &Client{mcp: c, server: Server{
+	started := &Client{mcp: c, server: Server{
 		Name: out.ServerInfo.Name, Version: out.ServerInfo.Version,
 		Protocol: out.ProtocolVersion, Instructions: out.Instructions,
-	}}, nil
+	}}
+	c.OnNotification(started.notified)
+	return started, nil
 }
 
 // Server returns how the server introduced itself.
@@ -88,7 +115,8 @@ func (c *Client) Call(ctx context.Context, tool string, arguments map[string]any
 	return Result{JSON: answer.RawStructuredContent, IsError: answer.IsError}, nil
 }
 
-// Close closes the server's input and waits until it has ended.
+// Close closes the server's input and, where the client has started it, waits
+// until it has ended.
 func (c *Client) Close() error {
 	if err := c.mcp.Close(); err != nil {
 		return fmt.Errorf("stop the server: %w", err)

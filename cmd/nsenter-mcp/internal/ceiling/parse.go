@@ -29,6 +29,7 @@ type File struct {
 	HostRoot      string
 	HostNetns     string
 	DockerHost    string
+	Via           string
 	// RuntimeEndpoint is the socket of the container runtime.
 	RuntimeEndpoint string
 	Kubeconfig      string
@@ -48,6 +49,7 @@ const (
 	keyHostRoot      = "host_root"
 	keyHostNetns     = "host_netns"
 	keyDockerHost    = "docker_host"
+	keyVia           = "via"
 	keyEndpoint      = "runtime_endpoint"
 	keyKubeconfig    = "kubeconfig"
 	keyExecPlugin    = "allow_exec_plugin"
@@ -83,6 +85,7 @@ func Parse(text []byte) (File, error) {
 		keyHostRoot:   into(&f.HostRoot, word),
 		keyHostNetns:  into(&f.HostNetns, word),
 		keyDockerHost: into(&f.DockerHost, word),
+		keyVia:        into(&f.Via, word),
 		keyEndpoint:   into(&f.RuntimeEndpoint, word),
 		keyKubeconfig: into(&f.Kubeconfig, word),
 		keyExecPlugin: into(&f.ExecPlugin, boolean),

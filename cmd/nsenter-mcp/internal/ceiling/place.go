@@ -5,7 +5,7 @@ import "fmt"
 // Place is where the server looks for something of the node. Where there is an
 // operator's file, that alone says so: whoever started the server could
 // otherwise send root elsewhere, and show it a node on which the rest of the
-// policy means nothing.
+// policy means nothing, or have it run any command for the way to other nodes.
 type Place struct {
 	path string // of the operator's file
 	file bool   // there is one

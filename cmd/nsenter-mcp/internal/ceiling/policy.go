@@ -13,8 +13,9 @@ import (
 // Policy is what the server may do.
 type Policy struct {
 	tools.Policy
-	// Where the node is, and who knows its containers.
-	HostRoot, HostNetns, DockerHost, RuntimeEndpoint, Kubeconfig Place
+	// Where the node is, who knows its containers, and the command that leads to
+	// other nodes.
+	HostRoot, HostNetns, DockerHost, RuntimeEndpoint, Kubeconfig, Via Place
 	// ExecPlugin lets the kubeconfig's credential plugin run as root.
 	ExecPlugin bool
 
@@ -43,6 +44,7 @@ func New(path string) (*Policy, error) {
 		DockerHost:      Place{path: path, file: found, key: keyDockerHost, at: f.DockerHost},
 		RuntimeEndpoint: Place{path: path, file: found, key: keyEndpoint, at: f.RuntimeEndpoint},
 		Kubeconfig:      Place{path: path, file: found, key: keyKubeconfig, at: f.Kubeconfig},
+		Via:             Place{path: path, file: found, key: keyVia, at: f.Via},
 		path:            path, from: map[string][]string{},
 	}
 	if f.ExecPlugin != nil {

@@ -1,0 +1,93 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"nsenter-mcp/tools"
+)
+
+func unreachable(node, why, said, hint string) *tools.NodeError {
+	return &tools.NodeError{
+		Code: tools.CodeNodeUnreachable, Node: node,
+		Message: fmt.Sprintf("node %s cannot be reached: %s", node, why), Said: said, Hint: hint,
+	}
+}
+
+// program is the name of the command that a process runs.
+func program(p *process) string { return filepath.Base(p.cmd.Path) }
+
+// cannotStart explains a command that does not run at all.
+func cannotStart(node, command string, err error) *tools.NodeError {
+	hint := "see the command that --via gives"
+	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
+		hint = "install it, or give its full path in --via"
+	}
+	e := unreachable(node, fmt.Sprintf("%s cannot be started: %v", filepath.Base(command), err), "", hint)
+	e.Err = err
+	return e
+}
+
+// whyNot explains a command that ran and led to no server.
+func whyNot(ctx context.Context, node, command string, p *process, err error) *tools.NodeError {
+	said := p.said.String()
+	stray, broken := p.out.failure()
+	name := filepath.Base(command)
+	why := fmt.Sprintf("%s led to no server: %v", name, err)
+	hint := "try it by hand: the command of --via with this node in it and the word version at its end"
+	switch ended := exit(p); {
+	case broken != nil:
+		why = fmt.Sprintf("what %s leads to is no MCP server: %v", name, broken)
+	case ended != "" && ctx.Err() == nil:
+		why = ended + " before the server answered"
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		why = name + " led to no server that answers in time"
+		hint = "if it waits for a password or for a host key to be confirmed, it waits in vain: " +
+			"with ssh use -o BatchMode=yes, an agent that holds the key, and a known_hosts that knows the node; with sudo use -n"
+	case errors.Is(ctx.Err(), context.Canceled):
+		why = "this server is ending"
+		hint = "start it again"
+	}
+	if said == "" {
+		said = stray
+	}
+	if known := cure(said); known != "" {
+		hint = known
+	}
+	e := unreachable(node, why, said, hint)
+	e.Err = err
+	return e
+}
+
+// cure knows what the usual commands say when they fail, as they say it in
+// English (OpenSSH 9, sudo 1.9, kubectl 1.3x, the shells' "not found").
+func cure(said string) string {
+	for _, known := range [...]struct{ words, hint string }{
+		{"Host key verification failed", "the node's host key is not known, or is another one than before: log in once by hand (ssh NODE) and compare the fingerprint"},
+		{"REMOTE HOST IDENTIFICATION HAS CHANGED", "the node's host key is another one than before: find out why before you remove the old one from known_hosts"},
+		{"Permission denied (", "ssh was not let in: load the key into the agent (ssh-add), or name user and key in the ssh configuration"},
+		{"Could not resolve hostname", "the node's name does not resolve here: give it a Host entry in the ssh configuration, with HostName or ProxyJump"},
+		{"Connection timed out", "nothing answers at the node's address: is it up, and is it reached from here without a jump host (ProxyJump)?"},
+		{"No route to host", "the node's address is not reached from here: is it up, and does it take a jump host (ProxyJump)?"},
+		{"Connection refused", "no ssh server listens at the node's address, or on another port"},
+		{"a password is required", "sudo asks for a password: the node needs a NOPASSWD rule for exactly this command (see the README)"},
+		{"a terminal is required", "sudo asks for a password: the node needs a NOPASSWD rule for exactly this command (see the README)"},
+		{"is not allowed to execute", "sudo on the node has no rule for exactly this command, arguments included (see the README)"},
+		{"command not found", "install nsenter-mcp on the node, or give its full path in --via"},
+		{"executable file not found", "install nsenter-mcp on the node, or give its full path in --via"},
+		{"No such file or directory", "install nsenter-mcp on the node, or give its full path in --via"},
+		{"(NotFound)", "there is no such pod on the node: see what deploy/ makes, and the namespace and name in --via"},
+		{"(Forbidden)", "kubectl may not do that: the role of this user needs create on pods/exec in that namespace"},
+		{"You must be logged in", "kubectl is not logged in: renew its credentials"},
+	} {
+		if strings.Contains(said, known.words) {
+			return known.hint
+		}
+	}
+	return ""
+}

@@ -1,0 +1,137 @@
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"time"
+
+	"nsenter-mcp/internal/mcpserve/mcpclient"
+	"nsenter-mcp/tools"
+)
+
+// session is the conversation with one node's server. Its life: starting, until
+// ready is closed; then either it has failed, or it carries calls until its process
+// ends or dropped is closed.
+type session struct {
+	node  string
+	began time.Time
+	ready chan struct{}
+	// dropped is closed when no more calls are to come, and what runs the session
+	// is to end it. Whoever closes it holds Forwarder.mu.
+	dropped chan struct{}
+
+	// Valid once ready is closed.
+	failed  *tools.NodeError
+	process *process
+	client  *mcpclient.Client
+
+	// What follows is guarded by Forwarder.mu.
+	calls    int         // under way
+	lastUsed time.Time   // when the last of them ended, or opening failed
+	idle     *time.Timer // runs while there are none
+}
+
+// serverName is how a server of ours introduces itself.
+const serverName = "nsenter-mcp"
+
+// open starts the command and makes the handshake within ctx. On failure the
+// process has ended when it returns.
+func (s *session) open(ctx context.Context, template Template, l limits) {
+	argv, err := template.Argv(s.node)
+	if err != nil {
+		s.failed = unreachable(s.node, err.Error(), "", "give the name of a node as kubectl get nodes shows it")
+		return
+	}
+	p, err := launch(ctx, argv)
+	if err != nil {
+		s.failed = cannotStart(s.node, argv[0], err)
+		return
+	}
+	client, err := mcpclient.Connect(ctx, p.out, p.in)
+	if err == nil {
+		if name := client.Server().Name; name != serverName {
+			err = fmt.Errorf("the server that answers is %q, not %s", name, serverName)
+		}
+	}
+	if err == nil {
+		s.process, s.client = p, client
+		return
+	}
+	// Its exit says more than that its output has ended.
+	select {
+	case <-p.out.ended:
+		p.within(l.patience)
+	default:
+	}
+	s.failed = whyNot(ctx, s.node, argv[0], p, err)
+	p.end(l.patience)
+}
+
+// call has the server carry out one call.
+func (s *session) call(ctx context.Context, c tools.Forwarded) (mcpclient.Result, error) {
+	request := mcpclient.Request{
+		Tool: c.Tool, Arguments: c.Arguments, Meta: map[string]any{tools.ForwardedMeta: true},
+	}
+	if report := c.Progress; report != nil {
+		request.Progress = func(done, total float64, message string) {
+			report(tools.Progress{Done: done, Total: total, Message: message})
+		}
+	}
+	return s.client.Do(ctx, request)
+}
+
+// alive reports whether a session that was opened still carries calls.
+func (s *session) alive() bool {
+	select {
+	case <-s.process.out.ended:
+		return false
+	case <-s.process.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// end ends the process. Calls under way fail.
+func (s *session) end(patience time.Duration) {
+	_ = s.client.Close() // only closes the process's input
+	s.process.end(patience)
+}
+
+// lost words the end of a connection during a call.
+func (s *session) lost(patience time.Duration) *tools.NodeError {
+	s.process.within(patience)
+	how := "the connection ended"
+	if text := exit(s.process); text != "" {
+		how = text
+	}
+	if _, err := s.process.out.failure(); err != nil {
+		how = err.Error()
+	}
+	return &tools.NodeError{
+		Code: tools.CodeNodeLost, Node: s.node,
+		Message: fmt.Sprintf("the connection to node %s was lost during the call: %s", s.node, how),
+		Hint:    "call again: a new connection is made; what the call had begun on the node ends with the old one",
+		Said:    s.process.said.String(), Err: mcpclient.ErrLost,
+	}
+}
+
+// exit says in words how a process has ended, "" while it has not.
+func exit(p *process) string {
+	select {
+	case <-p.exited:
+	default:
+		return ""
+	}
+	var status *exec.ExitError
+	name := program(p)
+	switch {
+	case p.err == nil:
+		return name + " ended"
+	case errors.As(p.err, &status) && status.Exited():
+		return fmt.Sprintf("%s ended with exit code %d", name, status.ExitCode())
+	}
+	return fmt.Sprintf("%s ended: %v", name, p.err)
+}

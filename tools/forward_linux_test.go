@@ -1,0 +1,271 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"nsenter-mcp/internal/lab"
+	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/fact"
+)
+
+// fakeForwarder stands for another node's server; the real one is tested in
+// internal/forward and with the whole program.
+type fakeForwarder struct {
+	answer func() (*Envelope, error)
+
+	mu    sync.Mutex
+	calls []Forwarded
+}
+
+func (f *fakeForwarder) Forward(_ context.Context, c Forwarded) (*Envelope, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, c)
+	return f.answer()
+}
+
+// last is the call that came last, with its arguments decoded.
+func (f *fakeForwarder) last(t *testing.T) (Forwarded, map[string]any) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.calls) == 0 {
+		t.Fatal("nothing was forwarded")
+	}
+	c := f.calls[len(f.calls)-1]
+	var arguments map[string]any
+	if err := json.Unmarshal(c.Arguments, &arguments); err != nil {
+		t.Fatal(err)
+	}
+	return c, arguments
+}
+
+func (f *fakeForwarder) count() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.calls)
+}
+
+// answerThere is what the other server answers.
+func answerThere() (*Envelope, error) {
+	return &Envelope{
+		Summary:  "eth0 10.0.0.1/24 up.",
+		Target:   &TargetInfo{Pod: "far-0", Namespace: "shop", Via: "sandbox", NetnsInode: 7},
+		Data:     json.RawMessage(`{"interfaces":[],"total":0,"returned":0}`),
+		Findings: make([]fact.Finding, 5),
+		Next: []Next{
+			{Tool: "netns_curl", Arguments: map[string]any{"pod": "far-0"}, Why: "w"},
+			{Tool: "not_enabled", Arguments: map[string]any{"pid": 1}, Why: "w"},
+			{Tool: "netns_ip_addr", Arguments: map[string]any{"netns": "host"}, Why: "w"},
+		},
+	}, nil
+}
+
+// clusterOf is an API that knows one pod, on node far.
+type clusterOf struct{ w resolve.Workload }
+
+func (clusterOf) Name() string { return "kubernetes" }
+
+func (c clusterOf) Exact(context.Context, resolve.Query) ([]resolve.Workload, error) {
+	return []resolve.Workload{c.w}, nil
+}
+
+func (c clusterOf) List(context.Context) ([]resolve.Workload, error) {
+	return []resolve.Workload{c.w}, nil
+}
+
+// newFront is a dispatcher that forwards, on a node called here.
+func newFront(t *testing.T, change func(*Config)) (*testbench, *fakeForwarder) {
+	t.Helper()
+	far := &fakeForwarder{answer: answerThere}
+	b := newTestbench(t, func(c *Config) {
+		c.Forwarder = far
+		resolver := resolve.New(resolve.Config{
+			Home: c.Env.Home, Host: c.Env.Host, Node: "here", AllowHostNetwork: true,
+			Cluster: []resolve.Source{clusterOf{resolve.Workload{Pod: "far-0", Namespace: "shop", UID: "u", Node: "far"}}},
+		})
+		t.Cleanup(resolver.Close)
+		c.Env.Resolver = resolver
+		if change != nil {
+			change(c)
+		}
+	})
+	return b, far
+}
+
+func TestForwardingByPod(t *testing.T) {
+	t.Parallel()
+	b, far := newFront(t, nil)
+	before := time.Now()
+	answer := b.call(t, "netns_ip_addr", map[string]any{"pod": "far", "expect": uint64(1<<63 + 1), "timeout_ms": 5000})
+	if answer.Error != nil {
+		t.Fatalf("%+v", *answer.Error)
+	}
+	c, arguments := far.last(t)
+	if c.Node != "far" || c.Tool != "netns_ip_addr" || arguments["pod"] != "far-0" || arguments["namespace"] != "shop" {
+		t.Errorf("%+v", c)
+	}
+	if !strings.Contains(string(c.Arguments), `"expect":9223372036854775809`) {
+		t.Errorf("the cookie has changed: %s", c.Arguments)
+	}
+	// A tenth is kept for the way back, and what has gone by is gone.
+	most, least := 4500.0, 4500-float64(time.Since(before).Milliseconds())-1
+	if ms, _ := arguments["timeout_ms"].(float64); ms > most || ms < least {
+		t.Errorf("timeout_ms is %v, want %v to %v", ms, least, most)
+	}
+	if answer.Target.Node != "far" || len(answer.Findings) != maxFindings || len(answer.Notes) != 0 {
+		t.Errorf("%+v", answer)
+	}
+	if len(answer.Next) != 2 || answer.Next[0].Arguments["node"] != nil || answer.Next[1].Arguments["node"] != "far" {
+		t.Errorf("next is %+v: a pod is found again, the node's network only by node", answer.Next)
+	}
+	if r := b.audited(); len(r) != 1 || r[0].Node != "far" || r[0].Target.Pod != "far-0" {
+		t.Errorf("audited as %+v", r)
+	}
+}
+
+func TestForwardingByNode(t *testing.T) {
+	t.Parallel()
+	b, far := newFront(t, nil)
+	answer := b.call(t, "netns_ip_addr", map[string]any{"node": "worker-2.example", "pid": "12"})
+	c, arguments := far.last(t)
+	if c.Node != "worker-2.example" || fmt.Sprint(arguments["pid"]) != "12" || arguments["node"] != nil {
+		t.Errorf("%+v %v", c, arguments)
+	}
+	for _, n := range answer.Next {
+		if n.Arguments["node"] != "worker-2.example" {
+			t.Errorf("a next step leaves the node that was named: %+v", n)
+		}
+	}
+	b.Call(t.Context(), Call{Tool: "resolve_pod_pid", Arguments: json.RawMessage(`{"node":"far"}`)})
+	if c, _ := far.last(t); c.Tool != "resolve_pod_pid" {
+		t.Errorf("what is on a node was not asked there: %+v", c)
+	}
+	forwarded := far.count()
+	if _, data := succeed[map[string]any](t, b, "netns_ip_addr", map[string]any{"node": "here", "netns": "host"}); data["total"] == 0 {
+		t.Error("nothing is here")
+	}
+	for _, node := range []string{"-oProxyCommand=x", "a/b", "A", "a..b", "a-", ".", strings.Repeat("a", 254), "x{node}"} {
+		fail(t, b, CodeInvalidArguments, "netns_ip_addr", map[string]any{"node": node, "netns": "host"})
+	}
+	if far.count() != forwarded {
+		t.Error("a call was forwarded that should not have been")
+	}
+}
+
+func TestWithoutForwarding(t *testing.T) {
+	t.Parallel()
+	b, _ := newFront(t, func(c *Config) { c.Forwarder = nil })
+	if e := fail(t, b, string(resolve.KindOtherNode), "netns_ip_addr", map[string]any{"pod": "far-0"}); e.Details.Node != "far" {
+		t.Errorf("%+v", e)
+	}
+	e := fail(t, b, string(resolve.KindOtherNode), "netns_ip_addr", map[string]any{"node": "far", "netns": "host"})
+	if e.Details.Node != "far" || !strings.Contains(e.Message, "node here only") || !strings.Contains(e.Hint, "--via") {
+		t.Errorf("%+v", e)
+	}
+}
+
+// Two servers that lead to each other would ask each other for ever.
+func TestForwardedCallStays(t *testing.T) {
+	t.Parallel()
+	b, far := newFront(t, nil)
+	for _, arguments := range []string{`{"pod":"far-0"}`, `{"node":"far","netns":"host"}`} {
+		answer := b.Call(t.Context(), Call{Tool: "netns_ip_addr", Arguments: json.RawMessage(arguments), Forwarded: true})
+		if answer.Error == nil || answer.Error.Code != string(resolve.KindOtherNode) || far.count() != 0 {
+			t.Errorf("%s: %+v", arguments, answer)
+		}
+	}
+}
+
+func TestPolicyHoldsBeforeForwarding(t *testing.T) {
+	t.Parallel()
+	var seen *resolve.Target
+	b, far := newFront(t, func(c *Config) {
+		c.Policy = ReadOnlyPolicy()
+		c.Authorize = func(_ context.Context, _ string, _ Spec, target *resolve.Target) error {
+			seen = target
+			return &failure{public: Error{Code: "denied", Message: "no", Hint: "ask"}}
+		}
+	})
+	fail(t, b, CodeToolDisabled, "netns_curl", map[string]any{"pod": "far-0", "url": "http://a/"})
+	fail(t, b, "denied", "netns_ip_addr", map[string]any{"pod": "far-0"})
+	if seen == nil || seen.Node != "far" || seen.Query.Pod != "far-0" {
+		t.Errorf("Authorize saw %+v", seen)
+	}
+	if far.count() != 0 {
+		t.Error("a call was forwarded that the policy forbids")
+	}
+}
+
+func TestFailuresOfForwarding(t *testing.T) {
+	t.Parallel()
+	b, far := newFront(t, nil)
+	arguments := map[string]any{"pod": "far-0"}
+	far.answer = func() (*Envelope, error) {
+		return nil, &NodeError{Code: CodeNodeUnreachable, Node: "far", Message: "node far cannot be reached", Hint: "h", Said: "\x1b[31mno route\u202e"}
+	}
+	e := fail(t, b, CodeNodeUnreachable, "netns_ip_addr", arguments)
+	if e.Stage != stageForward || e.Details.Node != "far" || e.Details.Untrusted == nil || e.Details.Untrusted.Message != `\x1b[31mno route\u202e` {
+		t.Errorf("%+v %+v", e, e.Details.Untrusted)
+	}
+	far.answer = func() (*Envelope, error) { return nil, context.Canceled }
+	if answer := b.call(t, "netns_ip_addr", arguments); answer.Error == nil || answer.Error.Code != CodeCanceled || answer.Error.Details.Node != "far" {
+		t.Errorf("%+v", answer.Error)
+	}
+	far.answer = func() (*Envelope, error) { return nil, errors.New("x") }
+	fail(t, b, CodeInternal, "netns_ip_addr", arguments)
+	far.answer = func() (*Envelope, error) {
+		answer, _ := answerThere()
+		answer.Data = json.RawMessage(`"` + strings.Repeat("x", 4<<20) + `"`)
+		return answer, nil
+	}
+	fail(t, b, CodeTooLarge, "netns_ip_addr", arguments)
+	far.answer = func() (*Envelope, error) {
+		return &Envelope{Summary: "gone", Error: &Error{Code: CodeTargetGone, Stage: stageResolve, Message: "gone", Hint: "h"}}, nil
+	}
+	if e := fail(t, b, CodeTargetGone, "netns_ip_addr", arguments); e.Stage != stageResolve || e.Details.Node != "far" {
+		t.Errorf("%+v", e)
+	}
+	far.answer = func() (*Envelope, error) {
+		answer, _ := answerThere()
+		answer.Target.Node = "elsewhere"
+		return answer, nil
+	}
+	answer := b.call(t, "netns_ip_addr", arguments)
+	if len(answer.Notes) != 1 || answer.Notes[0].Code != "node_name_differs" || answer.Target.Node != "far" {
+		t.Errorf("%+v", answer)
+	}
+}
+
+func TestLocalPodIsNotForwarded(t *testing.T) {
+	t.Parallel()
+	far := &fakeForwarder{answer: answerThere}
+	b := newTestbench(t, func(c *Config) { c.Forwarder = far })
+	b.lab.Pod(t, lab.PodSpec{Name: "web", Namespace: "shop"})
+	succeed[map[string]any](t, b, "netns_ip_addr", map[string]any{"pod": "web"})
+	fail(t, b, string(resolve.KindNotFound), "netns_ip_addr", map[string]any{"pod": "nobody"})
+	if far.count() != 0 {
+		t.Error("a call for this node was forwarded")
+	}
+}
+
+func TestCheckNode(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"n", "node-1", "ip-10-0-0-1.eu-west-1.compute.internal", "0", strings.Repeat("a", 253)} {
+		if err := CheckNode(name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, name := range []string{"", "-a", "a-", "a.-b", "a-.b", ".a", "a.", "a..b", "A", "a_b", "a b", "a\n", "ä", "a/b", strings.Repeat("a", 254)} {
+		if CheckNode(name) == nil {
+			t.Errorf("%q is accepted", name)
+		}
+	}
+}
