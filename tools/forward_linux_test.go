@@ -204,6 +204,24 @@ func TestPolicyHoldsBeforeForwarding(t *testing.T) {
 	}
 }
 
+func TestHostNetworkIsClosedElsewhereToo(t *testing.T) {
+	t.Parallel()
+	b, far := newFront(t, func(c *Config) { c.Policy.NoHostNetwork = true })
+	fail(t, b, string(resolve.KindHostNetworkDenied), "netns_ip_addr", map[string]any{"node": "far", "netns": "host"})
+	if far.count() != 0 {
+		t.Error("the call was forwarded")
+	}
+	far.answer = func() (*Envelope, error) {
+		answer, err := answerThere()
+		answer.Target.HostNetwork = true
+		return answer, err
+	}
+	e := fail(t, b, string(resolve.KindHostNetworkDenied), "netns_ip_addr", map[string]any{"pod": "far-0"})
+	if e.Details.Node != "far" {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestFailuresOfForwarding(t *testing.T) {
 	t.Parallel()
 	b, far := newFront(t, nil)

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"os"
+	"os/exec"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,6 +13,7 @@ import (
 	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
 	"nsenter-mcp/cmd/nsenter-mcp/internal/doctor"
 	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools"
 )
 
 // kubernetesLimit is for all questions to the API: a person waits, and a
@@ -20,19 +23,21 @@ const kubernetesLimit = 10 * time.Second
 const doctorHelp = `Find out whether nsenter-mcp can work here. It really enters a network namespace
 (one that it makes, and that is gone afterwards) and comes back, looks at the
 capabilities it has, the kernel, the container runtimes that answer and the view
-of the host, and says for each lack what it costs and how to mend it.
+of the host, and says for each lack what it costs and how to mend it. With --via
+it looks whether the command is there, and with --node NAME goes to that node.
 
 The exit code is 0 if the tools work, 1 if something essential is missing.`
 
 func newDoctor(o *options) *cobra.Command {
 	var asJSON bool
+	var node string
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Find out whether it can work here, and what is missing",
 		Long:  doctorHelp,
 		Args:  exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			report, err := examine(cmd, o)
+			report, err := examine(cmd, o, node)
 			if err != nil {
 				return err
 			}
@@ -48,10 +53,11 @@ func newDoctor(o *options) *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	cmd.Flags().StringVar(&node, "node", "", "`name` of a node to go to with the command of --via")
 	return cmd
 }
 
-func examine(cmd *cobra.Command, o *options) (doctor.Report, error) {
+func examine(cmd *cobra.Command, o *options, other string) (doctor.Report, error) {
 	log, err := o.logger(cmd.ErrOrStderr(), slog.LevelWarn)
 	if err != nil {
 		return doctor.Report{}, err
@@ -61,6 +67,10 @@ func examine(cmd *cobra.Command, o *options) (doctor.Report, error) {
 		return doctor.Report{}, err
 	}
 	defer func() { _ = n.Close() }() // the process ends
+	front, err := n.front(other)
+	if err != nil {
+		return doctor.Report{}, err
+	}
 	path, err := os.Executable()
 	if err != nil {
 		path = "nsenter-mcp"
@@ -68,6 +78,7 @@ func examine(cmd *cobra.Command, o *options) (doctor.Report, error) {
 	return doctor.Run(cmd.Context(), doctor.Config{
 		Home: n.home, Host: n.host, HostRoot: n.policy.HostRoot.Or("/"), Tools: n.dispatcher.Tools(), Executable: path,
 		Policy: policyChecks(n.policy),
+		Front:  front,
 		Sources: func(ctx context.Context) ([]resolve.SourceState, error) {
 			found, err := n.resolver.Discover(ctx)
 			return found.Sources, err
@@ -78,6 +89,27 @@ func examine(cmd *cobra.Command, o *options) (doctor.Report, error) {
 			return n.kube.Report(ctx)
 		},
 	}), nil
+}
+
+// front is the way to other nodes, for the doctor, and the one to try; nil without
+// --via.
+func (n *node) front(other string) (*doctor.Front, error) {
+	switch {
+	case n.forwarder == nil && other == "":
+		return nil, nil
+	case n.forwarder == nil:
+		return nil, usagef("--node needs --via, the command that leads there")
+	case other != "" && tools.CheckNode(other) != nil:
+		return nil, usagef("--node: %q %v", other, tools.CheckNode(other))
+	}
+	f := &doctor.Front{Command: n.forwarder.Command(), Node: other}
+	f.Path, f.Err = exec.LookPath(f.Command)
+	f.Reach = func(ctx context.Context, node string) (version, seen string, err *tools.Error) {
+		arguments, _ := json.Marshal(map[string]any{"node": node, "timeout_ms": tools.MaxDeadline.Milliseconds()}) // cannot fail
+		answer := n.dispatcher.Call(ctx, tools.Call{Tool: "resolve_pod_pid", Arguments: arguments, Caller: "doctor"})
+		return n.forwarder.ServerVersion(node), answer.Summary, answer.Error
+	}
+	return f, nil
 }
 
 // policyChecks say what the server may do and who says so.

@@ -52,7 +52,7 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.kubeContext, "context", "", "`name` of the kubeconfig's context (default: its current one)")
 	flags.StringVar(&o.nodeName, "node-name", "", "`name` of this node in Kubernetes (default: NODE_NAME, else found by the kernel's boot ID)")
 	flags.BoolVar(&o.execPlugin, "allow-exec-plugin", false, "as root, start the credential plugin that the kubeconfig names")
-	flags.StringVar(&o.via, "via", "", "`command` that leads to the server on another node; {node} in it stands for the node's name")
+	flags.StringVar(&o.via, "via", "", "`command` that leads to the server of another node, whose name is {node} in it")
 	flags.StringSliceVar(&o.toolsets, "toolsets", nil, "`names` of the toolsets to offer (default: all that the operator allows)")
 	flags.BoolVar(&o.readOnly, "read-only", false, "offer only tools that send nothing (toolset inspect)")
 	flags.StringSliceVar(&o.allow, "allow-destination", nil, "`prefix` to which probes may go and nowhere else (repeatable)")

@@ -20,7 +20,8 @@ an agent's program starts it. On a terminal it explains that instead.
 
 It has to run on the node where the pods are, as root or with the capabilities
 that 'nsenter-mcp doctor' names. Your agent may be elsewhere: let it start the
-server through ssh.
+server through ssh, or one with --via on your own machine, which goes to the
+node of each pod by itself.
 
 What it may do at most, the operator says in /etc/nsenter-mcp.yaml, which only
 root can write; flags narrow it. docs/security.md has an example.
@@ -33,7 +34,8 @@ const rootExamples = `  nsenter-mcp doctor                              can it w
   nsenter-mcp tools                               what an agent can ask
   nsenter-mcp call resolve_pod_pid                what is on this node
   nsenter-mcp call netns_ip_addr pod=shop/web-0   the interfaces of a pod
-  ssh -T node sudo -n nsenter-mcp                 the server on another node, for an agent here`
+  ssh -T node sudo -n nsenter-mcp                 the server on another node, for an agent here
+  nsenter-mcp --via 'ssh -T {node} sudo -n nsenter-mcp'   a server for the pods of all nodes`
 
 func newRoot() *cobra.Command {
 	o := &options{operatorFile: ceiling.Path}

@@ -334,6 +334,61 @@ func TestViaDoesNotGoInCircles(t *testing.T) {
 	}
 }
 
+func TestDoctorGoesToANode(t *testing.T) {
+	t.Parallel()
+	l := lab.Start(t)
+	report := func(via, node string) (code int, status, detail string) {
+		cmd := program(t, "--via", via, "doctor", "--json", "--node", node)
+		out, _ := cmd.Output() // the code tells
+		r := decode[struct {
+			Checks []struct{ ID, Status, Detail, Cost, Fix string }
+		}](t, string(out))
+		for _, c := range r.Checks {
+			if c.ID == "node."+node {
+				if c.Status == "fail" && (c.Fix == "" || c.Cost == "") {
+					t.Errorf("%+v", c)
+				}
+				return cmd.ProcessState.ExitCode(), c.Status, c.Detail
+			}
+		}
+		t.Fatalf("no word of the node:\n%s", out)
+		return 0, "", ""
+	}
+	if code, status, detail := report(viaNodes(t, l.Node), l.Node.Name); code != 0 || status != "ok" || !strings.Contains(detail, "version") {
+		t.Errorf("%d %s %s", code, status, detail)
+	}
+	if code, status, detail := report("cat /nonexistent/{node}", "n"); code != exitFailed || status != "fail" || !strings.Contains(detail, "/nonexistent/n") {
+		t.Errorf("%d %s %s", code, status, detail)
+	}
+	if got := runHere("", "doctor", "--node", "n"); got.code != exitUsage || !strings.Contains(got.err, "--via") {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A machine that cannot enter anything is a good front all the same.
+func TestDoctorOfAFront(t *testing.T) {
+	t.Parallel()
+	cmd := program(t, "--via", "cat {node}", "doctor", "--json")
+	cmd.Path = "/proc/self/exe" // nobody may not read the folder of the test binary
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	cmd.Dir = "/"
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	r := decode[struct {
+		OK     bool
+		Checks []struct{ ID, Status, Detail string }
+	}](t, string(out))
+	status := map[string]string{}
+	for _, c := range r.Checks {
+		status[c.ID] = c.Status
+	}
+	if !r.OK || status["via"] != "ok" || status["enter"] != "warn" {
+		t.Errorf("%s", out)
+	}
+}
+
 func TestViaOnTheCommandLine(t *testing.T) {
 	t.Parallel()
 	for via, want := range map[string]string{

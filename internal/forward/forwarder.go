@@ -70,6 +70,29 @@ func New(cfg Config) *Forwarder {
 	return &Forwarder{cfg: cfg, limits: defaultLimits(), closed: make(chan struct{}), sessions: map[string]*session{}}
 }
 
+// Command is the program that is started for each node.
+func (f *Forwarder) Command() string { return f.cfg.Template.Command() }
+
+// ServerVersion is the version of a node's server, "" where there is no connection
+// to it.
+func (f *Forwarder) ServerVersion(node string) string {
+	f.mu.Lock()
+	s := f.sessions[node]
+	f.mu.Unlock()
+	if s == nil {
+		return ""
+	}
+	select {
+	case <-s.ready:
+	default:
+		return ""
+	}
+	if s.failed != nil {
+		return ""
+	}
+	return s.client.Server().Version
+}
+
 // Close ends all sessions, and the calls under way with them. It returns when
 // the last process has ended.
 func (f *Forwarder) Close() error {
