@@ -160,6 +160,14 @@ func TestForwardingByNode(t *testing.T) {
 	}
 }
 
+func TestInstructionsOfAFront(t *testing.T) {
+	t.Parallel()
+	b, _ := newFront(t, nil)
+	if text := b.Instructions(); !strings.Contains(text, "any node of the cluster") || !strings.Contains(text, "say node") {
+		t.Error(text)
+	}
+}
+
 func TestWithoutForwarding(t *testing.T) {
 	t.Parallel()
 	b, _ := newFront(t, func(c *Config) { c.Forwarder = nil })

@@ -9,8 +9,15 @@ import (
 // enabled.
 func (d *Dispatcher) Instructions() string {
 	var b strings.Builder
-	b.WriteString("Looks at the network of a container or pod from the inside, on this node, without any tool in its image. ")
+	where := "on this node"
+	if d.Forwarder != nil {
+		where = "on any node of the cluster"
+	}
+	b.WriteString("Looks at the network of a container or pod from the inside, " + where + ", without any tool in its image. ")
 	b.WriteString("Name the target by exactly one of pod (with namespace), container, pid or netns. ")
+	if d.Forwarder != nil {
+		b.WriteString("A pod's node is found; for container, pid, netns and what is on a node, say node. ")
+	}
 	b.WriteString("Start with the tool that fits the question; a pod that crashes or has no shell works like any other.\n")
 	for _, step := range [...]struct{ tool, text string }{
 		{"resolve_pod_pid", "who is it, in which state, whose network is entered; without arguments, what is here"},

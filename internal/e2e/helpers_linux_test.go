@@ -55,6 +55,7 @@ type envelope struct {
 		PID                            int
 		NetnsCookie                    uint64 `json:"netns_cookie"`
 		HostNetwork                    bool   `json:"host_network"`
+		Node                           string
 	}
 	Data     json.RawMessage
 	Findings []struct{ Code, Fact string }
@@ -67,6 +68,7 @@ type envelope struct {
 		Code, Stage, Message, Hint string
 		Details                    struct {
 			Was, Is    uint64
+			Untrusted  struct{ Message string }
 			State      string
 			NearMisses []string `json:"near_misses"`
 			ExitCode   *int     `json:"exit_code"`

@@ -58,6 +58,8 @@ func TestSSH(t *testing.T) {
 		}
 	})
 
+	t.Run("via", func(t *testing.T) { viaSSH(t, command) })
+
 	t.Run("any other command is refused", func(t *testing.T) {
 		other := append(command[:len(command)-1:len(command)-1], "/bin/cat", "/etc/shadow")
 		if out, err := exec.CommandContext(t.Context(), other[0], other[1:]...).CombinedOutput(); err == nil {
