@@ -117,7 +117,7 @@ func (s *CRI) Close() error {
 	return conn.cc.Close()
 }
 
-// Exact asks for one pod or container. It takes at most six requests, and one
+// Exact asks for one pod or container. It takes at most seven requests, and one
 // more for each container of the pod that is found.
 func (s *CRI) Exact(ctx context.Context, q Query) ([]Workload, error) {
 	var ws []Workload

@@ -257,6 +257,28 @@ func TestParseCRIInfo(t *testing.T) {
 	}
 }
 
+// What containerd 1.6.20 of Debian 12 has said of a pod with a container that runs
+// and one whose command is not there.
+func TestParseCRIInfoRecorded(t *testing.T) {
+	t.Parallel()
+	const sandbox = "d9a346e8bce296a12ceeda51161cc1f6b807681b7aa682e2d198a0537e31c57b"
+	kept := "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/" + sandbox
+	files := map[string]string{"/etc/resolv.conf": kept + "/resolv.conf", "/etc/hosts": kept + "/hosts", "/etc/hostname": kept + "/hostname"}
+	for name, want := range map[string]criInfo{
+		"sandbox":   {pid: 11094, netnsPath: "/var/run/netns/cni-ab44bb84-e510-5b2e-e9b4-fe20143f69b8", runtime: "runc", hostFiles: map[string]string{"/etc/resolv.conf": kept + "/resolv.conf"}},
+		"container": {pid: 11138, sandboxID: sandbox, runtime: "runc", hostFiles: files},
+		"failed":    {sandboxID: sandbox, runtime: "runc", hostFiles: files},
+	} {
+		data, err := os.ReadFile(filepath.Join("testdata", "cri", "containerd-1.6-"+name+".json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := parseCRIInfo(map[string]string{"info": string(data)}); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, want %+v", name, got, want)
+		}
+	}
+}
+
 func FuzzParseCRIInfo(f *testing.F) {
 	f.Add("info", `{"pid":42,"runtimeSpec":{"linux":{"namespaces":[{"type":"network","path":"/run/netns/a"}]},"mounts":[{"destination":"/etc/hosts","source":"/h"}]}}`)
 	f.Add("pid", "42")

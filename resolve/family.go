@@ -28,7 +28,7 @@ type absentError struct{ what string }
 func (e *absentError) Error() string { return e.what + ": " + ErrAbsent.Error() }
 func (*absentError) Unwrap() error   { return ErrAbsent }
 
-// member says of a step or a state whether its source is one of a family, and
+// membership says of a step or a state whether its source is one of a family, and
 // whether it is not there.
 type membership struct {
 	family string
