@@ -44,7 +44,7 @@ func newWorld(t *testing.T, number int, s *scenario) *world {
 	var err error
 	w.ca, err = lab.NewAuthority()
 	w.must(err)
-	ip := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 244, 1, byte(60 + 2*number + i)}) }
+	ip := func(i int) netip.Addr { return ip4(60 + 2*number + i) }
 	client := lab.PodSpec{Name: "cart-0", Namespace: "shop", Containers: []lab.ContainerSpec{{Name: "app"}}, IP: ip(0)}
 	if s.pod != nil {
 		s.pod(w, &client)
@@ -59,6 +59,9 @@ func newWorld(t *testing.T, number int, s *scenario) *world {
 	w.pod, w.server = pods[0], pods[1]
 	return w
 }
+
+// ip4 is an address of the first node's bridge.
+func ip4(last int) netip.Addr { return netip.AddrFrom4([4]byte{10, 244, 1, byte(last)}) }
 
 func (w *world) must(err error) {
 	w.Helper()
