@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/miekg/dns"
+
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/internal/mcpserve/mcpclient"
 )
@@ -80,6 +82,68 @@ func BenchmarkIPAddr(b *testing.B) {
 			"%s / %s: %.1f x faster", ours, theirs, ratio)
 		ours, theirs = pairedTurns(100, 1, func() { library.ask(b, "netns_ip_addr", map[string]any{"pid": pod.PID}) }, byHand)
 		table.note("the same, one call at a time through mcp-go's client", "%s / %s: %.1f x faster", ours, theirs, float64(theirs)/float64(ours))
+	}
+}
+
+// BenchmarkCurl: a request over stdio against the command that it replaces, to
+// the same server in another pod.
+func BenchmarkCurl(b *testing.B) {
+	l := lab.Start(b)
+	pods := l.Pods(b, lab.PodSpec{}, lab.PodSpec{})
+	at, err := pods[1].Serve(":80", http.NotFoundHandler())
+	if err != nil {
+		b.Fatal(err)
+	}
+	server := serve(b, l.Node, nil)
+	pid, url := strconv.Itoa(pods[0].PID), "http://"+at.String()+"/"
+	for b.Loop() {
+		ours, theirs := paired(100,
+			func() { server.ask(b, "netns_curl", map[string]any{"pid": pods[0].PID, "url": url}) },
+			func() { runQuiet(b, "nsenter", "-t", pid, "-n", "curl", "-q", "-s", "-o", "/dev/null", url) })
+		ratio := float64(theirs) / float64(ours)
+		b.ReportMetric(ratio, "x-faster")
+		table.add("netns_curl over stdio / nsenter curl", "no slower", ratio >= 1, "%s / %s: %.1f x faster", ours, theirs, ratio)
+	}
+}
+
+// BenchmarkDNSLookup: a lookup over stdio, with the whole search list, against
+// dig for the one name that is known to exist.
+func BenchmarkDNSLookup(b *testing.B) {
+	const name, address = "api.shop.svc.cluster.local.", "10.96.1.2"
+	l := lab.Start(b)
+	dnsPod := l.Pod(b, lab.PodSpec{Name: "coredns-0", Namespace: "kube-system"})
+	pod := l.Pod(b, lab.PodSpec{Name: "web-0", Namespace: "shop", Files: lab.FileSpec{
+		ResolvConf: "search shop.svc.cluster.local svc.cluster.local cluster.local\nnameserver " + dnsPod.IP.String() + "\noptions ndots:5\n",
+	}})
+	packets, err := dnsPod.ListenPacket("udp", dnsPod.IP.String()+":53")
+	if err != nil {
+		b.Fatal(err)
+	}
+	started := make(chan struct{})
+	names := &dns.Server{PacketConn: packets, NotifyStartedFunc: func() { close(started) }, Handler: dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		r := new(dns.Msg).SetReply(q)
+		r.RecursionAvailable = true
+		switch {
+		case q.Question[0].Name != name:
+			r.Rcode = dns.RcodeNameError
+		case q.Question[0].Qtype == dns.TypeA:
+			r.Answer = []dns.RR{&dns.A{Hdr: dns.RR_Header{Name: name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 30}, A: net.ParseIP(address)}}
+		}
+		_ = w.WriteMsg(r) // the client may be gone
+	})}
+	go func() { _ = names.ActivateAndServe() }() // ends at Shutdown
+	<-started
+	b.Cleanup(func() { _ = names.Shutdown() })
+
+	server := serve(b, l.Node, nil)
+	pid := strconv.Itoa(pod.PID)
+	for b.Loop() {
+		ours, theirs := paired(100,
+			func() { server.ask(b, "netns_dns_lookup", map[string]any{"pid": pod.PID, "name": "api"}) },
+			func() { runQuiet(b, "nsenter", "-t", pid, "-n", "dig", "@"+dnsPod.IP.String(), "+short", name) })
+		ratio := float64(theirs) / float64(ours)
+		b.ReportMetric(ratio, "x-faster")
+		table.add("netns_dns_lookup over stdio / nsenter dig", "no slower", ratio >= 1, "%s / %s: %.1f x faster", ours, theirs, ratio)
 	}
 }
 

@@ -127,7 +127,7 @@ func fold(text string) string {
 }
 
 // varying is what differs from run to run: identifiers and measurements.
-var varying = regexp.MustCompile(`fe80::[0-9a-f:]+|([0-9a-f]{2}:){5}[0-9a-f]{2}|veth[0-9a-f]+|[0-9a-f-]{12,}|[0-9]+(\.[0-9]+)?`)
+var varying = regexp.MustCompile(`/run/[^ "]+|fe80::[0-9a-f:]+|([0-9a-f]{2}:){5}[0-9a-f]{2}|veth[0-9a-f]+|[0-9a-f-]{12,}|[0-9]+(\.[0-9]+)?`)
 
 // form is a page without what differs from run to run. Lines are joined, for
 // the length of a number decides where they break.
