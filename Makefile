@@ -111,6 +111,17 @@ dist: $(DIST) ## release files for every platform in dist/, with their checksums
 $(DIST):
 	$(call platform,$@) $(GOBUILD) -o dist/nsenter-mcp-$@ ./cmd/nsenter-mcp
 
+# Neither engine nor registry takes part. The archive is for docker load, podman
+# load or ctr images import; deploy/Dockerfile makes the same by an engine.
+IMAGE ?= docker.io/library/nsenter-mcp:dev
+IMAGE_ARCH ?= $(shell $(GO) env GOARCH)
+.PHONY: image
+image: linux-$(IMAGE_ARCH) ## dist/nsenter-mcp-image.tar, the container image; IMAGE=name:tag, IMAGE_ARCH
+	$(GO) tool mkimage -ref '$(IMAGE)' -arch $(IMAGE_ARCH) -out dist/nsenter-mcp-image.tar \
+		-file /nsenter-mcp=dist/nsenter-mcp-linux-$(IMAGE_ARCH) -entrypoint /nsenter-mcp \
+		-label org.opencontainers.image.title=nsenter-mcp -label org.opencontainers.image.version='$(VERSION)' \
+		-label org.opencontainers.image.revision='$(COMMIT)' -label org.opencontainers.image.licenses=Apache-2.0
+
 .PHONY: clean
 clean: ## removes what make made
 	rm -rf bin dist .ci/node/node_modules
