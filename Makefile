@@ -27,7 +27,7 @@ GOLANGCI := CGO_ENABLED=0 $(GO) tool -modfile=.ci/tools/go.mod
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## bin/nsenter-mcp, one static file
@@ -45,12 +45,35 @@ test: ## every test that needs no engine; the race detector watches
 	@# What is shipped has no cgo: there the runtime itself makes the threads.
 	CGO_ENABLED=0 $(GOTEST) $(TESTFLAGS) -timeout 5m ./nsexec/...
 
-.PHONY: e2e
-e2e: build ## the built program with real parts: Docker, ssh, sudo, MCP clients
+.PHONY: e2e e2e-node e2e-kube
+e2e: e2e-node ## the built program with real parts: Docker, ssh, sudo, MCP clients
+
+e2e-node: build
 	.ci/install-packages test e2e
 	.ci/install-inspector
 	CGO_ENABLED=0 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' \
-		$(GOTEST) $(TESTFLAGS) -tags e2e -timeout 20m ./internal/e2e/...
+		$(GOTEST) $(TESTFLAGS) -tags e2e -timeout 20m ./internal/e2e ./internal/e2e/conformance
+
+# A whole Kubernetes, whose node is a pair of namespaces. Where it keeps its state:
+BED ?= /var/tmp/nsenter-mcp-bed
+on-bed = CGO_ENABLED=0 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' $1 -count=1 -tags e2e \
+	-exec '$(CURDIR)/.ci/as-root $(CURDIR)/internal/testbed/node $(BED)'
+
+e2e-kube: build ## the same on a Kubernetes of its own, which is built and started for it
+	.ci/install-packages kube
+	$(call on-bed,internal/testbed/run '$(BED)' $(GOTEST)) -timeout 20m ./internal/e2e/kube
+
+.PHONY: bed-up bed-down bed-test
+bed-up: build ## the Kubernetes of e2e-kube, to stay; BED=DIR says where
+	.ci/install-packages kube
+	programs=$$(internal/testbed/build $(BED_FLAVOUR)) && .ci/as-root env $$programs internal/testbed/up '$(BED)'
+
+bed-down: ## stops it and removes its traces
+	.ci/as-root internal/testbed/down '$(BED)'
+
+BEDTEST ?= .
+bed-test: build ## its tests on a bed that is up; BEDTEST=regexp
+	$(call on-bed,$(GOTEST)) -timeout 20m -run '$(BEDTEST)' ./internal/e2e/kube
 
 .PHONY: eval
 eval: build ## pods with a fault each, walked by the answers alone; writes docs/eval.md
@@ -59,7 +82,7 @@ eval: build ## pods with a fault each, walked by the answers alone; writes docs/
 
 .PHONY: bench
 BENCH ?= .
-BENCHPKGS ?= ./...
+BENCHPKGS ?= $$($(GO) list -tags e2e ./... | grep -v /internal/e2e/kube)
 bench: build ## measured against the usual tools in one run; BENCH=regexp, BENCHPKGS=packages
 	.ci/install-packages test e2e
 	CGO_ENABLED=0 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' \
@@ -89,7 +112,8 @@ lint-text:
 
 lint-shell:
 	.ci/install-packages lint
-	shellcheck $$(grep -l -d skip '^#!.*bash' .ci/*)
+	shellcheck --external-sources --check-sourced --source-path=SCRIPTDIR \
+		$$(grep -l -d skip '^#!.*bash' .ci/* deploy/* internal/testbed/*)
 
 lint-self:
 	.ci/lint-selftest "$$($(GOLANGCI) -n golangci-lint)"

@@ -1,0 +1,163 @@
+//go:build e2e
+
+package kube
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	noSocket = "--runtime-endpoint=unix:///run/no-such.sock"
+	noConfig = "--kubeconfig=/dev/null"
+)
+
+// TestWithoutASource takes the sources away, one after the other and together:
+// the same pod is found and entered by those that are left.
+func TestWithoutASource(t *testing.T) {
+	t.Parallel()
+	n := newNamespace(t, "sources")
+	n.apply(t, `{apiVersion: v1, kind: Pod, metadata: {name: found}, spec: {containers: [`+sleeper+`]}}`)
+	n.apply(t, `{apiVersion: v1, kind: Pod, metadata: {name: loop}, spec: {containers: [`+crasher+`]}}`)
+	n.until(t, "found", "ready", (*pod).ready)
+	n.until(t, "loop", "crashing", func(p *pod) bool { return p.waiting("CrashLoopBackOff") })
+	for name, flags := range map[string][]string{
+		"all there":          nil,
+		"no API":             {noConfig},
+		"no runtime":         {noSocket},
+		"files alone":        {noSocket, noConfig},
+		"runtime hangs":      {"--runtime-endpoint=" + silent(t, "unix")},
+		"API hangs":          {"--kubeconfig=" + kubeconfigOf(t, "https://"+silent(t, "tcp"))},
+		"API unreachable":    {"--kubeconfig=" + kubeconfigOf(t, "https://192.0.2.1:6443")},
+		"API refuses":        {"--kubeconfig=" + kubeconfigOf(t, "https://127.0.0.1:1")},
+		"runtime, API hang":  {"--runtime-endpoint=" + silent(t, "unix"), "--kubeconfig=" + kubeconfigOf(t, "https://"+silent(t, "tcp"))},
+		"API forbids":        {"--kubeconfig=" + powerless(t, n)},
+		"forbids, no socket": {"--kubeconfig=" + powerless(t, n), noSocket},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := serve(t, flags...)
+			for _, which := range []string{"found", "loop"} {
+				p := n.get(t, which)
+				began := time.Now()
+				a := c.succeed(t, "netns_ip_addr", args{"pod": which, "namespace": string(n)})
+				// 5 times what it should be at most.
+				if took := time.Since(began); took > 10*time.Second {
+					t.Errorf("%s took %s", which, took)
+				}
+				if all := strings.Join(interfaces(t, a), "\n"); !strings.Contains(all, " "+p.Status.PodIP+"/24") {
+					t.Errorf("%s: %s\nhas not %s", which, all, p.Status.PodIP)
+				}
+			}
+		})
+	}
+}
+
+// TestWhoFailed asks for a pod that nobody knows: the answer comes in time, and
+// says which source could not be asked and why.
+func TestWhoFailed(t *testing.T) {
+	t.Parallel()
+	n := newNamespace(t, "who-failed")
+	for _, c := range []struct {
+		name, flag string
+		source     string
+		says       []string
+	}{
+		{"runtime hangs", "--runtime-endpoint=" + silent(t, "unix"), "cri", nil},
+		{"API hangs", "--kubeconfig=" + kubeconfigOf(t, "https://"+silent(t, "tcp")), "kubernetes", nil},
+		{"API refuses", "--kubeconfig=" + kubeconfigOf(t, "https://127.0.0.1:1"), "kubernetes", []string{"refused"}},
+		{"API forbids", "--kubeconfig=" + powerless(t, n), "kubernetes", []string{"pods"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			server := serve(t, c.flag)
+			began := time.Now()
+			a := server.ask(t, "resolve_pod_pid", args{"pod": "nobody-knows-me", "namespace": string(n)})
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("it took %s", took)
+			}
+			if a.Error == nil {
+				t.Fatalf("found: %s", a.raw)
+			}
+			t.Logf("%s", a.raw)
+			has(t, string(a.raw), append([]string{c.source}, c.says...))
+		})
+	}
+}
+
+// silent listens on an address of its own, accepts, and never answers.
+func silent(t *testing.T, network string) string {
+	t.Helper()
+	address, prefix := "127.0.0.1:0", ""
+	if network == "unix" {
+		dir, err := os.MkdirTemp("/run", "silent-") // short: a socket's path is
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
+		address, prefix = filepath.Join(dir, "sock"), "unix://"
+	}
+	l, err := net.Listen(network, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			t.Cleanup(func() { _ = conn.Close() })
+		}
+	}()
+	return prefix + l.Addr().String()
+}
+
+// kubeconfigOf is the bed's own with another server.
+func kubeconfigOf(t *testing.T, server string) string {
+	t.Helper()
+	text, err := os.ReadFile(os.Getenv("KUBECONFIG"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for line := range strings.Lines(string(text)) {
+		if before, _, ok := strings.Cut(line, "server: "); ok {
+			line = before + "server: " + server + ", insecure-skip-tls-verify: true}\n"
+		}
+		lines = append(lines, line)
+	}
+	return writeFile(t, strings.Join(lines, ""))
+}
+
+// powerless is the kubeconfig of a service account that may do nothing.
+func powerless(t *testing.T, n namespace) string {
+	t.Helper()
+	token := n.kubectl(t, "create", "token", "default")
+	server := kubectl(t, "config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
+	return writeFile(t, fmt.Sprintf(`apiVersion: v1
+kind: Config
+clusters:
+- {name: c, cluster: {server: %q, insecure-skip-tls-verify: true}}
+users:
+- {name: u, user: {token: %s}}
+contexts:
+- {name: x, context: {cluster: c, user: u}}
+current-context: x
+`, server, token))
+}
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
