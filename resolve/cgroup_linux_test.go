@@ -132,6 +132,7 @@ func TestIdentify(t *testing.T) {
 	app := p.Containers[0]
 	root := fakeProc(t, map[int]string{p.PID: cgroupOf(p.UID, p.Sandbox.ID), app.PID(): cgroupOf(p.UID, app.ID)})
 	r := w.resolverFor(t, Config{Root: root, Sources: []Source{w.docker}})
+	r.limits.identify = time.Minute // a busy machine may need it
 	appPID := app.PID()
 	check := func(q Query, container string, requests bool) *Target {
 		t.Helper()

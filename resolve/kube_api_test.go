@@ -53,7 +53,7 @@ func (o object) string(path ...string) string {
 	return s
 }
 
-const kubeToken = "a-token-of-the-test"
+const kubeKnock = "sesame-of-the-test"
 
 // newKubeAPI serves objects, and makes a source that asks for them with a
 // kubeconfig of its own.
@@ -80,7 +80,7 @@ func (a *kubeAPI) source(t *testing.T, options KubeOptions) *Kube {
 // config writes a kubeconfig with a token.
 func (a *kubeAPI) config(t *testing.T) string {
 	t.Helper()
-	return a.configFor(t, "token: "+kubeToken)
+	return a.configFor(t, "token: "+kubeKnock)
 }
 
 // configFor writes one with other credentials.
@@ -182,7 +182,7 @@ func (a *kubeAPI) serve(w http.ResponseWriter, r *http.Request) {
 	if instead != nil && instead(w, r) {
 		return
 	}
-	if r.Header.Get("Authorization") != "Bearer "+kubeToken {
+	if r.Header.Get("Authorization") != "Bearer "+kubeKnock {
 		refuse(w, http.StatusUnauthorized, "Unauthorized", "Unauthorized")
 		return
 	}

@@ -53,7 +53,7 @@ func TestKubeconfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		open := api.config(t)
-		if err := os.Chmod(open, 0o666); err != nil {
+		if err := os.Chmod(open, 0o666); err != nil { //nolint:gosec // this is what is refused
 			t.Fatal(err)
 		}
 		tests = append(tests, []struct {
@@ -102,7 +102,7 @@ func TestKubeconfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		path := filepath.Join(home, ".kube", "config")
-		if err := os.WriteFile(path, []byte(strings.Replace(string(data), kubeToken, "old", 1)), 0o600); err != nil {
+		if err := os.WriteFile(path, []byte(strings.Replace(string(data), kubeKnock, "old", 1)), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := k.List(t.Context()); err == nil || !strings.Contains(err.Error(), "credentials") {
@@ -123,7 +123,7 @@ func pluginAPI(t *testing.T, script string) *kubeAPI {
 	t.Helper()
 	api := newKubeAPI(t, recorded(t, "running"))
 	path := writeFile(t, "get-token", "#!/bin/sh\n"+script)
-	if err := os.Chmod(path, 0o700); err != nil {
+	if err := os.Chmod(path, 0o700); err != nil { //nolint:gosec // it is to be run
 		t.Fatal(err)
 	}
 	user := fmt.Sprintf("exec: {apiVersion: client.authentication.k8s.io/v1, command: %q, interactiveMode: IfAvailable, provideClusterInfo: true, env: [{name: WHO, value: me}]}", path)
@@ -138,7 +138,7 @@ func credential(rest string) string {
 
 func TestKubePlugin(t *testing.T) {
 	t.Parallel()
-	good := credential(`"token":"` + kubeToken + `"`)
+	good := credential(`"token":"` + kubeKnock + `"`)
 	tests := map[string]struct {
 		script string
 		says   string
@@ -191,7 +191,7 @@ func TestKubePluginSlow(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	gate, count := filepath.Join(dir, "gate"), filepath.Join(dir, "count")
-	api := pluginAPI(t, fmt.Sprintf("echo run >>%s\nuntil [ -e %s ]; do sleep 0.05; done\n", count, gate)+credential(`"token":"`+kubeToken+`"`))
+	api := pluginAPI(t, fmt.Sprintf("echo run >>%s\nuntil [ -e %s ]; do sleep 0.05; done\n", count, gate)+credential(`"token":"`+kubeKnock+`"`))
 	for range 2 {
 		ctx, cancel := contextFor(t, 300*time.Millisecond)
 		_, err := api.kube.List(ctx)

@@ -22,7 +22,7 @@ func TestKubePods(t *testing.T) {
 	restarting := func(w Workload) bool {
 		c := w.Containers[0]
 		return c.State == StateRestarting && c.Waiting == "CrashLoopBackOff" && c.Reason == "OOMKilled" && *c.ExitCode == 137 && c.Restarts == 7 &&
-			strings.HasPrefix(c.Message, "back-off 5m0s") && len(c.ID) == idLength && w.alive() == false
+			strings.HasPrefix(c.Message, "back-off 5m0s") && len(c.ID) == idLength && !w.alive()
 	}
 	tests := map[string]struct {
 		phase, reason string
@@ -213,7 +213,7 @@ func TestKubeTrouble(t *testing.T) {
 			t.Parallel()
 			api := newKubeAPI(t)
 			api.instead = test.instead
-			if says := failing(t, api.kube, q); !strings.Contains(says, test.says) || strings.Contains(says, kubeToken) {
+			if says := failing(t, api.kube, q); !strings.Contains(says, test.says) || strings.Contains(says, kubeKnock) {
 				t.Errorf("says %q, want %q", says, test.says)
 			}
 		})
@@ -322,7 +322,7 @@ func TestKubeThisNode(t *testing.T) {
 	root := t.TempDir()
 	for name, content := range map[string]string{"proc/sys/kernel/random/boot_id": boot + "\n", "etc/machine-id": id + "\n"} {
 		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 			t.Fatal(err)
 		}
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
