@@ -365,7 +365,7 @@ func TestCRIChurn(t *testing.T) {
 					continue
 				}
 				resolved.Add(1)
-				checkChurned(t, ctx, target, &cookies)
+				checkChurned(ctx, t, target, &cookies)
 				if err := target.Close(); err != nil {
 					t.Error(err)
 				}
@@ -400,7 +400,7 @@ func TestCRIChurn(t *testing.T) {
 	}
 }
 
-func checkChurned(t *testing.T, ctx context.Context, target *Target, cookies *sync.Map) {
+func checkChurned(ctx context.Context, t *testing.T, target *Target, cookies *sync.Map) {
 	uid := target.Workload.UID
 	cookie, known := cookies.Load(uid)
 	if got := target.Net.Identity().Cookie; known && got != cookie {
