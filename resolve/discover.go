@@ -146,6 +146,9 @@ func (w *Workload) severity() int {
 			worst = 0
 		}
 	}
+	if s := w.Status; s != nil && s.Phase == phaseRunning && !s.Ready {
+		worst = min(worst, 2)
+	}
 	return worst
 }
 

@@ -40,11 +40,13 @@ type ListPodsOut struct {
 // podRow is one line of kubectl get pods -o wide, or of docker ps.
 type podRow struct {
 	workloadOut
-	Running string   `json:"running" jsonschema:"containers that run, of those that should"`
-	Age     string   `json:"age,omitempty"`
-	IP      []string `json:"ip,omitempty"`
-	Node    string   `json:"node,omitempty"`
-	Here    bool     `json:"here" jsonschema:"on this node, so it can be entered"`
+	Running string `json:"running" jsonschema:"containers that run, of those that should"`
+	// Ready is absent where no Kubernetes API was asked.
+	Ready string   `json:"ready,omitempty" jsonschema:"containers that are ready, of those that should"`
+	Age   string   `json:"age,omitempty"`
+	IP    []string `json:"ip,omitempty"`
+	Node  string   `json:"node,omitempty"`
+	Here  bool     `json:"here" jsonschema:"on this node, so it can be entered"`
 }
 
 func listPods() Tool {
@@ -121,9 +123,15 @@ func listedRow(p *resolve.Listed, n resolve.Network, here string) podRow {
 	if s := p.Status; s != nil && len(row.IP) == 0 && !row.HostNetwork {
 		row.IP = s.PodIPs
 	}
-	up, of := 0, 0
+	up, of, ready, told := 0, 0, 0, false
 	for i := range p.Containers {
 		c := &p.Containers[i]
+		if c.Ready != nil {
+			told = true
+			if *c.Ready && c.State.Alive() {
+				ready++
+			}
+		}
 		switch {
 		case c.State.Alive():
 			up++
@@ -133,6 +141,9 @@ func listedRow(p *resolve.Listed, n resolve.Network, here string) podRow {
 		}
 	}
 	row.Running = fmt.Sprintf("%d/%d", up, of)
+	if told {
+		row.Ready = fmt.Sprintf("%d/%d", ready, of)
+	}
 	started := n.Started
 	if p.Sandbox != nil && !p.Sandbox.Created.IsZero() {
 		started = p.Sandbox.Created

@@ -234,6 +234,25 @@ func TestListPodsFromAfar(t *testing.T) {
 	}
 }
 
+// A pod that runs and is not ready gets no traffic, which is trouble.
+func TestListPodsThatAreNotReady(t *testing.T) {
+	t.Parallel()
+	yes, no := true, false
+	pod := func(name string, ready *bool) resolve.Workload {
+		return resolve.Workload{
+			Source: "kubernetes", Pod: name, Namespace: "shop", UID: name, Node: "node-9",
+			Status:     &resolve.PodStatus{Phase: "Running", Ready: *ready, PodIPs: []string{"10.244.9.9"}},
+			Containers: []resolve.Container{{Name: "app", State: resolve.StateRunning, Ready: ready}, {Name: "side", State: resolve.StateRunning, Ready: &yes}},
+		}
+	}
+	around := &cluster{pods: []resolve.Workload{pod("a-0", &yes), pod("b-0", &no)}}
+	b := listBench(t, around, func(*lab.Lab) ([]*lab.Pod, []*lab.Container) { return nil, nil })
+	_, out := succeed[ListPodsOut](t, b, "list_pods", map[string]any{"all_nodes": true})
+	if len(out.Pods) != 2 || out.Troubled != 1 || out.Pods[0].Pod != "shop/b-0" || out.Pods[0].Ready != "1/2" || out.Pods[0].Running != "2/2" || out.Pods[1].Ready != "2/2" {
+		t.Errorf("got %+v", out)
+	}
+}
+
 // The largest answer stays within bounds, and so does what is looked at for it.
 func TestListPodsIsBounded(t *testing.T) {
 	t.Parallel()
