@@ -38,7 +38,7 @@ func launch(ctx context.Context, argv []string) (_ *process, err error) {
 		return nil, fmt.Errorf("make a pipe: %w", err)
 	}
 	p := &process{in: newOutbox(inWrite), out: newIntake(outRead), said: &ending{}, exited: make(chan struct{})}
-	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), argv[0], argv[1:]...)
+	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), argv[0], argv[1:]...) //nolint:gosec // the command is the operator's, the name in it is checked
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = inRead, outWrite, p.said
 	p.cmd.Env = environ()
 	// A process that it has left behind may hold its standard error open.
