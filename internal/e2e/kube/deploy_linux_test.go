@@ -92,6 +92,17 @@ func TestNodePod(t *testing.T) {
 		t.Logf("%s", a.raw)
 	})
 
+	t.Run("from afar", func(t *testing.T) {
+		script, err := filepath.Abs(onNode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := serve(t, laptop(t, script+" {node}")...)
+		for _, p := range []*pod{server, loop} {
+			through(t, c, p)
+		}
+	})
+
 	t.Run("one call", func(t *testing.T) {
 		out := run(t, onNode, node, "call", "resolve_pod_pid", "pod="+string(n)+"/scratch")
 		if !strings.Contains(out, `"via": "sandbox"`) {
