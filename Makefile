@@ -52,7 +52,7 @@ e2e-node: build
 	.ci/install-packages test e2e
 	.ci/install-inspector
 	CGO_ENABLED=0 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' \
-		$(GOTEST) $(TESTFLAGS) -tags e2e -timeout 20m ./internal/e2e ./internal/e2e/conformance
+		$(GOTEST) $(TESTFLAGS) -tags e2e -timeout 20m $$($(GO) list -tags e2e ./internal/e2e/... | grep -v /e2e/kube)
 
 # A whole Kubernetes, whose node is a pair of namespaces. Where it keeps its state:
 BED ?= /var/tmp/nsenter-mcp-bed

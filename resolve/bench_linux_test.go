@@ -135,14 +135,14 @@ func cpuTime(b *testing.B) time.Duration {
 
 // largeNode makes the files of a node with 1,000 pods, one of which is real, and
 // 5,000 processes.
-func largeNode(b *testing.B, real *lab.Pod) nodeTree {
+func largeNode(b *testing.B, pod *lab.Pod) nodeTree {
 	b.Helper()
-	app := real.Containers[0]
+	app := pod.Containers[0]
 	n := nodeTree{b, fakeProc(b, map[int]string{
-		real.PID: cgroupOf(real.UID, real.Sandbox.ID), app.PID(): cgroupOf(real.UID, app.ID),
+		pod.PID: cgroupOf(pod.UID, pod.Sandbox.ID), app.PID(): cgroupOf(pod.UID, app.ID),
 	})}
-	n.pod(logOf(real))
-	n.log(containerLog{pod: logOf(real), name: "app", id: app.ID})
+	n.pod(logOf(pod))
+	n.log(containerLog{pod: logOf(pod), name: "app", id: app.ID})
 	for i := range 999 {
 		p := podLog{Namespace: "synthetic", Pod: fmt.Sprintf("pod-%d", i), UID: uidA[:24] + fmt.Sprintf("%012x", i)}
 		n.pod(p)

@@ -64,7 +64,7 @@ func newKubeAPI(t *testing.T, objects ...object) *kubeAPI {
 	a.EnableHTTP2 = true
 	a.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that hang up
 	a.StartTLS()
-	t.Cleanup(a.Server.Close)
+	t.Cleanup(a.Close)
 	a.add(objects...)
 	a.kube = a.source(t, KubeOptions{Config: a.config(t)})
 	return a

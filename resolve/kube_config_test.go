@@ -53,7 +53,7 @@ func TestKubeconfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		open := api.config(t)
-		if err := os.Chmod(open, 0o666); err != nil { //nolint:gosec // this is what is refused
+		if err := os.Chmod(open, 0o666); err != nil {
 			t.Fatal(err)
 		}
 		tests = append(tests, []struct {
@@ -123,7 +123,7 @@ func pluginAPI(t *testing.T, script string) *kubeAPI {
 	t.Helper()
 	api := newKubeAPI(t, recorded(t, "running"))
 	path := writeFile(t, "get-token", "#!/bin/sh\n"+script)
-	if err := os.Chmod(path, 0o700); err != nil { //nolint:gosec // it is to be run
+	if err := os.Chmod(path, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	user := fmt.Sprintf("exec: {apiVersion: client.authentication.k8s.io/v1, command: %q, interactiveMode: IfAvailable, provideClusterInfo: true, env: [{name: WHO, value: me}]}", path)

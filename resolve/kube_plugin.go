@@ -161,7 +161,7 @@ func (p *kubePlugin) current() *pluginRun {
 	if p.run != nil && p.expired != nil {
 		p.expired()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), pluginLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), pluginLimit) //nolint:forbidigo // it serves all callers, and close ends it
 	run := &pluginRun{done: make(chan struct{}), cancel: cancel}
 	p.run = run
 	go func() {

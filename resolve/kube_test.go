@@ -221,7 +221,7 @@ func TestKubeTrouble(t *testing.T) {
 	t.Run("nobody listens", func(t *testing.T) {
 		t.Parallel()
 		api := newKubeAPI(t)
-		api.Server.Close()
+		api.Close()
 		if says := failing(t, api.kube, q); !strings.Contains(says, "cannot be reached") || !strings.Contains(says, "refused") {
 			t.Errorf("says %q", says)
 		}

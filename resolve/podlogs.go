@@ -96,7 +96,7 @@ func logID(name string) string {
 func parseRestarts(file string) (int, bool) {
 	number, ok := strings.CutSuffix(file, ".log")
 	n, err := strconv.ParseUint(number, 10, 31)
-	return int(n), ok && err == nil //nolint:gosec // 31 bits
+	return int(n), ok && err == nil
 }
 
 // readPodLogs returns the pods that keep picks and have logs.

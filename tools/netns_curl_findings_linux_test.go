@@ -288,7 +288,7 @@ func TestCurlFindings(t *testing.T) {
 			s.must(lab.LoopbackDown(s.pod))
 			return "http://127.0.0.1/"
 		}, nil, fact.OutcomeTimeout, []string{"link.lo_down"}},
-		{"nobody on the link", func(s *curlScene) string { return "http://10.244.1.251/" }, nil, fact.OutcomeUnreachable, []string{"neigh.failed"}},
+		{"nobody on the link", func(*curlScene) string { return "http://10.244.1.251/" }, nil, fact.OutcomeUnreachable, []string{"neigh.failed"}},
 
 		{"reset after accept", func(s *curlScene) string {
 			return s.raw(func(conn net.Conn) {
@@ -354,7 +354,7 @@ func TestCurlFindings(t *testing.T) {
 		{"client certificate", func(s *curlScene) string { return s.https(nil, &tls.Config{ClientAuth: tls.RequireAnyClientCert}) },
 			nil, fact.OutcomeTLSFailed, []string{"tls.client_cert_required"}},
 		{"old TLS", func(s *curlScene) string {
-			return s.https(nil, &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}) //nolint:gosec // that is the fault
+			return s.https(nil, &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
 		}, nil, fact.OutcomeTLSFailed, []string{"tls.handshake_failed"}},
 		{"expired, insecure", func(s *curlScene) string {
 			return s.https(func(c *x509.Certificate) { c.NotBefore, c.NotAfter = time.Now().Add(-3*day), time.Now().Add(-2*day) }, nil)

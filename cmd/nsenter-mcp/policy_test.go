@@ -21,7 +21,7 @@ func policyOf(t *testing.T, file string, args ...string) (*ceiling.Policy, error
 	t.Helper()
 	o, flags := &options{operatorFile: filepath.Join(t.TempDir(), "nsenter-mcp.yaml")}, pflag.NewFlagSet("", pflag.ContinueOnError)
 	if file != "" {
-		if err := os.WriteFile(o.operatorFile, []byte(file), 0o644); err != nil { //nolint:gosec // it is no secret
+		if err := os.WriteFile(o.operatorFile, []byte(file), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -75,24 +75,19 @@ func split(line string) ([]string, error) {
 		return nil, errors.New("the command holds a NUL")
 	}
 	var words []string
-	var failed error
-	err := syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).Words(strings.NewReader(line), func(w *syntax.Word) bool {
+	for w, err := range syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).WordsSeq(strings.NewReader(line)) {
+		var wrong syntax.ParseError
+		switch {
+		case errors.As(err, &wrong):
+			return nil, fmt.Errorf("column %d: %s; no shell runs the command", wrong.Pos.Col(), wrong.Text)
+		case err != nil:
+			return nil, err
+		}
 		word, err := literal(w.Parts)
 		if err != nil {
-			failed = fmt.Errorf("column %d: %w", w.Pos().Col(), err)
-			return false
+			return nil, fmt.Errorf("column %d: %w", w.Pos().Col(), err)
 		}
 		words = append(words, word)
-		return true
-	})
-	var wrong syntax.ParseError
-	switch {
-	case failed != nil:
-		return nil, failed
-	case errors.As(err, &wrong):
-		return nil, fmt.Errorf("column %d: %s; no shell runs the command", wrong.Pos.Col(), wrong.Text)
-	case err != nil:
-		return nil, err
 	}
 	return words, nil
 }

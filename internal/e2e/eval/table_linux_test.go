@@ -30,8 +30,8 @@ func sumUp(rows []outcome) sums {
 		} else {
 			s.faults++
 		}
-		switch {
-		case o.verdict == verdictFound, o.verdict == verdictNarrowed:
+		switch o.verdict {
+		case verdictFound, verdictNarrowed:
 			if o.verdict == verdictFound {
 				s.found++
 			} else {
@@ -40,11 +40,11 @@ func sumUp(rows []outcome) sums {
 			calls, bytes, _ := o.cost()
 			s.calls += calls
 			s.bytes += bytes
-		case o.verdict == verdictHealthy:
+		case verdictHealthy:
 			s.healthy++
-		case o.verdict == verdictSetUp:
+		case verdictSetUp:
 			s.setUp++
-		case o.verdict == verdictMiss:
+		case verdictMiss:
 			s.missed++
 		default:
 			s.wrong++

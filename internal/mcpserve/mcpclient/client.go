@@ -61,7 +61,7 @@ func Start(ctx context.Context, cmd *exec.Cmd) (*Client, error) {
 func Connect(ctx context.Context, in io.Reader, out io.WriteCloser) (*Client, error) {
 	// The handshake of old is understood by every server, and its requests are
 	// shorter.
-	c := client.NewClient(transport.NewIO(in, out, nil), client.WithLegacyProtocolOnly())
+	c := client.NewClient(transport.NewIO(in, out, nil), client.WithLegacyProtocolOnly()) //nolint:staticcheck // deprecated with the handshake that it asks for
 	if err := c.Start(context.WithoutCancel(ctx)); err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}

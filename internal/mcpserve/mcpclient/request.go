@@ -11,7 +11,7 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// ErrLost: the connection has ended, and no answer will come any more.
+// ErrLost is the error of calls whose connection has ended: no answer will come any more.
 var ErrLost = errors.New("the connection to the server has ended")
 
 // RemoteError is an error of the protocol, which the server has answered with.

@@ -91,8 +91,8 @@ func propagation(root string, mounts []mountEntry, own bool) Check {
 	c := Check{ID: "netns_mounts", Status: OK}
 	// Links lead elsewhere: /var/run to /run, or the root itself.
 	path := filepath.Join(root, "run/netns")
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		path = real
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		path = target
 	}
 	m, found := mountOf(mounts, path)
 	switch {
