@@ -39,18 +39,25 @@ const rootExamples = `  nsenter-mcp doctor                              can it w
 
 func newRoot() *cobra.Command {
 	o := &options{operatorFile: ceiling.Path}
+	showVersion := false
 	root := &cobra.Command{
 		Use:           "nsenter-mcp",
 		Short:         "An MCP server that looks at pods' networks from the inside",
 		Long:          rootHelp,
 		Example:       rootExamples,
-		Version:       buildInfo().String(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          func(cmd *cobra.Command, args []string) error { return checkCommand(cmd, args) },
-		RunE:          func(cmd *cobra.Command, _ []string) error { return serveStdio(cmd, o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if showVersion {
+				return printVersion(cmd.OutOrStdout())
+			}
+			return serveStdio(cmd, o)
+		},
 	}
-	root.SetVersionTemplate("nsenter-mcp {{.Version}}\n")
+	// Not cobra's, whose template would bring text/template into the program: with
+	// that, the linker has to keep every method of every type, 6 MB of them.
+	root.Flags().BoolVar(&showVersion, "version", false, "print the version")
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%v", err) })
 	o.register(root.PersistentFlags())

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"runtime"
 	"runtime/debug"
 
@@ -69,14 +70,17 @@ func newVersion() *cobra.Command {
 		Short: "Print the version of this program",
 		Args:  exactly(0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b := buildInfo()
 			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(b)
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(buildInfo())
 			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "nsenter-mcp %s\n", b)
-			return err
+			return printVersion(cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+func printVersion(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "nsenter-mcp %s\n", buildInfo())
+	return err
 }
