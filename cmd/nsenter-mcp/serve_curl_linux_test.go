@@ -167,7 +167,7 @@ func TestServeManyHangingCurls(t *testing.T) {
 	if measured < 64 {
 		t.Errorf("only %d were measured", measured)
 	}
-	if latest > 5*deadline { // the machine may be busy with other tests
+	if latest > patience*deadline {
 		t.Errorf("an answer came after %s", latest)
 	}
 	s.awaitFiles(files)

@@ -1,0 +1,7 @@
+//go:build !race
+
+package main
+
+// patience is how many times its deadline a call may take, on a machine that is
+// busy with other tests.
+const patience = 5
