@@ -197,7 +197,7 @@ func TestNetwork(t *testing.T) {
 
 	t.Run("a service", func(t *testing.T) {
 		const greeting = "hello from web"
-		for _, url := range []string{"http://web/", "http://" + serviceIP + "/", "http://headless:8080/"} {
+		for _, url := range []string{"http://web.network/", "http://" + serviceIP + "/", "http://headless:8080/"} {
 			if inside := n.exec(t, "visitor", "", "timeout", "20", "wget", "-qO-", url); inside != greeting {
 				t.Errorf("%s is %q in the pod", url, inside)
 			}

@@ -57,7 +57,7 @@ func TestViaSSH(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := <-done
-		if r.err != nil || r.Error == nil || r.Error.Code != "node_unreachable" {
+		if r.err != nil || r.Error == nil || r.Error.Code != "node_lost" {
 			t.Errorf("%v: %s", r.err, r.raw)
 		}
 		if took := time.Since(began); took > 20*time.Second {
