@@ -55,7 +55,7 @@ func shapes() []shape {
 		},
 		{
 			name:  "no-volume",
-			spec:  `{containers: [` + sleeper + `], volumes: [{name: x, configMap: {name: no-such-map}}]}`,
+			spec:  `{containers: [{name: main, image: "busybox:1", command: [sleep, "1000000"], volumeMounts: [{name: x, mountPath: /x}]}], volumes: [{name: x, configMap: {name: no-such-map}}]}`,
 			state: "scheduled", done: func(p *pod) bool { return p.waiting("ContainerCreating") },
 			code: "no_sandbox", says: []string{"ContainerCreating"},
 		},
