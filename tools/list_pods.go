@@ -13,13 +13,13 @@ import (
 
 // ListPodsIn are the arguments of list_pods. It takes no target.
 type ListPodsIn struct {
-	Namespace string `json:"namespace,omitempty"`
+	Namespace string `json:"namespace,omitempty" jsonschema:"only this one"`
 	Name      string `json:"name,omitempty" jsonschema:"part of the name"`
-	Node      string `json:"node,omitempty"`
+	Node      string `json:"node,omitempty" jsonschema:"implies all_nodes"`
 	Problems  bool   `json:"problems,omitempty" jsonschema:"only what needs attention"`
 	AllNodes  bool   `json:"all_nodes,omitempty" jsonschema:"by the Kubernetes API"`
 	Limit     int    `json:"limit,omitempty" jsonschema:"default 30" min:"1" max:"200"`
-	Offset    int    `json:"offset,omitempty" min:"0" max:"1000000"`
+	Offset    int    `json:"offset,omitempty" jsonschema:"rows to skip" min:"0" max:"1000000"`
 	TimeoutMS int    `json:"timeout_ms,omitempty" jsonschema:"for the whole call" min:"1" max:"50000"`
 }
 
