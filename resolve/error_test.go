@@ -163,3 +163,19 @@ func noted(target *Target, code string) string {
 	}
 	return ""
 }
+
+// Where there are no network namespaces, a pod of the cluster is on another node
+// all the same, to which the call can be forwarded.
+func TestPodSeenFromALaptop(t *testing.T) {
+	t.Parallel()
+	r := New(Config{})
+	t.Cleanup(r.Close)
+	far, here := pod("shop", "far", "main"), bare("db", idA)
+	far.Node, far.remote = "node-2", true
+	for kind, w := range map[Kind]*Workload{KindOtherNode: &far, KindUnsupported: &here} {
+		e := &entry{Resolver: r, ctx: t.Context(), workload: w, failures: []error{nsexec.ErrUnsupported}}
+		if err := e.explain(); err.Kind != kind {
+			t.Errorf("%s: %+v, want %s", w.describe(), err, kind)
+		}
+	}
+}

@@ -158,9 +158,15 @@ func (e *entry) explain() *Error {
 	if e.ctx.Err() != nil {
 		return ended(e.ctx, nil)
 	}
+	away := e.workload.remote && e.workload.Node != "" && e.Node() != e.workload.Node
 	for _, err := range e.failures {
 		switch enterError(what, err).Kind {
-		case KindPermission, KindKernelTooOld, KindUnsupported:
+		case KindUnsupported:
+			if away {
+				continue // a laptop cannot enter it, but its node can
+			}
+			return enterError(what, err)
+		case KindPermission, KindKernelTooOld:
 			return enterError(what, err)
 		}
 	}
@@ -174,7 +180,7 @@ func (e *entry) explain() *Error {
 		Hint:    "It was probably just stopped or restarted: call again. If that does not help, see details.steps.",
 	}
 	switch w := e.workload; {
-	case w.remote && w.Node != "" && e.Node() != w.Node:
+	case away:
 		err = w.onOtherNode("no process of the pod is here, and the name of this node is not known")
 	case w.Sandbox == nil && (!w.alive() || w.remote && w.Status != nil):
 		err = w.noSandbox()
