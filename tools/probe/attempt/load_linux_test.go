@@ -113,7 +113,7 @@ func TestManyAttemptsThatHang(t *testing.T) {
 	if most >= 64 {
 		t.Errorf("%d threads", most)
 	}
-	if took := time.Since(start); took > 5*timeout {
+	if took := time.Since(start); took > 15*timeout { // a machine that is busy with other tests, and the race detector
 		t.Errorf("it took %s", took)
 	}
 }
