@@ -27,9 +27,12 @@ type Forwarder interface {
 
 // Forwarded is a call for another node's server.
 type Forwarded struct {
-	Node      string // a valid name, see [CheckNode]
-	Tool      string
-	Arguments json.RawMessage // a JSON object
+	Node string // a valid name, see [CheckNode]
+	Tool string
+	// Arguments makes the JSON object of the arguments. It is asked when the call
+	// is sent: they say how much time is left, and a way to the node may have to be
+	// made before.
+	Arguments func() (json.RawMessage, error)
 	// Progress gets what the other server reports on the way, from one goroutine
 	// at a time; nil where nobody wants it.
 	Progress func(Progress)
@@ -183,10 +186,7 @@ func (d *Dispatcher) forward(ctx context.Context, c Call, tool *Tool, call *invo
 	if d.Policy.NoHostNetwork && call.query.Netns == "host" {
 		return failed(nil, hostNetworkDenied(to), stagePolicy)
 	}
-	arguments, err := to.arguments(c.Arguments, timeThere(ctx))
-	if err != nil {
-		return failed(nil, err, stageForward)
-	}
+	arguments := func() (json.RawMessage, error) { return to.arguments(c.Arguments, timeThere(ctx)) }
 	answer, err := d.Forwarder.Forward(ctx, Forwarded{Node: to.node, Tool: tool.Name, Arguments: arguments, Progress: c.Progress})
 	if err != nil {
 		failure := failed(nil, err, stageForward)

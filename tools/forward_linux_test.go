@@ -18,21 +18,35 @@ import (
 // fakeForwarder stands for another node's server; the real one is tested in
 // internal/forward and with the whole program.
 type fakeForwarder struct {
-	answer func() (*Envelope, error)
+	answer  func() (*Envelope, error)
+	connect func() // takes the time that the way there takes; nil takes none
 
 	mu    sync.Mutex
-	calls []Forwarded
+	calls []sent
+}
+
+// sent is a call as it left.
+type sent struct {
+	Forwarded
+	Arguments json.RawMessage
 }
 
 func (f *fakeForwarder) Forward(_ context.Context, c Forwarded) (*Envelope, error) {
+	if f.connect != nil {
+		f.connect()
+	}
+	arguments, err := c.Arguments()
+	if err != nil {
+		return nil, err
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.calls = append(f.calls, c)
+	f.calls = append(f.calls, sent{c, arguments})
 	return f.answer()
 }
 
 // last is the call that came last, with its arguments decoded.
-func (f *fakeForwarder) last(t *testing.T) (Forwarded, map[string]any) {
+func (f *fakeForwarder) last(t *testing.T) (sent, map[string]any) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -128,6 +142,23 @@ func TestForwardingByPod(t *testing.T) {
 	}
 	if r := b.audited(); len(r) != 1 || r[0].Node != "far" || r[0].Target.Pod != "far-0" {
 		t.Errorf("audited as %+v", r)
+	}
+}
+
+// What the other server has measured by its deadline has to be back by that of the
+// call, also where most of the time went into the way there.
+func TestForwardingCountsTheWayThere(t *testing.T) {
+	t.Parallel()
+	b, far := newFront(t, nil)
+	const way = 300 * time.Millisecond
+	far.connect = func() { <-time.After(way) }
+	if answer := b.call(t, "netns_ip_addr", map[string]any{"pod": "far", "timeout_ms": 30_000}); answer.Error != nil {
+		t.Fatalf("%+v", *answer.Error)
+	}
+	_, arguments := far.last(t)
+	most := float64((30*time.Second - way - time.Second).Milliseconds())
+	if ms, _ := arguments["timeout_ms"].(float64); ms < 1 || ms > most {
+		t.Errorf("timeout_ms is %v, want at most %v", ms, most)
 	}
 }
 

@@ -54,7 +54,12 @@ func start(t testing.TB, what string, change func(*limits)) *bench {
 func (b *bench) ask(node, tool, arguments string) (*tools.Envelope, error) {
 	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
-	return b.Forward(ctx, tools.Forwarded{Node: node, Tool: tool, Arguments: json.RawMessage(arguments)})
+	return b.Forward(ctx, tools.Forwarded{Node: node, Tool: tool, Arguments: given(arguments)})
+}
+
+// given are arguments that say nothing of time.
+func given(text string) func() (json.RawMessage, error) {
+	return func() (json.RawMessage, error) { return json.RawMessage(text), nil }
 }
 
 // echo asks for what the other server sees.
@@ -293,7 +298,7 @@ func TestCancelReachesTheNode(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := b.Forward(ctx, tools.Forwarded{Node: "a", Tool: "wait", Arguments: json.RawMessage(`{}`)})
+		_, err := b.Forward(ctx, tools.Forwarded{Node: "a", Tool: "wait", Arguments: given(`{}`)})
 		done <- err
 	}()
 	await(t, "the call has arrived", func() bool { return len(b.notes("waiting")) == 1 })
@@ -314,7 +319,7 @@ func TestTimeIsUp(t *testing.T) {
 	slow := func() *tools.NodeError {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, err := b.Forward(ctx, tools.Forwarded{Node: "a", Tool: "wait", Arguments: json.RawMessage(`{}`)})
+		_, err := b.Forward(ctx, tools.Forwarded{Node: "a", Tool: "wait", Arguments: given(`{}`)})
 		var away *tools.NodeError
 		if !errors.As(err, &away) || away.Code != tools.CodeTimeout || !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("%v", err)
@@ -339,7 +344,7 @@ func TestTimeIsUpBeforeTheConnection(t *testing.T) {
 	b := start(t, "hang", nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := b.Forward(ctx, tools.Forwarded{Node: "a", Tool: "echo", Arguments: json.RawMessage(`{}`)})
+	_, err := b.Forward(ctx, tools.Forwarded{Node: "a", Tool: "echo", Arguments: given(`{}`)})
 	var away *tools.NodeError
 	if !errors.As(err, &away) || away.Code != tools.CodeTimeout || !strings.Contains(away.Hint, "goes on") {
 		t.Errorf("%v", err)
@@ -353,7 +358,7 @@ func TestProgress(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	_, err := b.Forward(ctx, tools.Forwarded{
-		Node: "a", Tool: "report", Arguments: json.RawMessage(`{}`), Progress: func(p tools.Progress) { reports <- p },
+		Node: "a", Tool: "report", Arguments: given(`{}`), Progress: func(p tools.Progress) { reports <- p },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -395,7 +400,7 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 	var waiting sync.WaitGroup
 	for _, node := range []string{"a", "c"} {
 		waiting.Go(func() {
-			_, _ = b.Forward(ctx, tools.Forwarded{Node: node, Tool: "wait", Arguments: json.RawMessage(`{}`)})
+			_, _ = b.Forward(ctx, tools.Forwarded{Node: node, Tool: "wait", Arguments: given(`{}`)})
 		})
 	}
 	await(t, "both are busy", func() bool { return len(b.notes("waiting")) == 2 })

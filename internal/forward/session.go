@@ -71,8 +71,12 @@ func (s *session) open(ctx context.Context, template Template, l limits) {
 
 // call has the server carry out one call.
 func (s *session) call(ctx context.Context, c tools.Forwarded) (mcpclient.Result, error) {
+	arguments, err := c.Arguments()
+	if err != nil {
+		return mcpclient.Result{}, err
+	}
 	request := mcpclient.Request{
-		Tool: c.Tool, Arguments: c.Arguments, Meta: map[string]any{tools.ForwardedMeta: true},
+		Tool: c.Tool, Arguments: arguments, Meta: map[string]any{tools.ForwardedMeta: true},
 	}
 	if report := c.Progress; report != nil {
 		request.Progress = func(done, total float64, message string) {
