@@ -89,7 +89,10 @@ type invocation struct {
 	node    string // where the caller says that it is, "" for here or wherever it is
 	expect  uint64
 	timeout time.Duration
-	run     func(ctx context.Context, env *Env, target *resolve.Target) (outcome, error)
+	// permitted reports what of the arguments a policy forbids, for a call that
+	// another node's server is to carry out; nil where it has nothing to say.
+	permitted func(Policy) error
+	run       func(ctx context.Context, env *Env, target *resolve.Target) (outcome, error)
 }
 
 // outcome is an Answer without its type.
@@ -112,6 +115,9 @@ type targeted interface {
 	common() *TargetArgs
 	query() resolve.Query
 }
+
+// policed is implemented by input structs of which a policy may forbid a part.
+type policed interface{ permitted(p Policy) error }
 
 // define declares a tool: the schemas come from the types In and Out, so what
 // is published, what is accepted and what is returned cannot drift apart.
@@ -151,6 +157,9 @@ func define[In, Out any, P interface {
 				a, err := handle(ctx, env, target, *in)
 				return outcome{a.Summary, a.Data, a.Findings, a.Notes, a.Next}, err
 			},
+		}
+		if p, ok := any(in).(policed); ok {
+			call.permitted = p.permitted
 		}
 		if common.TimeoutMS != 0 {
 			call.timeout = time.Duration(common.TimeoutMS) * time.Millisecond

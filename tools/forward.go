@@ -186,6 +186,11 @@ func (d *Dispatcher) forward(ctx context.Context, c Call, tool *Tool, call *invo
 	if d.Policy.NoHostNetwork && call.query.Netns == "host" {
 		return failed(nil, hostNetworkDenied(to), stagePolicy)
 	}
+	if call.permitted != nil {
+		if err := call.permitted(d.Policy); err != nil {
+			return failed(nil, err, stagePolicy)
+		}
+	}
 	arguments := func() (json.RawMessage, error) { return to.arguments(c.Arguments, timeThere(ctx)) }
 	answer, err := d.Forwarder.Forward(ctx, Forwarded{Node: to.node, Tool: tool.Name, Arguments: arguments, Progress: c.Progress})
 	if err != nil {

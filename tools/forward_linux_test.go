@@ -243,6 +243,28 @@ func TestPolicyHoldsBeforeForwarding(t *testing.T) {
 	}
 }
 
+// A client that is told that netns_curl changes nothing may let it run unasked,
+// whatever the server on the node allows.
+func TestMethodsAreClosedElsewhereToo(t *testing.T) {
+	t.Parallel()
+	b, far := newFront(t, nil)
+	for _, arguments := range []map[string]any{
+		{"pod": "far-0", "url": "http://a/", "method": "delete"},
+		{"node": "far", "pid": 1, "url": "http://a/", "headers": map[string]any{"x-http-method-override": "DELETE"}},
+	} {
+		fail(t, b, CodeInvalidArguments, "netns_curl", arguments)
+	}
+	if far.count() != 0 {
+		t.Error("a method was forwarded that this server does not offer")
+	}
+	b.Call(t.Context(), Call{Tool: "netns_curl", Arguments: json.RawMessage(`{"pod":"far-0","url":"http://a/","method":"HEAD"}`)})
+	open, away := newFront(t, func(c *Config) { c.Policy.UnsafeMethods = true })
+	open.Call(t.Context(), Call{Tool: "netns_curl", Arguments: json.RawMessage(`{"pod":"far-0","url":"http://a/","method":"DELETE"}`)})
+	if far.count() != 1 || away.count() != 1 {
+		t.Error("a method was not forwarded that is offered")
+	}
+}
+
 func TestHostNetworkIsClosedElsewhereToo(t *testing.T) {
 	t.Parallel()
 	b, far := newFront(t, func(c *Config) { c.Policy.NoHostNetwork = true })

@@ -92,6 +92,15 @@ func (in *NetnsCurlIn) request(p Policy) fetch.Request {
 	}
 }
 
+// permitted holds the method against a policy where another node's server is to
+// send the request: that may allow more than this one has said of the tool.
+func (in *NetnsCurlIn) permitted(p Policy) error {
+	if err := fetch.CheckMethod(in.request(p)); err != nil {
+		return curlError(err)
+	}
+	return nil
+}
+
 func curl(ctx context.Context, prober *attempt.Prober, env *Env, target *resolve.Target, in NetnsCurlIn) (Answer[fact.Fetch], error) {
 	environ := applicationEnviron(target)
 	variables := fetch.ParseEnviron(environ)

@@ -71,13 +71,29 @@ type plan struct {
 	secrets   secrets
 }
 
-// prepare checks a request. Its errors are [*ArgumentError].
-func prepare(r Request) (*plan, error) {
+func newPlan(r Request) *plan {
 	p := &plan{Request: r}
 	if p.Method == "" {
 		p.Method = http.MethodGet
 	}
 	p.Method = strings.ToUpper(p.Method)
+	return p
+}
+
+// CheckMethod reports whether the request may be one that changes something
+// although Unsafe does not allow that, for who has it made by somebody else. Its
+// errors are [*ArgumentError].
+func CheckMethod(r Request) error {
+	p := newPlan(r)
+	if err := p.checkMethod(); err != nil {
+		return err
+	}
+	return p.checkHeaders()
+}
+
+// prepare checks a request. Its errors are [*ArgumentError].
+func prepare(r Request) (*plan, error) {
+	p := newPlan(r)
 	var err error
 	if p.url, err = parseURL(r.URL); err != nil {
 		return nil, err
