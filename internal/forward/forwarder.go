@@ -79,15 +79,7 @@ func (f *Forwarder) ServerVersion(node string) string {
 	f.mu.Lock()
 	s := f.sessions[node]
 	f.mu.Unlock()
-	if s == nil {
-		return ""
-	}
-	select {
-	case <-s.ready:
-	default:
-		return ""
-	}
-	if s.failed != nil {
+	if s == nil || !s.opened() || s.failed != nil {
 		return ""
 	}
 	return s.client.Server().Version

@@ -249,6 +249,28 @@ func TestNodeThatFailedIsTriedAgain(t *testing.T) {
 	}
 }
 
+// A caller in a hurry must not have a command started for every name that it makes
+// up.
+func TestCommandsUnderWayAreBounded(t *testing.T) {
+	t.Parallel()
+	b := start(t, "hang", func(l *limits) { l.sessions = 2 })
+	hurry := func(node string) string {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		_, err := b.Forward(ctx, tools.Forwarded{Node: node, Tool: "echo", Arguments: given(`{}`)})
+		var away *tools.NodeError
+		if !errors.As(err, &away) {
+			t.Fatalf("%s: %v", node, err)
+		}
+		return away.Code
+	}
+	for i, want := range []string{tools.CodeTimeout, tools.CodeTimeout, tools.CodeBusy, tools.CodeBusy} {
+		if code := hurry(fmt.Sprintf("node-%d", i)); code != want {
+			t.Errorf("node-%d: %s, want %s", i, code, want)
+		}
+	}
+}
+
 func TestDeathDuringACall(t *testing.T) {
 	t.Parallel()
 	b := start(t, "serve", nil)

@@ -82,9 +82,7 @@ func (f *Forwarder) take(ctx context.Context, node string) (s *session, fresh bo
 // usable reports whether a session is being opened, carries calls, or has failed
 // so short a time ago that it is not tried again.
 func (f *Forwarder) usable(s *session) bool {
-	select {
-	case <-s.ready:
-	default:
+	if !s.opened() {
 		return true
 	}
 	if s.failed != nil {
@@ -93,8 +91,10 @@ func (f *Forwarder) usable(s *session) bool {
 	return s.alive()
 }
 
-// makeRoom forgets a session so that one more for node can be kept: one that has
-// failed, else the one that was used the longest ago.
+// makeRoom forgets a session so that one more for node can be kept: the one that
+// was used, or has failed, the longest ago. One that is being opened stays, also
+// when nobody waits for it any more: its command runs, and whoever asks for ever
+// more nodes with ever less time must not have ever more commands running.
 func (f *Forwarder) makeRoom(node string) error {
 	if old := f.sessions[node]; old != nil {
 		f.forget(old)
@@ -104,15 +104,15 @@ func (f *Forwarder) makeRoom(node string) error {
 	}
 	var oldest *session
 	for _, s := range f.sessions {
-		if s.calls == 0 && (oldest == nil || s.lastUsed.Before(oldest.lastUsed)) {
+		if s.calls == 0 && s.opened() && (oldest == nil || s.lastUsed.Before(oldest.lastUsed)) {
 			oldest = s
 		}
 	}
 	if oldest == nil {
 		return &tools.NodeError{
 			Code: tools.CodeBusy, Node: node,
-			Message: fmt.Sprintf("calls to %d other nodes are under way, and no more are kept", f.limits.sessions),
-			Hint:    "wait until some are answered, and ask fewer nodes at a time",
+			Message: fmt.Sprintf("%d other nodes are being called or connected to, and no more are at a time", f.limits.sessions),
+			Hint:    "wait until some have answered, and ask fewer nodes at a time",
 		}
 	}
 	f.forget(oldest)
@@ -147,9 +147,7 @@ func (f *Forwarder) release(s *session) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s.calls--
-	select {
-	case <-s.ready:
-	default:
+	if !s.opened() {
 		return // run sees to it
 	}
 	f.rest(s)

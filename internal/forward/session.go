@@ -86,6 +86,16 @@ func (s *session) call(ctx context.Context, c tools.Forwarded) (mcpclient.Result
 	return s.client.Do(ctx, request)
 }
 
+// opened reports whether opening has ended, well or not.
+func (s *session) opened() bool {
+	select {
+	case <-s.ready:
+		return true
+	default:
+		return false
+	}
+}
+
 // alive reports whether a session that was opened still carries calls.
 func (s *session) alive() bool {
 	select {
