@@ -122,7 +122,9 @@ func lowestIn(ctx context.Context, files *nsexec.Files, dir string, depth int) i
 	if lowest != 0 || depth == 0 {
 		return lowest
 	}
-	below, err := files.ReadDir(ctx, dir, maxGroup, nil)
+	// Not into a container within it: what a Docker in a pod starts has networks of
+	// its own.
+	below, err := files.ReadDir(ctx, dir, maxGroup, func(name string) bool { return containerIDIn(name) == "" })
 	if err != nil {
 		return 0
 	}
