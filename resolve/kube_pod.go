@@ -35,9 +35,10 @@ func fromPod(p *kubePod) (Workload, bool) {
 		HostNetwork: p.Spec.HostNetwork, DefaultContainer: defaultContainer(p), Containers: containersOf(p), Status: statusOf(p),
 	}
 	if w.Status.Static {
-		// The runtime knows it by the kubelet's own UID, not by that of the picture.
-		if hash := p.Metadata.Annotations[annotationHash]; len(hash) == 32 && isHex(hash) {
-			w.UID = hash
+		// The runtime knows it by the kubelet's own UID, not by that of the picture:
+		// the one that its file gives, as OpenShift's do, else a hash.
+		if uid := p.Metadata.Annotations[annotationHash]; uid != "" && uidAt(uid) == uid {
+			w.UID = uid
 		}
 	}
 	return w, true

@@ -93,6 +93,21 @@ func TestKubePods(t *testing.T) {
 	}
 }
 
+// The file of a static pod may give it a UID, which is then that of the runtime, and
+// what the annotation says instead of a hash.
+func TestKubeStaticPodWithItsOwnUID(t *testing.T) {
+	t.Parallel()
+	const own = "11111111-2222-4333-8444-555555555555"
+	for said, want := range map[string]string{own: own, "../" + own[3:]: "99a0fcea-bc92-4094-ad24-9a6f838da319", "": "99a0fcea-bc92-4094-ad24-9a6f838da319"} {
+		o := recorded(t, "static")
+		o.meta()["annotations"].(map[string]any)[annotationHash] = said
+		w := newKubeAPI(t, o).exactPod(t, Query{Pod: o.meta().string("name"), Namespace: o.meta().string("namespace")})
+		if w.UID != want {
+			t.Errorf("%q: UID %q, want %q", said, w.UID, want)
+		}
+	}
+}
+
 func TestKubeWaysToAPod(t *testing.T) {
 	t.Parallel()
 	o := recorded(t, "running")
