@@ -199,8 +199,8 @@ func trusted(path string, info fs.FileInfo) error {
 		return fmt.Errorf("kubeconfig %s belongs to user %d, who could make root read and send any file: "+
 			"give it to root (chown root), or run the server as that user", quote(path), uid)
 	}
-	if info.Mode().Perm()&0o002 != 0 {
-		return fmt.Errorf("kubeconfig %s can be written by everybody, so root does not follow it: chmod o-w", quote(path))
+	if mode := info.Mode().Perm(); mode&0o022 != 0 {
+		return fmt.Errorf("kubeconfig %s can be written by others than root (mode %04o), so root does not follow it: chmod go-w", quote(path), mode)
 	}
 	return nil
 }

@@ -56,6 +56,10 @@ func TestKubeconfig(t *testing.T) {
 		if err := os.Chmod(open, 0o666); err != nil {
 			t.Fatal(err)
 		}
+		shared := api.config(t)
+		if err := os.Chmod(shared, 0o660); err != nil {
+			t.Fatal(err)
+		}
 		tests = append(tests, []struct {
 			name    string
 			env     string
@@ -63,7 +67,8 @@ func TestKubeconfig(t *testing.T) {
 			says    string
 		}{
 			{"of another user", "", KubeOptions{Config: theirs}, "belongs to user 65534"},
-			{"of everybody", "", KubeOptions{Config: open}, "written by everybody"},
+			{"of everybody", "", KubeOptions{Config: open}, "written by others than root (mode 0666)"},
+			{"of a group", "", KubeOptions{Config: shared}, "written by others than root (mode 0660)"},
 			{"a program, as root", "", KubeOptions{Config: exec}, "--allow-exec-plugin"},
 		}...)
 	}
