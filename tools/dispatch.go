@@ -161,7 +161,7 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 	ctx, cancel := context.WithTimeout(ctx, deadline.Sub(record.Start))
 	defer cancel()
 
-	to, far, err := d.elsewhere(c, call)
+	to, far, err := d.elsewhere(ctx, c, call)
 	if err != nil {
 		return failed(nil, err, stageArguments)
 	}

@@ -121,7 +121,7 @@ type place struct {
 
 // elsewhere reports where the target of a call is, if that is not here. The
 // caller may say it; for a pod the resolver finds it out.
-func (d *Dispatcher) elsewhere(c Call, call *invocation) (place, bool, error) {
+func (d *Dispatcher) elsewhere(ctx context.Context, c Call, call *invocation) (place, bool, error) {
 	if call.node == "" {
 		return place{}, false, nil
 	}
@@ -129,6 +129,11 @@ func (d *Dispatcher) elsewhere(c Call, call *invocation) (place, bool, error) {
 		return place{}, false, invalidArgument("node", quote(call.node)+" "+err.Error())
 	}
 	here := d.Env.Resolver.Node()
+	if here == "" && !d.forwards(c) {
+		// Answers say it as soon as an API does, so it may well be this one's. Where
+		// nobody can say, it is not known to be.
+		here, _ = d.Env.Resolver.FindNode(ctx)
+	}
 	switch {
 	case call.node == here:
 		return place{}, false, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -209,6 +210,41 @@ func TestWithoutForwarding(t *testing.T) {
 	if e.Details.Node != "far" || !strings.Contains(e.Message, "node here only") || !strings.Contains(e.Hint, "--via") {
 		t.Errorf("%+v", e)
 	}
+}
+
+// nodeOf is an API that also knows which node this machine is.
+type nodeOf struct {
+	clusterOf
+	name string
+}
+
+func (n nodeOf) ThisNode(context.Context) (string, error) { return n.name, nil }
+
+func (nodeOf) Owned(context.Context, resolve.Query) ([]resolve.Workload, error) { return nil, nil }
+
+func (nodeOf) Address(context.Context, netip.Addr) (resolve.Address, error) {
+	return resolve.Address{}, nil
+}
+
+func (nodeOf) Kinship(context.Context, string) (resolve.Kinship, error) { return resolve.Stranger, nil }
+
+// The node of an answer may be given back, also where nobody has told the server
+// what its own is called.
+func TestOwnNodeIsFound(t *testing.T) {
+	t.Parallel()
+	b, _ := newFront(t, func(c *Config) {
+		c.Forwarder = nil
+		resolver := resolve.New(resolve.Config{
+			Home: c.Env.Home, Host: c.Env.Host, AllowHostNetwork: true, Cluster: []resolve.Source{nodeOf{name: "me"}},
+		})
+		t.Cleanup(resolver.Close)
+		c.Env.Resolver = resolver
+	})
+	e := fail(t, b, string(resolve.KindOtherNode), "netns_ip_addr", map[string]any{"node": "far", "netns": "host"})
+	if !strings.Contains(e.Message, "node me only") {
+		t.Errorf("%+v", e)
+	}
+	succeed[map[string]any](t, b, "netns_ip_addr", map[string]any{"node": "me", "netns": "host"})
 }
 
 // Two servers that lead to each other would ask each other for ever.
