@@ -40,27 +40,27 @@ func (p place) label() string {
 }
 
 // resolveIP opens the network namespace of this node that owns an address.
-func (r *Resolver) resolveIP(ctx context.Context, value string, describe bool) (*Target, error) {
-	ip, err := netip.ParseAddr(value)
+func (r *Resolver) resolveIP(ctx context.Context, q Query) (*Target, error) {
+	ip, err := netip.ParseAddr(q.IP)
 	if err != nil { // parse has checked it
-		return nil, enterError("ip "+quote(value), err)
+		return nil, enterError("ip "+quote(q.IP), err)
 	}
 	search := &ipSearch{Resolver: r, ip: ip, began: time.Now()}
 	search.run(ctx)
 	t, failed := search.result(ctx)
-	if failed != nil && failed.Kind == KindNotFound {
+	if failed != nil && failed.Kind == KindNotFound && !q.Here {
 		failed = r.notHere(ctx, ip, failed)
 	}
 	if failed != nil {
 		return nil, failed
 	}
-	t.Query = Query{IP: value, Describe: describe}
+	t.Query = Query{IP: q.IP, Describe: q.Describe}
 	if err := r.checkHost(t); err != nil {
 		return nil, t.abort(err)
 	}
 	switch {
 	case t.Process != nil:
-		r.identify(ctx, t, describe)
+		r.identify(ctx, t, q.Describe)
 		r.processFiles(t)
 	case t.NetnsPath != "":
 		r.pathFiles(t)

@@ -224,6 +224,10 @@ func TestResolveIPByAPI(t *testing.T) {
 	if e := refused(t, r, Query{IP: "10.96.0.11"}, KindService); !strings.Contains(e.Hint, "No endpoint is ready") {
 		t.Errorf("got %+v", e)
 	}
+	api.asked()
+	if e := refused(t, r, Query{IP: "10.96.0.10", Here: true}, KindNotFound); len(api.asked()) != 0 {
+		t.Errorf("the API was asked: %+v", e.Steps)
+	}
 	if e := refused(t, r, Query{IP: "192.0.2.1"}, KindNotFound); !strings.Contains(e.Message, "knows no pod, node or service") {
 		t.Errorf("got %+v", e)
 	}

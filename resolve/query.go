@@ -32,6 +32,9 @@ type Query struct {
 	// Describe asks for the whole workload, container states included, also
 	// where the process is known without asking anybody (PID, Netns, IP).
 	Describe bool
+	// Here: what no network of this node owns need not be known; the cluster is not
+	// asked what an IP is.
+	Here bool
 	// NoFiles: the target's files are not going to be read, so nobody need find out
 	// whose they are.
 	NoFiles bool

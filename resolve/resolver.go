@@ -134,7 +134,7 @@ func (r *Resolver) Resolve(ctx context.Context, q Query) (*Target, error) {
 	case q.Netns != "":
 		t, err = r.resolveNetns(ctx, q.Netns, q.Describe)
 	case q.IP != "":
-		t, err = r.resolveIP(ctx, q.IP, q.Describe)
+		t, err = r.resolveIP(ctx, q)
 	default:
 		t, err = r.resolveNamed(ctx, q)
 	}

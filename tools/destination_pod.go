@@ -24,7 +24,7 @@ func ownerOf(ctx context.Context, env *Env, target *resolve.Target, ip netip.Add
 	if env.Resolver == nil || env.Host == nil || !ip.IsValid() || ip.IsLoopback() {
 		return nil
 	}
-	owner, err := env.Resolver.Resolve(ctx, resolve.Query{IP: ip.String()})
+	owner, err := env.Resolver.Resolve(ctx, resolve.Query{IP: ip.String(), Here: true})
 	if err == nil {
 		if isAttached(ctx, env.Host, target, owner, ip) {
 			return owner
