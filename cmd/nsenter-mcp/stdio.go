@@ -65,17 +65,17 @@ talks to it through standard input and output. There is nothing to type here.
 
 For an agent on this machine, put this into its configuration of MCP servers:
 
-%s
+%[1]s
 
 For an agent elsewhere that reaches this machine by ssh as NODE:
 
-%s
+%[2]s
 
 Neither ssh nor sudo can ask for a password then. This line in a file below
 /etc/sudoers.d lets USER start this server, and nothing else, without one ("" is
-part of it, and allows no arguments):
+part of it, and allows no arguments; version is there to try the way by hand):
 
-  USER ALL=(root) NOPASSWD: %s ""
+  USER ALL=(root) NOPASSWD: %[3]s "", %[3]s version
 
 Then ask your agent, for example: "which pods are on this node, and what
 addresses do they have?"

@@ -60,10 +60,22 @@ func TestSSH(t *testing.T) {
 
 	t.Run("via", func(t *testing.T) { viaSSH(t, command) })
 
+	// The docs and the hint for a node that is out of reach say to try it so.
+	t.Run("version by hand", func(t *testing.T) {
+		byHand := append(command[:len(command):len(command)], "version")
+		out, err := exec.CommandContext(t.Context(), byHand[0], byHand[1:]...).Output()
+		if err != nil || !strings.HasPrefix(string(out), "nsenter-mcp ") || strings.Count(string(out), "\n") != 1 {
+			t.Errorf("%v, %q", err, out)
+		}
+	})
+
 	t.Run("any other command is refused", func(t *testing.T) {
-		other := append(command[:len(command)-1:len(command)-1], "/bin/cat", "/etc/shadow")
-		if out, err := exec.CommandContext(t.Context(), other[0], other[1:]...).CombinedOutput(); err == nil {
-			t.Errorf("sudo ran cat: %s", out)
+		program := command[len(command)-1]
+		for _, other := range [][]string{{"/bin/cat", "/etc/shadow"}, {program, "doctor"}, {program, "version", "--help"}} {
+			refused := append(command[:len(command)-1:len(command)-1], other...)
+			if out, err := exec.CommandContext(t.Context(), refused[0], refused[1:]...).CombinedOutput(); err == nil {
+				t.Errorf("sudo ran %q: %s", other, out)
+			}
 		}
 	})
 }
@@ -79,7 +91,7 @@ func startSSH(t *testing.T) []string {
 	copyFile(t, program(), installed, 0o755)
 	run(t, nil, "useradd", "--create-home", "--home-dir", filepath.Join(dir, "home"), "--shell", "/bin/sh",
 		"--password", "*", account) // no password fits, yet sshd takes the account for unlocked
-	rule := fmt.Sprintf("%s ALL=(root) NOPASSWD: %s \"\"\n", account, installed)
+	rule := fmt.Sprintf("%[1]s ALL=(root) NOPASSWD: %[2]s \"\", %[2]s version\n", account, installed) // as in the README
 	if err := os.WriteFile("/etc/sudoers.d/nsenter-mcp", []byte(rule), 0o440); err != nil {
 		t.Fatal(err)
 	}
