@@ -202,8 +202,8 @@ func nameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPor
 		how := fact.Resolution{
 			Name: name, Outcome: found.Outcome, Addresses: found.Addresses, Source: found.Source, AppWaitMS: found.AppWaitMS,
 		}
-		if found.Server != "" {
-			how.Source += " " + found.Server
+		if found.Server != "" { // without an answer, Source is empty
+			how.Source = strings.TrimSpace(how.Source + " " + found.Server)
 		}
 		var addrs []netip.Addr
 		for _, text := range found.Addresses {

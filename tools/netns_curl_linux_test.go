@@ -97,6 +97,11 @@ func TestCurlByName(t *testing.T) {
 	if len(answer.Findings) != 1 || answer.Findings[0].Code != "http.client_error" || len(answer.Next) != 0 {
 		t.Errorf("%+v %+v", answer.Findings, answer.Next)
 	}
+	// Nobody listens at the nameserver: that says nothing of the name.
+	answer, data = succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://other.test/"))
+	if answer.Summary != "No request was sent: the name could not be looked up: unreachable (127.0.0.1)." || data.DNS.Outcome != "unreachable" {
+		t.Errorf("summary %q, %+v", answer.Summary, data.DNS)
+	}
 	answer, data = succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://web.test:81/"))
 	if data.Outcome != fact.OutcomeRefused || len(answer.Findings) != 1 || answer.Findings[0].Code != "tcp.refused" {
 		t.Errorf("%+v %+v", data, answer.Findings)
@@ -212,8 +217,8 @@ func TestCurlByDNS(t *testing.T) {
 	if data.Outcome != fact.OutcomeDNSFailed || data.Stage != fact.StageDNS || data.DNS.Outcome != "nxdomain" || len(data.Attempts) != 0 {
 		t.Errorf("%+v %+v", data, data.DNS)
 	}
-	if answer.Summary != "No request was sent: the name has no address: nxdomain." {
-		t.Errorf("summary %q", answer.Summary)
+	if answer.Summary != "No request was sent: the name has no address: nxdomain." || data.DNS.Source != "10.244.1.250" {
+		t.Errorf("summary %q, source %q", answer.Summary, data.DNS.Source)
 	}
 	fail(t, b, CodeDestinationDenied, "netns_curl", curlArgs("http://evil.test/"))
 }

@@ -228,13 +228,27 @@ func (s *step) resolve(ctx context.Context, target host, port uint16) (to []neti
 		}
 	}
 	if len(addrs) == 0 {
-		s.fail(fact.StageDNS, fact.OutcomeDNSFailed, "the name has no address: "+s.answer.DNS.Outcome)
+		s.fail(fact.StageDNS, fact.OutcomeDNSFailed, noAddress(s.answer.DNS))
 		return nil, false, nil
 	}
 	for _, a := range addrs {
 		to = append(to, netip.AddrPortFrom(a, port))
 	}
 	return to, true, nil
+}
+
+// noAddress says why there is no address. That the name has none is known only
+// where a server said so; whoever is silent or refuses says nothing of the name.
+func noAddress(how *fact.Resolution) string {
+	switch how.Outcome {
+	case "nxdomain", "nodata":
+		return "the name has no address: " + how.Outcome
+	}
+	why := "the name could not be looked up: " + how.Outcome
+	if how.Source != "" {
+		why += " (" + how.Source + ")"
+	}
+	return why
 }
 
 func (s *step) addresses(ctx context.Context, target host, port uint16) ([]netip.Addr, error) {
