@@ -70,6 +70,14 @@ func TestWithoutNetwork(t *testing.T) {
 	waiting.Sandbox, waiting.Containers[0].State = nil, StateCreated
 	gone := pod("shop", "web", "main")
 	gone.Sandbox.State, gone.Containers[0].State = StateExited, StateExited
+	failed := pod("shop", "once", "main")
+	failed.Sandbox.State, failed.Containers[0].State, failed.Containers[0].ExitCode = StateExited, StateExited, &code
+	offline := pod("shop", "offline")
+	offline.Sandbox.State = StateExited
+	explained := pod("shop", "offline")
+	explained.Sandbox.State, explained.Node = StateExited, "node-1"
+	explained.Containers = []Container{{Name: "main", State: StateWaiting, Waiting: "ContainerCreating"}}
+	explained.Status = &PodStatus{Phase: phasePending, Reason: reasonSandbox}
 	far := pod("shop", "far", "main")
 	far.Sandbox, far.Node, far.remote = nil, "node-2", true
 	tests := map[string]struct {
@@ -85,6 +93,9 @@ func TestWithoutNetwork(t *testing.T) {
 		"ended pod":   {ended, KindNotRunning, "pod shop/job has ended: container main is exited"},
 		"no sandbox":  {waiting, KindNoSandbox, "kubectl describe pod"},
 		"old sandbox": {gone, KindNotRunning, "the sandbox of pod shop/web is exited"},
+		"failed pod":  {failed, KindNotRunning, "so the pod has no network now; container main is exited, exit code 2"},
+		"CNI failed":  {offline, KindNoSandbox, "no container was made in it, so the pod has no network"},
+		"explained":   {explained, KindNoSandbox, "node node-1 could not make its sandbox (FailedCreatePodSandBox)"},
 		"other node":  {far, KindOtherNode, "runs on node node-2; this is node-1"},
 	}
 	for name, test := range tests {

@@ -59,11 +59,7 @@ func (w *Workload) podWithoutNetwork() *Error {
 		return err
 	}
 	if w.Sandbox != nil && !w.finished() {
-		return &Error{
-			Kind: KindNotRunning, State: w.Sandbox.State,
-			Message: fmt.Sprintf("the sandbox of pod %s is %s, so the pod has no network now", w.podName(), w.Sandbox.State),
-			Hint:    "Wait until the kubelet has made a new sandbox, and call again; kubectl describe pod tells why it was stopped.",
-		}
+		return w.oldSandbox()
 	}
 	for i := range w.Containers {
 		if c := &w.Containers[i]; c.State == StateExited || c.State == StateDead {
@@ -78,6 +74,42 @@ func (w *Workload) podWithoutNetwork() *Error {
 		}
 	}
 	return w.noSandbox()
+}
+
+// oldSandbox explains a pod that had a network, or nearly so.
+func (w *Workload) oldSandbox() *Error {
+	if w.unstarted() {
+		if w.Status != nil {
+			return w.notStarted()
+		}
+		// So containerd leaves it where a CNI plugin is missing, and a kubelet
+		// that has removed the containers of a pod that is over.
+		return &Error{
+			Kind:    KindNoSandbox,
+			Message: fmt.Sprintf("the sandbox of pod %s is %s and no container was made in it, so the pod has no network", w.podName(), w.Sandbox.State),
+			Hint:    "Its network could probably not be set up (CNI, IPAM): resolve_pod_pid asks the Kubernetes API for the reason, and kubectl describe pod tells it.",
+		}
+	}
+	e := &Error{
+		Kind: KindNotRunning, State: w.Sandbox.State,
+		Message: fmt.Sprintf("the sandbox of pod %s is %s, so the pod has no network now", w.podName(), w.Sandbox.State),
+		Hint: "If the pod is to run on, the kubelet makes a new sandbox: call again. If it has ended for good, there will be none: " +
+			"resolve_pod_pid asks the Kubernetes API which it is, and kubectl describe pod tells why it was stopped.",
+	}
+	for i := range w.Containers {
+		if c := &w.Containers[i]; c.Kind == "" && c.State == StateExited && c.ExitCode != nil {
+			e.ExitCode = c.ExitCode
+			e.Message += "; " + c.trouble()
+			break
+		}
+	}
+	return e
+}
+
+// unstarted reports whether no container of the pod was ever made, as far as is
+// known.
+func (w *Workload) unstarted() bool {
+	return !slices.ContainsFunc(w.Containers, func(c Container) bool { return c.ID != "" || c.State != StateWaiting })
 }
 
 // noProcess explains a pod of which only files are left to tell: whether it has

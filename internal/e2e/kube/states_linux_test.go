@@ -54,10 +54,15 @@ func shapes() []shape {
 			code: "no_sandbox", says: []string{"schedul"},
 		},
 		{
-			name:  "no-volume",
-			spec:  `{containers: [{name: main, image: "busybox:1", command: [sleep, "1000000"], volumeMounts: [{name: x, mountPath: /x}]}], volumes: [{name: x, configMap: {name: no-such-map}}]}`,
-			state: "scheduled", done: func(p *pod) bool { return p.waiting("ContainerCreating") },
-			code: "no_sandbox", says: []string{"ContainerCreating"},
+			name: "no-volume",
+			spec: `{containers: [{name: main, image: "busybox:1", command: [sleep, "1000000"], volumeMounts: [{name: x, mountPath: /x}]}], volumes: [{name: x, configMap: {name: no-such-map}}]}`,
+			make: func(t *testing.T, n namespace) {
+				await(t, "the kubelet misses the volume", func() bool {
+					return strings.Contains(n.kubectl(t, "get", "events", "-o", "jsonpath={.items[*].reason}"), "FailedMount")
+				})
+			},
+			state: "waiting for its volume", done: func(p *pod) bool { return p.waiting("ContainerCreating") },
+			code: "no_sandbox", says: []string{"volumes", "FailedMount"},
 		},
 		{
 			name:  "never-pull",

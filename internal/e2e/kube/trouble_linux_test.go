@@ -39,7 +39,12 @@ func TestRecreated(t *testing.T) {
 // under another UID.
 func TestStaticPod(t *testing.T) {
 	path := filepath.Join(state(), "run/manifests/static.yaml")
-	manifest := `{apiVersion: v1, kind: Pod, metadata: {name: static, namespace: default}, spec: {terminationGracePeriodSeconds: 0, containers: [{name: bare, image: "registry.k8s.io/pause:3.10"}]}}`
+	// No brace in front: the kubelet would take it for JSON.
+	const manifest = `apiVersion: v1
+kind: Pod
+metadata: {name: static, namespace: default}
+spec: {terminationGracePeriodSeconds: 0, containers: [{name: bare, image: "registry.k8s.io/pause:3.10"}]}
+`
 	if err := os.WriteFile(path, []byte(manifest), 0o600); err != nil {
 		t.Fatal(err)
 	}
