@@ -322,6 +322,42 @@ func TestPauseIsOfOneRequest(t *testing.T) {
 	})
 }
 
+// One that does not get done with one workload, or with many callers at once,
+// but answers others meanwhile, is not left alone.
+func TestNoPauseWhileOthersAreAnswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		docker := knows("docker", time.Millisecond, pod("shop", "web-0"))
+		answer := docker.exact
+		docker.exact = func(ctx context.Context, q Query) ([]Workload, error) {
+			if q.Pod == "stuck" {
+				<-ctx.Done()
+				return nil, ctx.Err()
+			}
+			return answer(ctx, q)
+		}
+		r := New(Config{Sources: sources(docker)})
+		defer r.Close()
+		done := make(chan *Error)
+		go func() {
+			_, err, _ := r.found(t.Context(), Query{Pod: "stuck"})
+			done <- err
+		}()
+		time.Sleep(r.limits.source / 2)
+		asked := func(when string) {
+			t.Helper()
+			if _, err, reply := r.found(t.Context(), Query{Pod: "web-0"}); err != nil || len(reply.failed) > 0 {
+				t.Errorf("%s: got %v, failed %q", when, err, reply.failed)
+			}
+		}
+		asked("meanwhile")
+		if err := <-done; err == nil || err.Kind != KindSource {
+			t.Errorf("got %v, want source_unavailable", err)
+		}
+		asked("afterwards")
+	})
+}
+
 func TestPauseUsesTheConfiguredClock(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -11,14 +11,15 @@ import (
 )
 
 // guard keeps one source from holding anybody up: it bounds how long and how
-// many at a time it is asked, leaves it alone for a while after it has hung, and
-// turns its panics into errors.
+// many at a time it is asked, leaves it alone for a while after it has hung, which
+// is when it answers nobody, and turns its panics into errors.
 type guard struct {
 	source Source
 	slots  chan struct{}
 
 	mu      sync.Mutex
 	closed  [2]time.Time // by request: not to be asked before; zero while it is well
+	answers [2]time.Time // by request: when it last answered one
 	hanging int          // calls that were given up and have not come back yet
 }
 
@@ -84,15 +85,20 @@ func (g *guard) call(ctx context.Context, what request, limit time.Duration, now
 	}
 	began := time.Now()
 	// One that got its turn late had little time, which is not the source's fault.
+	// One that meanwhile answers others is busy, or cannot tell of this one: were it
+	// left alone, all would suffer.
 	hung := func(err error) bool {
-		return errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= limit/2
+		return errors.Is(err, context.DeadlineExceeded) && time.Since(began) >= limit/2 && !g.answeredSince(what, began)
 	}
 	done := make(chan result, 1)
 	go func() {
 		defer func() { <-g.slots }()
 		var r result
 		r.workloads, r.err = recovered(ctx, ask)
-		if hung(r.err) { // before the next one gets the slot
+		switch { // before the next one gets the slot
+		case r.err == nil:
+			g.answered(what)
+		case hung(r.err):
 			g.trip(what, now().Add(pause))
 		}
 		done <- r
@@ -148,6 +154,18 @@ func (g *guard) trip(what request, until time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.closed[what] = until
+}
+
+func (g *guard) answered(what request) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.answers[what] = time.Now()
+}
+
+func (g *guard) answeredSince(what request, began time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.answers[what].After(began)
 }
 
 func (g *guard) abandon() {
