@@ -80,6 +80,14 @@ func (k *Kube) Kinship(ctx context.Context, node string) (Kinship, error) {
 	})
 }
 
+// HasNode tells whether the cluster has a node of that name, in one request.
+func (k *Kube) HasNode(ctx context.Context, node string) (bool, error) {
+	return kubeAsk(ctx, k, func(c *kubeConn) (bool, error) {
+		var n kubeNode
+		return c.one(ctx, kubeRequest{group: kubeCore, resource: kubeNodes, name: node}, &n)
+	})
+}
+
 // ThisNode finds the name of the node that this machine is; "" where the cluster
 // has none like it. One request is enough where the node is called like the
 // machine, as most are; else all nodes are looked through.

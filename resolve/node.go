@@ -63,6 +63,24 @@ func (r *Resolver) FindNode(ctx context.Context) (string, error) {
 	return "", failed
 }
 
+// HasNode tells whether the cluster has a node of that name. The error is
+// [ErrAbsent] where there is no API to ask.
+func (r *Resolver) HasNode(ctx context.Context, node string) (bool, error) {
+	failed := error(ErrAbsent)
+	for _, g := range r.cluster {
+		source, ok := g.source.(ClusterSource)
+		if !ok {
+			continue
+		}
+		has, err := guarded(ctx, r, g, func(ctx context.Context) (bool, error) { return source.HasNode(ctx, node) })
+		if err == nil {
+			return has, nil
+		}
+		failed = err
+	}
+	return false, failed
+}
+
 // kinship tells what a node is to this machine; known is false where nobody can
 // say.
 func (r *Resolver) kinship(ctx context.Context, node string) (kin Kinship, known bool) {

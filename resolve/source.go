@@ -39,6 +39,8 @@ type ClusterSource interface {
 	// Kinship tells what the node of that name is to this machine, in a constant
 	// number of requests.
 	Kinship(ctx context.Context, node string) (Kinship, error)
+	// HasNode tells whether the cluster has a node of that name.
+	HasNode(ctx context.Context, node string) (bool, error)
 	// ThisNode finds the name of the node that this machine is; "" where the
 	// cluster has none like it.
 	ThisNode(ctx context.Context) (string, error)

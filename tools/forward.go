@@ -138,6 +138,16 @@ func (d *Dispatcher) elsewhere(ctx context.Context, c Call, call *invocation) (p
 	case call.node == here:
 		return place{}, false, nil
 	case d.forwards(c):
+		// The command of --via goes wherever a name leads, so that an agent that was
+		// talked into it could name any machine. Where there is an API, it says what is
+		// a node; while it does not answer, the operator's command is all there is.
+		if has, err := d.Env.Resolver.HasNode(ctx, call.node); err == nil && !has {
+			return place{}, false, &failure{public: Error{
+				Code: string(resolve.KindNotFound), Stage: stageForward,
+				Message: "the cluster has no node " + quote(call.node),
+				Hint:    "list_pods with all_nodes shows on which nodes pods run; leave node out where the pod is named",
+			}}
+		}
 		return place{node: call.node, given: true}, true, nil
 	}
 	which := "its own node only"

@@ -226,6 +226,7 @@ func (nodeOf) Address(context.Context, netip.Addr) (resolve.Address, error) {
 	return resolve.Address{}, nil
 }
 
+func (nodeOf) HasNode(_ context.Context, node string) (bool, error)     { return node != "nosuch", nil }
 func (nodeOf) Kinship(context.Context, string) (resolve.Kinship, error) { return resolve.Stranger, nil }
 
 // The node of an answer may be given back, also where nobody has told the server
@@ -245,6 +246,24 @@ func TestOwnNodeIsFound(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	succeed[map[string]any](t, b, "netns_ip_addr", map[string]any{"node": "me", "netns": "host"})
+}
+
+// A name that no node has leads nowhere, whatever else the command of --via would
+// reach by it.
+func TestNoSuchNode(t *testing.T) {
+	t.Parallel()
+	b, far := newFront(t, func(c *Config) {
+		resolver := resolve.New(resolve.Config{
+			Home: c.Env.Home, Host: c.Env.Host, Node: "here", AllowHostNetwork: true, Cluster: []resolve.Source{nodeOf{}},
+		})
+		t.Cleanup(resolver.Close)
+		c.Env.Resolver = resolver
+	})
+	fail(t, b, string(resolve.KindNotFound), "netns_ip_addr", map[string]any{"node": "nosuch", "netns": "host"})
+	if far.count() != 0 {
+		t.Error("the call was forwarded")
+	}
+	succeed[map[string]any](t, b, "netns_ip_addr", map[string]any{"node": "far", "netns": "host"})
 }
 
 // Two servers that lead to each other would ask each other for ever.

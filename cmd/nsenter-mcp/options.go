@@ -179,6 +179,7 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 		Home: n.home, Host: n.host, Root: root, Node: cmp.Or(o.nodeName, os.Getenv("NODE_NAME")),
 		Sources: sources, Cluster: []resolve.Source{n.kube}, AllowHostNetwork: !policy.NoHostNetwork, Logger: log,
 	})
+	n.close = append(n.close, func() error { n.resolver.Close(); return nil }) // before the sources
 	config := tools.Config{
 		Tools:  tools.All(),
 		Env:    tools.Env{Resolver: n.resolver, Home: n.home, Host: n.host, Root: root},
