@@ -295,7 +295,9 @@ func (e explanation) silentHere() {
 	}
 }
 
-// lost: the SYN went to a next hop that is there.
+// lost: the SYN went to a next hop that is there, as far as the kernel knows. A
+// gateway may be dead and still have a link-layer address in the kernel's table:
+// only one that answered meanwhile is past suspicion.
 func (e explanation) lost() {
 	where := "beyond the target"
 	to := ""
@@ -304,7 +306,10 @@ func (e explanation) lost() {
 		where = "on the way, or dropped by the destination"
 		if e.Route.Gateway != "" {
 			to += " to the gateway " + e.Route.Gateway
-			where = "beyond the gateway"
+			where = "at or beyond the gateway"
+			if e.Wire != nil && e.Wire.Answered > 0 {
+				where = "beyond the gateway"
+			}
 		}
 	}
 	if e.Neigh != nil && e.Neigh.Resolved() && e.Neigh.Lladdr != "" {
