@@ -16,9 +16,11 @@ type Inventory struct {
 	Workloads []Workload `json:"workloads"`
 	Total     int        `json:"total"` // workloads before the cut
 	// Netns are at most MaxInventory.
-	Netns      []NamedNetns  `json:"netns"`
-	NetnsTotal int           `json:"netns_total"`
-	Sources    []SourceState `json:"sources"`
+	Netns      []NamedNetns `json:"netns"`
+	NetnsTotal int          `json:"netns_total"`
+	// NoRuntime: nobody who knows names is here, no runtime and no kubelet.
+	NoRuntime bool          `json:"no_runtime,omitempty"`
+	Sources   []SourceState `json:"sources"`
 }
 
 // MaxInventory bounds each list of an [Inventory].
@@ -38,9 +40,6 @@ func (r *Resolver) Discover(ctx context.Context) (Inventory, error) {
 	if err != nil {
 		return Inventory{}, err
 	}
-	states = foldFamilies(states,
-		func(s *SourceState) (membership, string) { return s.of, "" },
-		func(s *SourceState, family string) { s.Name = family })
 	all := merge(lists...)
 	slices.SortStableFunc(all, troubleFirst)
 	named := r.namedNetns()
@@ -50,8 +49,28 @@ func (r *Resolver) Discover(ctx context.Context) (Inventory, error) {
 		Total:      len(all),
 		Netns:      atMost(named, MaxInventory),
 		NetnsTotal: len(named),
-		Sources:    states,
+		NoRuntime:  r.noRuntime(states),
+		Sources:    foldStates(states),
 	}, nil
+}
+
+// foldStates speaks once of a family of sources none of which is here.
+func foldStates(states []SourceState) []SourceState {
+	return foldFamilies(states,
+		func(s *SourceState) (membership, string) { return s.of, "" },
+		func(s *SourceState, family string) { s.Name = family })
+}
+
+// noRuntime reports whether nobody who knows names is among the local sources:
+// states are theirs, in their order. Cgroups tell of what runs, not how it is
+// called.
+func (r *Resolver) noRuntime(states []SourceState) bool {
+	for i, s := range states {
+		if _, nameless := r.local[i].source.(*Cgroups); !nameless && s.State != stateAbsent {
+			return false
+		}
+	}
+	return true
 }
 
 // lists asks sources side by side for everything, each within limit. It fails
@@ -97,7 +116,7 @@ func (r *Resolver) list(ctx context.Context, g *guard, limit time.Duration) ([]W
 		s.Version = version
 		return ws, s
 	case errors.Is(err, ErrAbsent):
-		s.State = "absent"
+		s.State = stateAbsent
 	case errors.Is(err, errPaused):
 		s.State = "skipped"
 	case errors.Is(err, errHung):

@@ -93,6 +93,9 @@ func (c choice) fullQuery() Query {
 	return q
 }
 
+// HintNoRuntime says what to do where no container runtime was found.
+const HintNoRuntime = "If one runs, give its socket (--runtime-endpoint or CONTAINER_RUNTIME_ENDPOINT, --docker-host or DOCKER_HOST) and run as root. Otherwise name the target by pid or netns."
+
 // unknown turns "not found" into the truth where somebody who might know has
 // not answered.
 func (r *Resolver) unknown(q Query, err *Error, reply *reply) *Error {
@@ -116,7 +119,7 @@ func (r *Resolver) unknown(q Query, err *Error, reply *reply) *Error {
 	case reply.knowing == 0:
 		err.Kind = KindSource
 		err.Message = what + " could not be looked up: no container runtime was found on this node"
-		err.Hint = "If one runs, give its socket (--runtime-endpoint or CONTAINER_RUNTIME_ENDPOINT, --docker-host or DOCKER_HOST) and run as root. Otherwise name the target by pid or netns."
+		err.Hint = HintNoRuntime
 	case len(reply.unlisted) > 0:
 		err.Message += " by its full name; what else there is could not be listed (" + strings.Join(reply.unlisted, "; ") + ")"
 		err.Hint = "Give the full name or ID, or name the target by pid or netns."

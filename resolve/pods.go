@@ -20,6 +20,10 @@ type PodList struct {
 	Everywhere bool
 	// Sources are all that were asked.
 	Sources []SourceState
+	// NoRuntime: nobody who knows names is here, no runtime and no kubelet.
+	NoRuntime bool
+	// NoCluster: the cluster was to be asked, and no API is configured.
+	NoCluster bool
 }
 
 // Listed is one pod or container.
@@ -39,7 +43,7 @@ func (r *Resolver) Pods(ctx context.Context, everywhere bool) (PodList, error) {
 	if err != nil {
 		return PodList{}, err
 	}
-	list.Sources = states
+	list.Sources, list.NoRuntime = states, r.noRuntime(states)
 	// The local ones come first, also when others are merged into them.
 	local := len(merge(lists...))
 	answered := slices.ContainsFunc(states, func(s SourceState) bool { return s.State == stateOK })
@@ -50,11 +54,13 @@ func (r *Resolver) Pods(ctx context.Context, everywhere bool) (PodList, error) {
 		}
 		lists, list.Sources = append(lists, more...), append(list.Sources, states...)
 		list.Everywhere = slices.ContainsFunc(states, func(s SourceState) bool { return s.State == stateOK })
+		list.NoCluster = !slices.ContainsFunc(states, func(s SourceState) bool { return s.State != stateAbsent })
 		if list.Everywhere && list.Node == "" {
 			// Where that cannot be told, what the local sources know is here, and no more.
 			list.Node, _ = r.FindNode(ctx)
 		}
 	}
+	list.Sources = foldStates(list.Sources)
 	for i, w := range merge(lists...) {
 		here := i < local || w.Node != "" && w.Node == list.Node
 		list.Pods = append(list.Pods, Listed{Workload: w, Here: here})

@@ -55,8 +55,12 @@ var (
 	ErrCannotTell = errors.New("does not know such names")
 )
 
-// stateOK is the State of a source that has answered.
-const stateOK = "ok"
+// stateOK is the State of a source that has answered, stateAbsent that of one
+// that is not here.
+const (
+	stateOK     = "ok"
+	stateAbsent = "absent"
+)
 
 // SourceState is how a source did when it was last asked.
 type SourceState struct {

@@ -64,6 +64,9 @@ func discover(ctx context.Context, env *Env, in ResolvePodPIDIn) (Answer[Resolve
 		Data:    ResolvePodPIDOut{Containers: []containerOut{}, Here: here},
 	}
 	answer.Notes = silentNotes(found.Sources)
+	if here.Total == 0 && found.NoRuntime {
+		answer.Notes = append(answer.Notes, noRuntimeNote())
+	}
 	if here.Returned < here.Total {
 		answer.Notes = append(answer.Notes, Note{
 			Code:    "more_rows",
@@ -140,6 +143,11 @@ func silentNotes(sources []resolve.SourceState) []Note {
 		})
 	}
 	return notes
+}
+
+// noRuntimeNote says what to do where nothing is listed for want of a runtime.
+func noRuntimeNote() Note {
+	return Note{Code: "no_runtime", Message: "no container runtime was found on this node. " + resolve.HintNoRuntime}
 }
 
 func summarizeInventory(found *resolve.Inventory, trouble int) string {

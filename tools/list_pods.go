@@ -219,8 +219,15 @@ func (in *ListPodsIn) notes(list *resolve.PodList, out *ListPodsOut) []Note {
 		notes = append(notes, Note{Code: "more_rows", Message: fmt.Sprintf(
 			"%d more follow: call again with offset %d, or with filters", rest, in.Offset+out.Returned)})
 	}
+	if list.Total == 0 && list.NoRuntime && !list.Everywhere {
+		notes = append(notes, noRuntimeNote())
+	}
 	if (in.AllNodes || in.Node != "") && !list.Everywhere {
-		notes = append(notes, Note{Code: "this_node_only", Message: "the Kubernetes API did not answer, so only pods of this node are listed"})
+		why := "the Kubernetes API did not answer, so only pods of this node are listed"
+		if list.NoCluster {
+			why = "no Kubernetes API is configured, so only pods of this node are listed: give a kubeconfig (--kubeconfig or KUBECONFIG)"
+		}
+		notes = append(notes, Note{Code: "this_node_only", Message: why})
 	}
 	return notes
 }

@@ -207,8 +207,48 @@ func TestListPodsWithoutCluster(t *testing.T) {
 	if len(out.Pods) != 1 || !strings.Contains(answer.Summary, "on this node") || !strings.Contains(answer.Summary, "kubernetes could not be asked") {
 		t.Errorf("%s %+v", answer.Summary, out)
 	}
-	if !slices.ContainsFunc(answer.Notes, func(n Note) bool { return n.Code == "this_node_only" }) {
+	if !slices.ContainsFunc(answer.Notes, func(n Note) bool { return n.Code == "this_node_only" && strings.Contains(n.Message, "did not answer") }) {
 		t.Errorf("notes are %+v", answer.Notes)
+	}
+}
+
+// Without a runtime and without an API the list is empty, and says what to do
+// instead of repeating who is not here.
+func TestListPodsWithoutRuntime(t *testing.T) {
+	t.Parallel()
+	b := newTestbench(t, nil)
+	root := hostRoot(t, nil)
+	runtimes, err := resolve.NewCRI(resolve.CRIOptions{Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sources []resolve.Source
+	for _, r := range runtimes {
+		sources = append(sources, r)
+	}
+	resolver := resolve.New(resolve.Config{
+		Home: b.lab.Home, Host: b.lab.Node.Handle, Root: root,
+		Sources: append(sources, resolve.NewNodeFiles(b.lab.Home, filepath.Join(root, "none")), resolve.NewCgroups(root)),
+		Cluster: []resolve.Source{&cluster{failed: resolve.ErrAbsent}},
+	})
+	t.Cleanup(resolver.Close)
+	b.Env.Resolver = resolver
+	answer, out := succeed[ListPodsOut](t, b, "list_pods", map[string]any{"all_nodes": true})
+	var names []string
+	for _, s := range out.Sources {
+		names = append(names, s.Name)
+	}
+	if want := []string{"cri", "files", "cgroup", "kubernetes"}; len(out.Pods) != 0 || !slices.Equal(names, want) {
+		t.Errorf("pods %+v, sources %v, want %v", out.Pods, names, want)
+	}
+	for code, says := range map[string]string{"no_runtime": "--runtime-endpoint", "this_node_only": "no Kubernetes API is configured"} {
+		if !slices.ContainsFunc(answer.Notes, func(n Note) bool { return n.Code == code && strings.Contains(n.Message, says) }) {
+			t.Errorf("no note %s with %q in %+v", code, says, answer.Notes)
+		}
+	}
+	inventory, _ := succeed[ResolvePodPIDOut](t, b, "resolve_pod_pid", nil)
+	if !slices.ContainsFunc(inventory.Notes, func(n Note) bool { return n.Code == "no_runtime" }) {
+		t.Errorf("notes are %+v", inventory.Notes)
 	}
 }
 
