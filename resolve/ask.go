@@ -29,6 +29,8 @@ type reply struct {
 	// localAnswered and clusterAnswered: all sources of the node that could, and
 	// one of the cluster, answered.
 	localAnswered, clusterAnswered bool
+	// noCluster: there is no API to ask.
+	noCluster bool
 	// failed are those that could not, in words; absent ones are not among them.
 	failed []string
 	// unlisted are those that could, but did not give a list of all.
@@ -53,6 +55,7 @@ type member struct {
 	listing, listed    bool
 	cannotTell, failed bool // how it answered
 	broken             bool // failed, and not for being absent
+	absent             bool // failed for that
 	exact, all         []Workload
 	began              time.Time
 }
@@ -248,7 +251,7 @@ func (w *round) take(e event) {
 	case errors.Is(e.err, ErrCannotTell):
 		m.cannotTell = true
 	default:
-		m.failed = true
+		m.failed, m.absent = true, errors.Is(e.err, ErrAbsent)
 		if m.broken = isFailure(e.err); m.broken {
 			w.reply.failed = append(w.reply.failed, said(m, e.err))
 		}
@@ -283,6 +286,7 @@ func stepOf(g *guard, e event) Step {
 func (w *round) finish() reply {
 	var exact, listed [][]Workload
 	w.reply.localAnswered = !w.pending(func(m *member) bool { return !m.cluster && (!m.answered || m.broken) })
+	w.reply.noCluster = !w.pending(func(m *member) bool { return m.cluster && !m.absent })
 	for _, m := range w.members {
 		exact, listed = append(exact, m.exact), append(listed, m.all)
 		if m.answered && !m.failed && !m.cannotTell {

@@ -55,6 +55,8 @@ type Error struct {
 	Steps []Step
 	// Node is where it lives ([KindOtherNode]).
 	Node string
+	// NoCluster: no API is configured that would know the pods of other nodes.
+	NoCluster bool
 	// Service is whose address it is ([KindService]).
 	Service *Service
 	// State and ExitCode are those of a container that does not run.

@@ -104,6 +104,7 @@ func (r *Resolver) unknown(q Query, err *Error, reply *reply) *Error {
 	}
 	what := "container " + quote(q.Container)
 	if q.Pod != "" {
+		err.NoCluster = reply.noCluster
 		what = "pod " + quote(q.Pod)
 	}
 	switch {

@@ -179,13 +179,21 @@ func placeOf(err error) (place, bool) {
 	return to, true
 }
 
-// sayWhere tells a caller who named a target of this machine that it has none.
+// sayWhere tells a caller who named a target of this machine that it has none,
+// and one who named a pod that this server cannot tell on which node it is.
 func (d *Dispatcher) sayWhere(c Call, err error) error {
 	var resolving *resolve.Error
-	if !d.forwards(c) || !errors.As(err, &resolving) || resolving.Kind != resolve.KindUnsupported {
+	if !d.forwards(c) || !errors.As(err, &resolving) {
 		return err
 	}
 	told := *resolving
+	switch {
+	case resolving.NoCluster:
+		told.Hint = "If it is on another node, give a kubeconfig (--kubeconfig), or name the node (node). " + told.Hint
+		return &told
+	case resolving.Kind != resolve.KindUnsupported:
+		return err
+	}
 	told.Hint = "this machine only leads to the nodes: name a pod of the cluster, or add node to what is on a node"
 	return &told
 }

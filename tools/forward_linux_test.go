@@ -403,3 +403,25 @@ func TestCheckNode(t *testing.T) {
 		}
 	}
 }
+
+// A front without a kubeconfig cannot tell on which node a pod is, and says so.
+func TestFrontWithoutCluster(t *testing.T) {
+	t.Parallel()
+	for _, forwards := range []bool{true, false} {
+		b := newTestbench(t, func(c *Config) {
+			if forwards {
+				c.Forwarder = &fakeForwarder{answer: answerThere}
+			}
+		})
+		resolver := resolve.New(resolve.Config{
+			Home: b.lab.Home, Host: b.lab.Node.Handle,
+			Sources: []resolve.Source{&cluster{}}, Cluster: []resolve.Source{&cluster{failed: resolve.ErrAbsent}},
+		})
+		t.Cleanup(resolver.Close)
+		b.Env.Resolver = resolver
+		err := fail(t, b, string(resolve.KindNotFound), "netns_ip_addr", map[string]any{"pod": "far-0"})
+		if got := strings.Contains(err.Hint, "give a kubeconfig (--kubeconfig), or name the node (node)"); got != forwards {
+			t.Errorf("forwards %v: %+v", forwards, err)
+		}
+	}
+}
