@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"nsenter-mcp/nsexec"
@@ -337,6 +338,9 @@ func curlNotes(f *fact.Fetch, roots fetch.Roots, target *resolve.Target) []Note 
 func curlNext(ctx context.Context, env *Env, f *fact.Fetch, target *resolve.Target, in NetnsCurlIn) []Next {
 	n := curlSteps{in: &in, target: target, fetch: f}
 	failed := f.Outcome != fact.OutcomeOK
+	if more := longerTimeout(in.TimeoutMS); tooShort(f) && more > 0 {
+		n.again("the same with more time: a lost SYN is repeated only after a second", map[string]any{"timeout_ms": more})
+	}
 	switch {
 	case f.Stage == fact.StageDNS && f.DNS != nil:
 		n.lookUp("what each name server says to each name of the search list")
@@ -433,6 +437,31 @@ func (n *curlSteps) repeat(why string, change map[string]any, whose func(map[str
 		why += " (credentials are left out)"
 	}
 	n.steps = append(n.steps, Next{Tool: "netns_curl", Arguments: whose(call), Why: why})
+}
+
+// tooShort reports whether the call ended before it could tell why nobody
+// answered.
+func tooShort(f *fact.Fetch) bool {
+	return f.Stage == fact.StageConnect && slices.ContainsFunc(f.Attempts, func(a fact.Attempt) bool {
+		return a.Cause == fact.CauseTooShort && a.Why == f.Reason
+	})
+}
+
+// longerTimeout is enough for a SYN to be repeated twice, in milliseconds; 0
+// where the call had the most time that there is.
+func longerTimeout(had int) int {
+	const enough = 5000
+	if had == 0 {
+		had = int(DefaultDeadline.Milliseconds())
+	}
+	most := int(MaxDeadline.Milliseconds())
+	switch {
+	case had < enough:
+		return enough
+	case had < most:
+		return min(2*had, most)
+	}
+	return 0
 }
 
 // slowLookup is from when the lookup of a name is worth a look, in

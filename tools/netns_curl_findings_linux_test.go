@@ -382,3 +382,22 @@ func TestCurlFindings(t *testing.T) {
 		})
 	}
 }
+
+// A call that is too short to tell why nobody answers blames nothing, and
+// proposes first to wait longer.
+func TestCurlTooShortToTell(t *testing.T) {
+	t.Parallel()
+	s := newCurlScene(t)
+	s.filter(s.server.Netns, nftables.ChainHookInput, 2, 80, drop)
+	answer, data := succeed[fact.Fetch](t, s.bench, "netns_curl", curlArgs(s.http(hello), "timeout_ms", 500))
+	if data.Outcome != fact.OutcomeTimeout || len(answer.Findings) != 0 {
+		t.Errorf("%s %+v", data.Outcome, answer.Findings)
+	}
+	if len(answer.Next) == 0 || answer.Next[0].Tool != "netns_curl" || answer.Next[0].Arguments["timeout_ms"] != 5000 || answer.Next[0].Arguments["pod"] != "client" {
+		t.Fatalf("next is %+v", answer.Next)
+	}
+	longer, _ := succeed[fact.Fetch](t, s.bench, "netns_curl", answer.Next[0].Arguments)
+	if got := codes(longer.Findings); !slices.Equal(got, []string{"tcp.timeout"}) {
+		t.Errorf("with more time: %v, %s", got, longer.Summary)
+	}
+}

@@ -33,6 +33,10 @@ func throughProxy(f *fact.Fetch) []fact.Finding {
 	if f.Proxy == nil || !f.Proxy.Used {
 		return nil
 	}
+	tooShort := func(a fact.Attempt) bool { return a.Cause == fact.CauseTooShort && a.Why == f.Reason }
+	if slices.ContainsFunc(f.Attempts, tooShort) {
+		return nil
+	}
 	if f.Stage == fact.StageConnect || f.Stage == fact.StageProxy || f.Stage == fact.StageDNS {
 		return finding("http.proxy_env", "the container's variables lead to the proxy %s, which fails: %s", f.Proxy.Address, f.Reason)
 	}

@@ -79,6 +79,7 @@ func TestAttemptCodes(t *testing.T) {
 		{"RST", fact.Attempt{Outcome: fact.OutcomeRefused, Cause: fact.CauseResetAnswer}, "tcp.refused"},
 		{"lost", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseLost}, "tcp.timeout"},
 		{"nothing known", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseUnknown}, "tcp.timeout"},
+		{"too short to tell", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseTooShort}, ""},
 		{"reset", fact.Attempt{Outcome: fact.OutcomeReset, Cause: fact.CauseUnknown}, "tcp.reset"},
 		{"slow", fact.Attempt{Outcome: fact.OutcomeOK, Cause: fact.CauseSlow}, "tcp.syn_retransmitted"},
 

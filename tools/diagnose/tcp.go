@@ -71,6 +71,8 @@ func Attempt(a *fact.Attempt) []fact.Finding {
 		return finding("tcp.no_listener", "%s", a.Why)
 	case fact.CauseICMP:
 		return finding(icmpCode(a), "%s", a.Why)
+	case fact.CauseTooShort: // proves nothing
+		return nil
 	}
 	switch a.Outcome {
 	case fact.OutcomeTimeout:

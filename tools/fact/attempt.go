@@ -52,6 +52,7 @@ const (
 	CauseResetAnswer      Cause = "rst"              // the destination answered with RST
 	CauseICMP             Cause = "icmp"             // somebody on the way answered with an ICMP error
 	CauseLost             Cause = "lost"             // sent to a next hop that is there, no answer
+	CauseTooShort         Cause = "too_short"        // not waited long enough to tell
 	CauseSlow             Cause = "slow"             // connected after SYNs had to be repeated
 	CauseUnknown          Cause = "unknown"
 )

@@ -248,7 +248,7 @@ func (e explanation) silent() {
 	case sent || seen:
 		e.lost()
 	case e.MS < firstRepeat:
-		e.set(fact.OutcomeTimeout, fact.CauseUnknown,
+		e.set(fact.OutcomeTimeout, fact.CauseTooShort,
 			"no answer within %s; a lost SYN is repeated only after a second, so allow more time to tell why", ms(e.MS))
 	default:
 		e.set(fact.OutcomeTimeout, fact.CauseUnknown, "no answer within %s", ms(e.MS))

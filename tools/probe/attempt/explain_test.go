@@ -69,7 +69,7 @@ func TestExplain(t *testing.T) {
 			Wire: &fact.Wire{SYNOut: 2, SentTo: "10.0.0.9:8080"}},
 			fact.OutcomeTimeout, fact.CauseLost, "rewritten to 10.0.0.9:8080"},
 		{"too short to tell", fact.Attempt{Errno: "ETIMEDOUT", Route: route, Neigh: reachable, MS: 300},
-			fact.OutcomeTimeout, fact.CauseUnknown, "allow more time"},
+			fact.OutcomeTimeout, fact.CauseTooShort, "allow more time"},
 		{"nothing measured", fact.Attempt{Errno: "ETIMEDOUT", MS: 3000},
 			fact.OutcomeTimeout, fact.CauseUnknown, "no answer within 3000 ms"},
 		{"a neighbour that stopped answering", fact.Attempt{Errno: "ETIMEDOUT", Route: direct, SYNRetransmits: 3,
