@@ -31,9 +31,9 @@ func (l *ledger) note(p *pod) {
 // sighting is what a client was told of one pod in two calls.
 type sighting struct{ asked, uid, addresses string }
 
-// TestReplacedWhileAsked re-creates 20 pods under their old
-// names, five at a time, while 8 clients resolve and read them: each answer must be about the
-// pod that it says it is about.
+// TestReplacedWhileAsked re-creates 20 pods under their old names, five at a
+// time, while 8 clients resolve and read them: each answer must be about the pod
+// that it says it is about.
 func TestReplacedWhileAsked(t *testing.T) {
 	const pods, clients, rounds = 20, 8, 1
 	n := newNamespace(t, "replaced")

@@ -33,7 +33,7 @@ func TestNodePod(t *testing.T) {
 	node := kubectl(t, "get", "nodes", "-o", "jsonpath={.items[0].metadata.name}")
 	onNode := filepath.Join(filepath.Dir(manifest), "on-node")
 
-	n := newNamespace(t, "deploy")
+	n := newNamespace(t, "node-pod")
 	n.apply(t, web)
 	n.apply(t, `{apiVersion: v1, kind: Pod, metadata: {name: loop}, spec: {containers: [`+crasher+`]}}`)
 	server := n.until(t, "web", "ready", (*pod).ready)
