@@ -47,7 +47,7 @@ test: ## every test that needs no engine; the race detector watches
 	CGO_ENABLED=0 $(GOTEST) $(TESTFLAGS) -timeout 5m ./nsexec/...
 
 .PHONY: e2e e2e-node e2e-kube
-e2e: e2e-node ## the built program with real parts: Docker, ssh, sudo, MCP clients
+e2e: e2e-node e2e-kube ## the built program with real parts: Docker, ssh, sudo, MCP clients, Kubernetes
 
 e2e-node: build
 	.ci/install-packages test e2e
@@ -60,7 +60,7 @@ BED ?= /var/tmp/nsenter-mcp-bed
 on-bed = CGO_ENABLED=0 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' $1 -count=1 -tags e2e \
 	-exec '$(CURDIR)/.ci/as-root $(CURDIR)/internal/testbed/node $(BED)'
 
-e2e-kube: build ## the same on a Kubernetes of its own, which is built and started for it
+e2e-kube: build ## the part of it on a Kubernetes of its own, which is built and started for it
 	.ci/install-packages kube
 	$(call on-bed,internal/testbed/run '$(BED)' $(GOTEST)) -timeout 20m ./internal/e2e/kube
 
