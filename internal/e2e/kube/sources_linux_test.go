@@ -5,6 +5,8 @@ package kube
 import (
 	"fmt"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,6 +90,62 @@ func TestWhoFailed(t *testing.T) {
 			has(t, string(a.raw), append([]string{c.source}, c.says...))
 		})
 	}
+}
+
+// TestAnotherCluster: the kubeconfig is of a cluster that this node is not in, but
+// has a node and a pod of the same names, as clusters made by one tool have.
+func TestAnotherCluster(t *testing.T) {
+	t.Parallel()
+	n := newNamespace(t, "another")
+	n.apply(t, `{apiVersion: v1, kind: Pod, metadata: {name: here}, spec: {containers: [`+sleeper+`]}}`)
+	p := n.until(t, "here", "ready", (*pod).ready)
+	c := serve(t, "--kubeconfig="+kubeconfigOf(t, another(t, p)))
+
+	a := c.succeed(t, "resolve_pod_pid", args{"pod": "here", "namespace": string(n)})
+	if uid, err := field[string](a, "uid"); err != nil || uid != p.Metadata.UID {
+		t.Errorf("its UID is %q, %v; want %s", uid, err, p.Metadata.UID)
+	}
+	if strings.Contains(string(a.raw), otherUID) {
+		t.Errorf("another pod has got into %s", a.raw)
+	}
+	if all := strings.Join(interfaces(t, c.succeed(t, "netns_ip_addr", args{"pod": "here", "namespace": string(n)})), "\n"); !strings.Contains(all, " "+p.Status.PodIP+"/24") {
+		t.Errorf("%s\nhas not %s", all, p.Status.PodIP)
+	}
+	// Its node has this node's name, and is another.
+	a = c.fail(t, "on_other_node", "netns_ip_addr", args{"pod": "abroad", "namespace": string(n)})
+	has(t, a.Error.Message, []string{p.Spec.NodeName})
+}
+
+const otherUID = "0abc0abc-0abc-4abc-8abc-0abc0abc0abc"
+
+// another is the API of another cluster: that of the bed, but with another
+// machine as its node, and the pod under another UID and, if asked for, another
+// name.
+func another(t *testing.T, p *pod) (server string) {
+	t.Helper()
+	node := func(field string) string {
+		return kubectl(t, "get", "node", p.Spec.NodeName, "-o", "jsonpath={.status.nodeInfo."+field+"}")
+	}
+	words := []string{
+		p.Metadata.UID, otherUID,
+		node("bootID"), "0def0def-0def-4def-8def-0def0def0def",
+		node("machineID"), strings.Repeat("9", 32),
+	}
+	s := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		out, err := tryKubectl("", "get", "--raw", strings.Replace(r.URL.RequestURI(), "/abroad", "/here", 1))
+		if err != nil {
+			http.NotFound(w, r)
+			return
+		}
+		words := words
+		if strings.HasSuffix(r.URL.Path, "/abroad") {
+			words = append([]string{`"here"`, `"abroad"`}, words...)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = strings.NewReplacer(words...).WriteString(w, out)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
 }
 
 // silent listens on an address of its own, accepts, and never answers.
