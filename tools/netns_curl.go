@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -341,6 +342,9 @@ func curlNext(ctx context.Context, env *Env, f *fact.Fetch, target *resolve.Targ
 	if more := longerTimeout(in.TimeoutMS); tooShort(f) && more > 0 {
 		n.again("the same with more time: a lost SYN is repeated only after a second", map[string]any{"timeout_ms": more})
 	}
+	if plain := plainURL(f, in); plain != "" {
+		n.again("the same without TLS: the port speaks plain HTTP", map[string]any{"url": plain})
+	}
 	switch {
 	case f.Stage == fact.StageDNS && f.DNS != nil:
 		n.lookUp("what each name server says to each name of the search list")
@@ -462,6 +466,26 @@ func longerTimeout(had int) int {
 		return min(2*had, most)
 	}
 	return 0
+}
+
+// plainURL is that of the call with http instead of https, where the server
+// answered TLS in plain HTTP; "" elsewhere. The port stays the same.
+func plainURL(f *fact.Fetch, in NetnsCurlIn) string {
+	plain := f.TLS != nil && f.TLS.Error != nil && f.TLS.Error.Code == fact.TLSNotTLS &&
+		f.Untrusted != nil && strings.HasPrefix(f.Untrusted.FirstBytes, "HTTP/")
+	if !plain || len(f.Redirects) > 0 {
+		return ""
+	}
+	clean, _ := fetch.WithoutCredentials(in.URL, in.Headers)
+	u, err := url.Parse(clean.URL)
+	if err != nil || u.Scheme != "https" {
+		return ""
+	}
+	if u.Port() == "" {
+		u.Host = strings.TrimSuffix(u.Host, ":") + ":443"
+	}
+	u.Scheme = "http"
+	return u.String()
 }
 
 // slowLookup is from when the lookup of a name is worth a look, in

@@ -401,3 +401,26 @@ func TestCurlTooShortToTell(t *testing.T) {
 		t.Errorf("with more time: %v, %s", got, longer.Summary)
 	}
 }
+
+// Where a port speaks plain HTTP, the first step is to speak it too.
+func TestCurlPlainHTTPOnTLS(t *testing.T) {
+	t.Parallel()
+	s := newCurlScene(t)
+	plain := s.http(hello)
+	_, err := s.server.Serve(":443", http.HandlerFunc(hello))
+	s.must(err)
+	bare := "https://" + s.server.IP.String() + "/x?y=z"
+	for from, want := range map[string]string{
+		strings.Replace(plain, "http://", "https://", 1): plain,
+		bare: "http://" + s.server.IP.String() + ":443/x?y=z",
+	} {
+		answer, _ := succeed[fact.Fetch](t, s.bench, "netns_curl", curlArgs(from))
+		if len(answer.Next) == 0 || answer.Next[0].Arguments["url"] != want {
+			t.Errorf("%s: next is %+v, want first %s", from, answer.Next, want)
+			continue
+		}
+		if _, data := succeed[fact.Fetch](t, s.bench, "netns_curl", answer.Next[0].Arguments); data.Outcome != fact.OutcomeOK {
+			t.Errorf("%s: %+v", want, data)
+		}
+	}
+}
