@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -211,6 +212,18 @@ func (d *Docker) host() (string, error) {
 		}
 	}
 	return "", fmt.Errorf("no socket %s: %w", places[0], ErrAbsent)
+}
+
+// CheckDockerHost reports an address of the engine whose scheme nobody knows: the
+// client would take it for tcp. An engine behind ssh is refused with more words
+// when it is asked.
+func CheckDockerHost(host string) error {
+	scheme, _, ok := strings.Cut(host, "://")
+	known := [...]string{"unix", "tcp", "http", "https", "npipe", "ssh"}
+	if !ok || slices.Contains(known[:], scheme) {
+		return nil
+	}
+	return fmt.Errorf("docker host %s: the scheme is none of unix, tcp, http, https, npipe", quote(host))
 }
 
 // namedHost takes an address as it is, except that a socket that is only below

@@ -222,6 +222,18 @@ func TestDockerHost(t *testing.T) { // not parallel: changes the environment
 	}
 }
 
+func TestCheckDockerHost(t *testing.T) {
+	t.Parallel()
+	for host, want := range map[string]bool{
+		"": true, "unix:///run/docker.sock": true, "tcp://10.0.0.1:2375": true, "http://10.0.0.1": true, "https://10.0.0.1": true,
+		"npipe:////./pipe/docker_engine": true, "ssh://node": true, "foo://x": false, "://x": false, "TCP://10.0.0.1": false,
+	} {
+		if err := CheckDockerHost(host); (err == nil) != want {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+}
+
 func TestDockerElsewhere(t *testing.T) {
 	t.Parallel()
 	for host, want := range map[string]bool{

@@ -199,6 +199,9 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 // one, the earlier one's word counts: the Docker engine tells more than
 // cri-dockerd, which stands before it.
 func (n *node) sources(root string) ([]resolve.Source, error) {
+	if err := resolve.CheckDockerHost(n.policy.DockerHost.Or("")); err != nil {
+		return nil, usagef("%s: %v", n.policy.DockerHost.Who(), err)
+	}
 	docker := resolve.NewDocker(resolve.DockerOptions{Host: n.policy.DockerHost.Or(""), Root: root})
 	n.close = append(n.close, docker.Close)
 	all := []resolve.Source{docker}
