@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"nsenter-mcp/tools"
 )
@@ -57,8 +58,20 @@ func newCall(o *options) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%v%s", err, hintOfFlag(err)) })
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the answer on one line")
 	return cmd
+}
+
+// hintOfFlag says how a tool's argument is written, which many write like a
+// flag.
+func hintOfFlag(err error) string {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) || len(unknown.GetSpecifiedName()) < 2 {
+		return ""
+	}
+	name := strings.ReplaceAll(unknown.GetSpecifiedName(), "-", "_")
+	return fmt.Sprintf("; an argument of the tool is written without dashes: %s=...", name)
 }
 
 // completeTool offers the names of tools to the shell.
@@ -115,6 +128,9 @@ func callArguments(args []string, in io.Reader) (json.RawMessage, error) {
 	object := make(map[string]json.RawMessage, len(args))
 	for _, arg := range args {
 		key, value, ok := strings.Cut(arg, "=")
+		if strings.HasPrefix(arg, "{") {
+			return nil, usagef("argument %q is not of the form key=value; a single - reads JSON from standard input", arg)
+		}
 		if !ok || key == "" {
 			return nil, usagef("argument %q is not of the form key=value", arg)
 		}
