@@ -261,7 +261,11 @@ func summarize(links []fact.Link) string {
 	case others == 0:
 		parts = append(parts, "no other interface but "+loopback)
 	default:
-		parts = append(parts, fmt.Sprintf("%d more, %d of them down", others, down))
+		more := fmt.Sprintf("%d more", others)
+		if down > 0 {
+			more += fmt.Sprintf(", %d of them down", down)
+		}
+		parts = append(parts, more)
 		if loopbackDown {
 			parts = append(parts, loopback)
 		}

@@ -292,6 +292,20 @@ link set lo down`)
 	}
 }
 
+// What is not described is counted, and whether it is down only where some is.
+func TestSummaryOfTheRest(t *testing.T) {
+	t.Parallel()
+	up, down := fact.Link{Name: "u", Flags: []string{"UP"}}, fact.Link{Name: "d"}
+	for want, rest := range map[string][]fact.Link{
+		"; 1 more; ": {up}, "; 2 more; ": {up, up}, "; 2 more, 1 of them down; ": {up, down},
+	} {
+		links := slices.Concat(slices.Repeat([]fact.Link{up}, maxDescribed), rest, []fact.Link{{Name: "lo", LinkType: "loopback"}})
+		if got := summarize(links); !strings.Contains(got, want) {
+			t.Errorf("%q does not have %q", got, want)
+		}
+	}
+}
+
 func tunnelMTU(t testing.TB, ns *lab.Netns) string {
 	t.Helper()
 	var links []struct{ MTU int }

@@ -135,8 +135,11 @@ func parseURL(text string) (*url.URL, error) {
 		return &ArgumentError{Field: "url", Message: fmt.Sprintf(format, args...), Hint: hint}
 	}
 	text = strings.TrimSpace(text)
-	if text == "" || len(text) > maxURL {
-		return nil, bad("is empty or longer than %d bytes", maxURL)
+	switch {
+	case text == "":
+		return nil, bad("is missing")
+	case len(text) > maxURL:
+		return nil, bad("is longer than %d bytes", maxURL)
 	}
 	if !strings.Contains(text, "://") {
 		text = "http://" + text

@@ -77,6 +77,15 @@ func TestPrepareAccepts(t *testing.T) {
 	}
 }
 
+func TestURLThatIsMissing(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"", "  "} {
+		if _, err := prepare(Request{URL: url}); err == nil || !strings.Contains(err.Error(), "is missing") {
+			t.Errorf("%q: %v", url, err)
+		}
+	}
+}
+
 func TestArgumentErrorHoldsNoCredentials(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{"ftp://user:swordfish@a.test", "http://user:swordfish@a.test:0", "http://user:swordfish@a b/", "http://user:swordfish@%zz/"} {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"os"
 	"slices"
@@ -430,7 +431,7 @@ func TestSettling(t *testing.T) {
 		if d := time.Since(start); out.Outcome != "answered" || d < c.least || d > c.most {
 			t.Errorf("hurry %v: %s in %v", c.hurry, out.Outcome, d)
 		}
-		if out.AppWaitMS > 100 || !out.Complete {
+		if out.AppWaitMS > 100 || out.AppWaitMS != math.Trunc(out.AppWaitMS) || !out.Complete {
 			t.Errorf("%+v", out)
 		}
 	}

@@ -216,7 +216,8 @@ func (l *run) reportWait(out *fact.DNSLookup, plays []play) {
 	}
 	for _, p := range longest {
 		out.AppWaitForever = out.AppWaitForever || p.Forever
-		out.AppWaitMS = max(out.AppWaitMS, milliseconds(p.Wait))
+		// Computed for a library, not measured: no better than to the millisecond.
+		out.AppWaitMS = max(out.AppWaitMS, math.Round(float64(p.Wait)/float64(time.Millisecond)))
 	}
 	if differs {
 		out.Notes = append(out.Notes, fact.DNSNote{
