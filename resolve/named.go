@@ -21,7 +21,8 @@ func (r *Resolver) resolveNamed(ctx context.Context, q Query) (*Target, error) {
 	var failed *Error
 	// Twice: between being found and being entered a container may have been
 	// restarted, and then has another process, which the second look finds. It
-	// waits for every source, as the first may have had an old view.
+	// waits for every source, as the first may have had an old view; or, where it
+	// had only files to tell it, too little of one to say that there is no network.
 	for try := range 2 {
 		reply := r.ask(ctx, question{query: q, patient: try > 0, lists: true})
 		if ctx.Err() != nil {
@@ -43,7 +44,7 @@ func (r *Resolver) resolveNamed(ctx context.Context, q Query) (*Target, error) {
 			}
 			return t, nil
 		}
-		if failed = err; err.Kind != KindGone {
+		if failed = err; err.Kind != KindGone && (reply.localAnswered || !c.workload.inferred) {
 			break
 		}
 	}

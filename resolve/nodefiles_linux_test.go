@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -231,6 +232,28 @@ func TestNodeFilesBesideARuntime(t *testing.T) {
 	inside(t, target, web.Handle)
 	if f := target.Workload; f.Source != "docker" || len(f.Containers) != 1 || f.Sandbox.Name != web.Sandbox.Name || noted(target, "sandbox_guessed") != "" {
 		t.Errorf("workload is %+v, notes %+v", f, target.Notes)
+	}
+}
+
+// Files do not tell a pod that has ended from one without a process for now. A
+// runtime does, and is waited for before that is said.
+func TestNodeFilesBeforeARuntime(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	n := treeOf(t, w.Pod(t, lab.PodSpec{Name: "web-0"})) // a node has processes
+	ended := podLog{Namespace: "default", Pod: "job-1", UID: uidA}
+	n.pod(ended)
+	n.log(containerLog{pod: ended, name: "app", id: idA})
+	n.write(filepath.Join(podLogs, ended.dir(), "app", "0.log"), "")
+	code := 0
+	known := Workload{
+		Pod: "job-1", Namespace: "default", UID: uidA, Sandbox: &Sandbox{ID: idB, State: StateExited},
+		Containers: []Container{{ID: idA, Name: "app", State: StateExited, Reason: reasonCompleted, ExitCode: &code}},
+	}
+	r := w.resolverFor(t, Config{Root: n.root, Sources: []Source{knows("slow", 300*time.Millisecond, known), NewNodeFiles(w.Home, n.root)}})
+	r.limits.grace = 0
+	if e := refused(t, r, Query{Pod: "job-1"}, KindNotRunning); !strings.Contains(e.Message, "has ended: container app is exited (Completed)") {
+		t.Errorf("got %q", e.Message)
 	}
 }
 
