@@ -102,7 +102,8 @@ func TestProcessStarted(t *testing.T) {
 	before := time.Now()
 	c := startChild(t, 0)
 	after := time.Now()
-	const tick = 10 * time.Millisecond
+	// Of the kernel's tick and of the rounding to one.
+	const tick = 20 * time.Millisecond
 	if at := openProcess(t, home, c.pid).Started(); at.Before(before.Add(-tick)) || at.After(after.Add(tick)) {
 		t.Errorf("started at %v, want between %v and %v", at, before, after)
 	}
