@@ -122,7 +122,8 @@ func noPodsNamed(q Query, said []string) *Error {
 	return &Error{
 		Kind:    KindSource,
 		Message: fmt.Sprintf("the pods of %s are not known: only the Kubernetes API knows owners (%s), and no pod of this node is called like one of it", q.owner(), why),
-		Hint:    "Name the pod itself, or give a kubeconfig (--kubeconfig); nsenter-mcp doctor says whether the API answers.",
+		Hint: "Name the pod itself, or give a kubeconfig (--kubeconfig); nsenter-mcp doctor says whether the API answers. " +
+			"If the first word is a Kubernetes namespace, give that in namespace.",
 	}
 }
 

@@ -86,7 +86,7 @@ func demo(ctx context.Context, out, errOut io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, talk.client.Close()) }()
 	talk.introduce(ctx)
-	talk.pursue(ctx, "jobs/worker-1", "Something on this node keeps crashing. What is here?", "resolve_pod_pid", nil)
+	talk.pursue(ctx, "batch/worker-1", "Something on this node keeps crashing. What is here?", "resolve_pod_pid", nil)
 	for _, p := range pods {
 		if p.question == "" {
 			continue
@@ -160,7 +160,7 @@ func demoPods() []demoPod {
 		},
 		{
 			about: "crashes again and again, and its veth is down on the host",
-			spec: lab.PodSpec{Name: "worker-1", Namespace: "jobs", Containers: []lab.ContainerSpec{
+			spec: lab.PodSpec{Name: "worker-1", Namespace: "batch", Containers: []lab.ContainerSpec{
 				{Name: "worker", State: lab.Exited, ExitCode: 1, Restarts: 7},
 			}},
 			change: lab.PeerDown,

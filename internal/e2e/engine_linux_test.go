@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -136,7 +137,9 @@ type pod struct {
 // startPod runs the pause container of a pod.
 func (e *engine) startPod(t *testing.T, namespace, name string) *pod {
 	t.Helper()
-	p := &pod{name: name, namespace: namespace, uid: "516c4915-0fa9-4d1f-a4c3-612b1ab02c13"}
+	sum := fnv.New32a()
+	_, _ = sum.Write([]byte(namespace + "/" + name)) // never fails
+	p := &pod{name: name, namespace: namespace, uid: fmt.Sprintf("%08x-0fa9-4d1f-a4c3-612b1ab02c13", sum.Sum32())}
 	p.pause = e.run(t, append(p.labels("POD", "podsandbox"),
 		"--name", fmt.Sprintf("k8s_POD_%s_%s_%s_0", name, namespace, p.uid), image)...)
 	return p

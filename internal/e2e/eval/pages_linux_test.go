@@ -34,8 +34,8 @@ type example struct {
 // examples name their pods: what else is on the machine is not the page's.
 func examples() []example {
 	return []example{
-		{"resolve_pod_pid", "A pod in CrashLoopBackOff: its pause process keeps the network.", map[string]any{"pod": "jobs/worker-1"}},
-		{"netns_ip_addr", "The same pod from the inside, and why nothing reaches it.", map[string]any{"pod": "jobs/worker-1"}},
+		{"resolve_pod_pid", "A pod in CrashLoopBackOff: its pause process keeps the network.", map[string]any{"pod": "batch/worker-1"}},
+		{"netns_ip_addr", "The same pod from the inside, and why nothing reaches it.", map[string]any{"pod": "batch/worker-1"}},
 		{"netns_dns_lookup", "A name as the application looks it up.", map[string]any{"pod": "shop/web-0", "name": "api"}},
 		{"netns_dns_lookup", "One that it does not find.", map[string]any{"pod": "shop/web-0", "name": "apy"}},
 		{"netns_curl", "A request that works.", map[string]any{"pod": "shop/web-0", "url": "http://api/"}},
@@ -54,7 +54,7 @@ func TestToolsPage(t *testing.T) {
 		lab.PodSpec{Name: "api-0", Namespace: "shop", Containers: app, IP: ip4(50)},
 		lab.PodSpec{Name: "web-0", Namespace: "shop", Containers: app, IP: ip4(51)},
 		lab.PodSpec{Name: "cart-0", Namespace: "shop", Containers: app, IP: ip4(52)},
-		lab.PodSpec{Name: "worker-1", Namespace: "jobs", IP: ip4(53), Containers: []lab.ContainerSpec{
+		lab.PodSpec{Name: "worker-1", Namespace: "batch", IP: ip4(53), Containers: []lab.ContainerSpec{
 			{Name: "worker", State: lab.Exited, ExitCode: 1, Restarts: 7},
 		}},
 	)
