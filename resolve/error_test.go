@@ -94,7 +94,7 @@ func TestWithoutNetwork(t *testing.T) {
 		"no sandbox":  {waiting, KindNoSandbox, "kubectl describe pod"},
 		"old sandbox": {gone, KindNotRunning, "the sandbox of pod shop/web is exited"},
 		"failed pod":  {failed, KindNotRunning, "so the pod has no network now; container main is exited, exit code 2"},
-		"CNI failed":  {offline, KindNoSandbox, "no container was made in it, so the pod has no network"},
+		"CNI failed":  {offline, KindNoSandbox, "holds no container, so the pod has no network"},
 		"explained":   {explained, KindNoSandbox, "node node-1 could not make its sandbox (FailedCreatePodSandBox)"},
 		"other node":  {far, KindOtherNode, "runs on node node-2; this is node-1"},
 	}

@@ -86,8 +86,8 @@ func (w *Workload) oldSandbox() *Error {
 		// that has removed the containers of a pod that is over.
 		return &Error{
 			Kind:    KindNoSandbox,
-			Message: fmt.Sprintf("the sandbox of pod %s is %s and no container was made in it, so the pod has no network", w.podName(), w.Sandbox.State),
-			Hint:    "Its network could probably not be set up (CNI, IPAM): resolve_pod_pid asks the Kubernetes API for the reason, and kubectl describe pod tells it.",
+			Message: fmt.Sprintf("the sandbox of pod %s is %s and holds no container, so the pod has no network", w.podName(), w.Sandbox.State),
+			Hint:    "Its network could not be set up (CNI, IPAM), or the pod is over and its containers were removed: resolve_pod_pid asks the Kubernetes API which, and kubectl describe pod tells it.",
 		}
 	}
 	e := &Error{

@@ -25,6 +25,9 @@ type shape struct {
 
 	// code is the error that every tool gives; "" for a pod that is entered.
 	code string
+	// removed is the code where no API is asked and the kubelet has already removed
+	// the containers, of which only the API can tell; "" where it keeps them.
+	removed string
 	// says are parts of the summary, or of the error's message and hint.
 	says []string
 	// flickers: it leaves the state for a moment, again and again.
@@ -124,7 +127,7 @@ func shapes() []shape {
 			name:  "evicted",
 			spec:  `{containers: [{name: main, image: "busybox:1", command: [sh, -c, "head -c 3000000 /dev/zero >/x/big; sleep 1000000"], volumeMounts: [{name: x, mountPath: /x}]}], volumes: [{name: x, emptyDir: {sizeLimit: 1Mi}}]}`,
 			state: "evicted", done: func(p *pod) bool { return p.Status.Reason == "Evicted" },
-			code: "not_running", says: []string{"vict"},
+			code: "not_running", removed: "no_sandbox", says: []string{"vict"},
 		},
 		{
 			name: "terminating",
@@ -208,7 +211,13 @@ func TestStates(t *testing.T) {
 			in := args{"pod": s.name, "namespace": string(n)}
 			if s.code != "" {
 				for _, tool := range []string{"resolve_pod_pid", "netns_ip_addr"} {
-					a := c.fail(t, s.code, tool, in)
+					code := s.code
+					if tool != "resolve_pod_pid" && s.removed != "" {
+						if e := c.ask(t, tool, in).Error; e != nil && e.Code == s.removed {
+							code = s.removed // and stays so
+						}
+					}
+					a := c.fail(t, code, tool, in)
 					has(t, a.Error.Message+" "+a.Error.Hint, s.says)
 				}
 				return
