@@ -109,7 +109,7 @@ type Resolution struct {
 	Addresses []string `json:"addresses"`
 	Source    string   `json:"source,omitempty" jsonschema:"hosts file, name server, resolve argument"`
 	// AppWaitMS is how long the application would have waited, computed.
-	AppWaitMS float64 `json:"app_wait_ms,omitempty" jsonschema:"how long the application waits for the name, computed"`
+	AppWaitMS float64 `json:"app_wait_ms" jsonschema:"how long the application waits for the name, computed"`
 }
 
 // Redirect is an answer that leads elsewhere.
