@@ -20,17 +20,17 @@ type connection struct {
 	lanes    lanes
 	pending  chan struct{} // counting semaphore
 	inflight inflight
-	requests *crew
 }
 
 // sendNow writes a reply from the goroutine that reads: a client that reads
 // nothing must not keep it from seeing the end.
 func (c *connection) sendNow(reply mcp.JSONRPCMessage) { c.out.send(reply, c.stopped) }
 
-// accept starts what a line asks for.
-func (c *connection) accept(ctx context.Context, text []byte, received time.Time) {
+// accept does what a line asks for, or returns it as a job where that may take
+// time.
+func (c *connection) accept(ctx context.Context, text []byte, received time.Time) (job func()) {
 	if isBlank(text) {
-		return
+		return nil
 	}
 	m, err := parseMessage(text, received)
 	switch {
@@ -45,23 +45,24 @@ func (c *connection) accept(ctx context.Context, text []byte, received time.Time
 		// Answered at once, whatever hangs, and initialize before all else.
 		c.sendNow(c.server.respond(ctx, m))
 	default:
-		c.start(ctx, m)
+		return c.job(ctx, m)
 	}
+	return nil
 }
 
-// start runs a request on its own goroutine. With too many unanswered ones it
-// stops reading: the pipe then holds the client back.
-func (c *connection) start(ctx context.Context, m message) {
+// job returns what answers a request. With too many unanswered ones it waits,
+// and with it whoever reads: the pipe then holds the client back.
+func (c *connection) job(ctx context.Context, m message) func() {
 	select {
 	case c.pending <- struct{}{}:
 	case <-c.stopped:
-		return
+		return nil
 	case <-c.out.done:
-		return
+		return nil
 	}
 	ctx, cancel := context.WithCancelCause(withOrigin(ctx, origin{caller: c.server.caller, received: m.received}))
 	forget := c.inflight.remember(m.id, cancel)
-	c.requests.start(func() {
+	return func() {
 		defer func() { <-c.pending }()
 		defer cancel(nil)
 		defer forget()
@@ -70,8 +71,12 @@ func (c *connection) start(ctx context.Context, m message) {
 		if reply == nil || errors.Is(context.Cause(ctx), errCancelled) {
 			return // MCP: no response to a cancelled request
 		}
-		c.out.send(reply, nil)
-	})
+		if m.wantsProgress() {
+			c.out.sendLast(reply)
+		} else {
+			c.out.send(reply, nil)
+		}
+	}
 }
 
 // notified handles a notification.

@@ -2,12 +2,21 @@ package mcpserve
 
 import "sync"
 
-// crew runs the requests of one connection, each on a goroutine of its own for
-// as long as it lasts. A few goroutines stay for the next request: encoding and
-// decoding need a deep stack, and growing that anew for every request takes
-// longer than much of what requests ask for.
+// crew takes in the requests of one connection and carries each out on a
+// goroutine of its own for as long as it lasts. One goroutine leads: it takes in.
+// With a request in its hands it gives the lead to another one and carries the
+// request out itself, so that none is handed from one processor to another on
+// its way to its answer.
+//
+// A few goroutines stay for when they are needed next: encoding and decoding
+// need a deep stack, and growing that anew for every request takes longer than
+// much of what requests ask for.
 type crew struct {
-	jobs chan func() // taken only by those who wait for one
+	// next waits for the next request. Only the leader calls it. More is false
+	// when there will be none.
+	next func() (job func(), more bool)
+	// lead makes one of those who wait for it the leader.
+	lead chan struct{}
 
 	mu      sync.Mutex
 	running int
@@ -19,26 +28,20 @@ type crew struct {
 // maxWaiting bounds the goroutines that are kept without a job.
 const maxWaiting = 4
 
-func newCrew() *crew { return &crew{jobs: make(chan func())} }
-
-// start runs job and returns at once. After close it does nothing.
-func (c *crew) start(job func()) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closed {
-		return
-	}
-	c.running++
-	if c.waiting == 0 {
-		go c.work(job)
-		return
-	}
-	c.waiting--
-	c.jobs <- job // somebody waits, or is about to
+// startCrew begins to call next, and goes on until that has no more or the crew
+// is closed.
+func startCrew(next func() (job func(), more bool)) *crew {
+	c := &crew{next: next, lead: make(chan struct{})}
+	go c.work()
+	return c
 }
 
-func (c *crew) work(job func()) {
-	for open := true; open; job, open = <-c.jobs {
+func (c *crew) work() {
+	for leads := true; leads; _, leads = <-c.lead {
+		job, more := c.next()
+		if !more || !c.begin() {
+			return
+		}
 		job()
 		if !c.finished() {
 			return
@@ -46,8 +49,26 @@ func (c *crew) work(job func()) {
 	}
 }
 
+// begin counts a job and gives the lead away. It reports false after close: the
+// job must not run then.
+func (c *crew) begin() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.running++
+	if c.waiting == 0 {
+		go c.work()
+		return true
+	}
+	c.waiting--
+	c.lead <- struct{}{} // somebody waits, or is about to
+	return true
+}
+
 // finished counts a job as done and reports whether its goroutine shall wait for
-// another one.
+// the lead.
 func (c *crew) finished() (stay bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -64,6 +85,7 @@ func (c *crew) finished() (stay bool) {
 }
 
 // close lets jobs that run end by themselves, and their goroutines with them.
+// The leader ends when next returns.
 func (c *crew) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -71,7 +93,7 @@ func (c *crew) close() {
 		return
 	}
 	c.closed = true
-	close(c.jobs)
+	close(c.lead)
 }
 
 // idle returns a channel that is closed as soon as no job runs.

@@ -5,54 +5,72 @@ import (
 	"testing"
 )
 
+// given is a crew that is handed its jobs over a channel. It ends with the test.
+func given(t *testing.T) (*crew, chan<- func()) {
+	t.Helper()
+	jobs := make(chan func())
+	c := startCrew(func() (func(), bool) {
+		job, more := <-jobs
+		return job, more
+	})
+	t.Cleanup(func() {
+		close(jobs)
+		c.close()
+	})
+	return c, jobs
+}
+
 func TestCrewRunsEveryJob(t *testing.T) {
 	t.Parallel()
-	c := newCrew()
-	defer c.close()
+	_, jobs := given(t)
 	var mu sync.Mutex
 	ran := map[int]bool{}
-	const jobs = 1000
-	for i := range jobs {
-		c.start(func() {
+	const count = 1000
+	var done sync.WaitGroup
+	done.Add(count)
+	for i := range count {
+		jobs <- func() {
 			mu.Lock()
 			defer mu.Unlock()
 			ran[i] = true
-		})
+			done.Done()
+		}
 	}
-	<-c.idle()
-	if len(ran) != jobs {
-		t.Errorf("%d of %d jobs have run", len(ran), jobs)
+	done.Wait()
+	if len(ran) != count {
+		t.Errorf("%d of %d jobs have run", len(ran), count)
 	}
 }
 
 // A job that hangs keeps no other from running.
 func TestCrewDoesNotQueue(t *testing.T) {
 	t.Parallel()
-	c := newCrew()
-	defer c.close()
-	const jobs = 3 * maxWaiting
-	var together sync.WaitGroup
-	together.Add(jobs)
+	c, jobs := given(t)
+	const count = 3 * maxWaiting
 	for range 2 { // the second time some goroutines wait for it already
-		for range jobs {
-			c.start(func() {
+		var together sync.WaitGroup
+		together.Add(count)
+		for range count {
+			jobs <- func() {
 				together.Done()
 				together.Wait() // returns only when all run at once
-			})
+			}
 		}
+		together.Wait()
 		<-c.idle()
-		together.Add(jobs)
 	}
 }
 
 func TestCrewKeepsFew(t *testing.T) {
 	t.Parallel()
-	c := newCrew()
-	defer c.close()
+	c, jobs := given(t)
 	release := make(chan struct{})
+	var begun sync.WaitGroup
+	begun.Add(10 * maxWaiting)
 	for range 10 * maxWaiting {
-		c.start(func() { <-release })
+		jobs <- func() { begun.Done(); <-release }
 	}
+	begun.Wait()
 	close(release)
 	<-c.idle()
 	c.mu.Lock()
@@ -62,14 +80,23 @@ func TestCrewKeepsFew(t *testing.T) {
 	}
 }
 
-func TestCrewAfterClose(t *testing.T) {
+// After the last job there is no leader, and those who waited for the lead end
+// at close.
+func TestCrewEndsWithItsJobs(t *testing.T) {
 	t.Parallel()
-	c := newCrew()
+	left := make(chan func(), 1)
 	release := make(chan struct{})
-	c.start(func() { <-release })
-	c.close()
-	c.close()
-	c.start(func() { t.Error("a job was started after close") })
+	left <- func() { <-release }
+	close(left)
+	ended := make(chan struct{})
+	c := startCrew(func() (func(), bool) {
+		job, more := <-left
+		if !more {
+			close(ended) // a second time it would panic
+		}
+		return job, more
+	})
+	<-ended
 	idle := c.idle()
 	select {
 	case <-idle:
@@ -78,5 +105,31 @@ func TestCrewAfterClose(t *testing.T) {
 	}
 	close(release)
 	<-idle
+	c.close()
 	<-c.idle()
+}
+
+func TestCrewAfterClose(t *testing.T) {
+	t.Parallel()
+	jobs := make(chan func())
+	calls := make(chan struct{}, 2)
+	c := startCrew(func() (func(), bool) {
+		calls <- struct{}{}
+		job, more := <-jobs
+		return job, more
+	})
+	release := make(chan struct{})
+	jobs <- func() { <-release }
+	c.close()
+	c.close()
+	<-calls
+	<-calls // the new leader
+	jobs <- func() { t.Error("a job was started after close") }
+	close(release)
+	<-c.idle()
+	select {
+	case <-calls:
+		t.Error("somebody waits for jobs after close")
+	default:
+	}
 }

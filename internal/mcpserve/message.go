@@ -67,6 +67,10 @@ func parseMessage(raw []byte, received time.Time) (message, error) {
 	return m, nil
 }
 
+// wantsProgress reports whether notifications/progress about the request may be on
+// their way before its answer; where it cannot be sure, it says so too.
+func (m *message) wantsProgress() bool { return bytes.Contains(m.params, []byte("progressToken")) }
+
 // callParams are the parameters of tools/call as far as this package reads
 // them.
 type callParams struct {

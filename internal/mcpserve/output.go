@@ -8,44 +8,59 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// output writes messages, one a line. One goroutine (run) does all writing, so
-// that lines never mix, and it writes waiting notifications before the next
-// reply, so that the progress of a call never comes after its result.
+// output writes messages, one a line.
 type output struct {
-	w             io.Writer
-	replies       chan []byte
+	w       io.Writer
+	writing chan struct{} // held by who writes, so that lines never mix
+	// last are replies that must not overtake the notifications of their calls.
+	last          chan []byte
 	notifications <-chan mcp.JSONRPCNotification
+	failed        chan error    // the first failure of those who write besides run
 	done          chan struct{} // closed when run has ended
 	err           error         // why, valid once done is closed
 }
 
 func newOutput(w io.Writer, notifications <-chan mcp.JSONRPCNotification) *output {
-	return &output{w: w, replies: make(chan []byte), notifications: notifications, done: make(chan struct{})}
+	return &output{
+		w: w, writing: make(chan struct{}, 1), last: make(chan []byte), notifications: notifications,
+		failed: make(chan error, 1), done: make(chan struct{}),
+	}
 }
 
 // send writes a reply. While the client does not read it blocks, until giveUp
-// is closed or run has ended; the reply is lost then.
+// is closed or run has ended; the reply is lost then, unless a part of it was
+// written before.
 func (o *output) send(reply mcp.JSONRPCMessage, giveUp <-chan struct{}) {
-	line := append(encodeReply(reply), '\n')
+	line := replyLine(reply)
+	if err := o.write(line, giveUp); err != nil {
+		select {
+		case o.failed <- err:
+		default: // not the first
+		}
+	}
+}
+
+// sendLast writes a reply after all notifications that were queued before.
+func (o *output) sendLast(reply mcp.JSONRPCMessage) {
 	select {
-	case o.replies <- line:
-	case <-giveUp:
+	case o.last <- replyLine(reply):
 	case <-o.done:
 	}
 }
 
-// run writes until stop is closed or the stream fails. Whoever closes stop has
-// no reply left to send.
+// run writes notifications, and what must come after them, until stop is closed
+// or the stream fails. Whoever closes stop has no reply left to send.
 func (o *output) run(stop <-chan struct{}) {
 	defer close(o.done)
 	for o.err == nil {
 		select {
 		case n := <-o.notifications:
 			o.err = o.writeNotification(n)
-		case line := <-o.replies:
+		case line := <-o.last:
 			if o.err = o.flushNotifications(); o.err == nil {
-				o.err = o.write(line)
+				o.err = o.write(line, nil)
 			}
+		case o.err = <-o.failed:
 		case <-stop:
 			o.err = o.flushNotifications()
 			return
@@ -74,15 +89,26 @@ func (o *output) writeNotification(n mcp.JSONRPCNotification) error {
 	if err != nil {
 		return nil // nobody waits for it
 	}
-	return o.write(line)
+	return o.write(line, nil)
 }
 
-func (o *output) write(line []byte) error {
+// write writes a line when it is its turn; giveUp ends the waiting for it.
+func (o *output) write(line []byte, giveUp <-chan struct{}) error {
+	select {
+	case o.writing <- struct{}{}:
+	case <-giveUp:
+		return nil
+	case <-o.done:
+		return nil
+	}
+	defer func() { <-o.writing }()
 	if _, err := o.w.Write(line); err != nil {
 		return fmt.Errorf("write to the client: %w", err)
 	}
 	return nil
 }
+
+func replyLine(reply mcp.JSONRPCMessage) []byte { return append(encodeReply(reply), '\n') }
 
 func encodeLine(m mcp.JSONRPCMessage) ([]byte, error) {
 	line, err := json.Marshal(m)
@@ -90,48 +116,4 @@ func encodeLine(m mcp.JSONRPCMessage) ([]byte, error) {
 		return nil, err
 	}
 	return append(line, '\n'), nil
-}
-
-// encodeReply never fails: a result that cannot be encoded becomes an error, as
-// somebody waits for the reply.
-func encodeReply(reply mcp.JSONRPCMessage) []byte {
-	text, err := marshalReply(reply)
-	if err != nil {
-		id, _ := json.Marshal(replyID(reply))
-		text, _ = json.Marshal(errorReply(id, mcp.INTERNAL_ERROR, "internal error: "+err.Error()))
-	}
-	return text
-}
-
-// marshalReply is json.Marshal, but for the result of a call: what that has
-// encoded itself is long and is not read through once more.
-func marshalReply(reply mcp.JSONRPCMessage) ([]byte, error) {
-	r, ok := reply.(mcp.JSONRPCResponse)
-	result, own := r.Result.(json.Marshaler)
-	if !ok || !own {
-		return json.Marshal(reply)
-	}
-	encoded, err := result.MarshalJSON()
-	if err != nil {
-		return nil, err
-	}
-	r.Result = nil
-	id, err := json.Marshal(r.ID)
-	if err != nil {
-		return nil, err
-	}
-	text := make([]byte, 0, len(encoded)+len(id)+len(`{"jsonrpc":"2.0","id":,"result":}`)+1)
-	text = append(append(text, `{"jsonrpc":"`+r.JSONRPC+`","id":`...), id...)
-	return append(append(append(text, `,"result":`...), encoded...), '}'), nil
-}
-
-func replyID(reply mcp.JSONRPCMessage) mcp.RequestId {
-	switch r := reply.(type) {
-	case mcp.JSONRPCResponse:
-		return r.ID
-	case mcp.JSONRPCError:
-		return r.ID
-	default:
-		return mcp.NewRequestId(nil)
-	}
 }

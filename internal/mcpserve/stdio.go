@@ -50,31 +50,37 @@ func (s *Server) serveStdio(ctx context.Context, in io.Reader, out io.Writer, l 
 	running, cancelAll := context.WithCancel(s.mcp.WithContext(context.WithoutCancel(ctx), client))
 	defer cancelAll()
 	c := &connection{
-		server:   s,
-		limits:   l,
-		stopped:  ctx.Done(),
-		out:      newOutput(out, client.notifications),
-		lanes:    newLanes(l.calls, l.others),
-		pending:  make(chan struct{}, l.pending),
-		requests: newCrew(),
+		server:  s,
+		limits:  l,
+		stopped: ctx.Done(),
+		out:     newOutput(out, client.notifications),
+		lanes:   newLanes(l.calls, l.others),
+		pending: make(chan struct{}, l.pending),
 	}
 	stop := make(chan struct{})
 	go c.out.run(stop)
 
 	ended := make(chan error, 1)
-	go func() { ended <- c.read(running, in) }()
+	lines := newLineReader(in, l.line)
+	requests := startCrew(func() (func(), bool) {
+		job, err := c.next(running, lines)
+		if job == nil {
+			ended <- err
+		}
+		return job, job != nil
+	})
 	var readErr error
 	select {
 	case readErr = <-ended:
 		if readErr == nil {
-			c.wait(l.grace, c.stopped)
+			c.wait(requests, l.grace, c.stopped)
 		}
 	case <-c.stopped:
 	case <-c.out.done:
 	}
-	c.requests.close()
+	requests.close()
 	cancelAll()
-	c.wait(l.flush, nil)
+	c.wait(requests, l.flush, nil)
 	close(stop)
 	select {
 	case <-c.out.done:
@@ -88,40 +94,43 @@ func (s *Server) serveStdio(ctx context.Context, in io.Reader, out io.Writer, l 
 	}
 }
 
-// read takes messages from in until it ends. ctx is that of the requests. What
-// comes after the connection has been stopped is not answered any more.
-func (c *connection) read(ctx context.Context, in io.Reader) error {
-	r := newLineReader(in, c.limits.line)
+// next takes messages from in until one is a request that may take time, and
+// returns what answers it; nil when in has ended or failed, or the connection has
+// been stopped. ctx is that of the requests.
+func (c *connection) next(ctx context.Context, in *lineReader) (job func(), err error) {
 	for {
-		text, err := r.next()
+		text, err := in.next()
 		var tooLong *lineTooLongError
 		switch {
 		case errors.As(err, &tooLong):
 			c.sendNow(errorReply(tooLong.id, mcp.INVALID_REQUEST, tooLong.Error()))
 		case errors.Is(err, io.EOF):
-			return nil
+			return nil, nil
 		case err != nil:
-			return fmt.Errorf("read from the client: %w", err)
+			return nil, fmt.Errorf("read from the client: %w", err)
 		default:
-			c.accept(ctx, text, time.Now())
+			job = c.accept(ctx, text, time.Now())
 		}
 		select {
 		case <-c.stopped:
-			return nil
+			return nil, nil
 		case <-c.out.done:
-			return nil
+			return nil, nil
 		default:
+		}
+		if job != nil {
+			return job, nil
 		}
 	}
 }
 
 // wait returns when no request is left, or after limit, or when stopped is
 // closed or the output has ended.
-func (c *connection) wait(limit time.Duration, stopped <-chan struct{}) {
+func (c *connection) wait(requests *crew, limit time.Duration, stopped <-chan struct{}) {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
-	case <-c.requests.idle():
+	case <-requests.idle():
 	case <-timer.C:
 	case <-stopped:
 	case <-c.out.done:

@@ -264,7 +264,7 @@ func TestProgressComesBeforeTheResult(t *testing.T) {
 		t.Fatalf("initialize: %+v", r)
 	}
 	for i := range 200 {
-		p.call("1", "progress", `{"tag":"x"}`)
+		p.write(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"progress","arguments":{"tag":"x"},"_meta":{"progressToken":"x"}}}` + "\n")
 		for n := range 5 {
 			if r := p.next(); r.Method != "notifications/progress" {
 				t.Fatalf("call %d, message %d: %+v", i, n, r)

@@ -10,72 +10,105 @@ import (
 	"nsenter-mcp/tools/fact"
 )
 
-// eachAttribute iterates over the netlink attributes in b (netlink(7), struct
-// nlattr) and ends at the first that does not fit. Payloads alias b.
-func eachAttribute(b []byte) iter.Seq2[int, []byte] {
+// nextAttribute reads the header of the netlink attribute (netlink(7), struct
+// nlattr) at offset at of b: its type, where its payload ends, and where the next
+// one begins. It fails at the end of b and where the attribute does not fit.
+func nextAttribute(b []byte, at int) (kind, end, next int, ok bool) {
 	// The upper bits say that the payload is nested or in network byte order.
 	const typeMask = ^uint16(unix.NLA_F_NESTED | unix.NLA_F_NET_BYTEORDER)
+	if len(b)-at < unix.SizeofNlAttr {
+		return 0, 0, 0, false
+	}
+	length := int(binary.NativeEndian.Uint16(b[at:]))
+	if length < unix.SizeofNlAttr || length > len(b)-at {
+		return 0, 0, 0, false
+	}
+	aligned := (length + unix.NLA_ALIGNTO - 1) &^ (unix.NLA_ALIGNTO - 1)
+	return int(binary.NativeEndian.Uint16(b[at+2:]) & typeMask), at + length, min(at+aligned, len(b)), true
+}
+
+// eachAttribute iterates over the attributes in b and ends at the first that does
+// not fit. Payloads alias b.
+func eachAttribute(b []byte) iter.Seq2[int, []byte] {
 	return func(yield func(int, []byte) bool) {
-		for len(b) >= unix.SizeofNlAttr {
-			length := int(binary.NativeEndian.Uint16(b))
-			if length < unix.SizeofNlAttr || length > len(b) {
+		for at := 0; ; {
+			kind, end, next, ok := nextAttribute(b, at)
+			if !ok || !yield(kind, b[at+unix.SizeofNlAttr:end:end]) {
 				return
 			}
-			kind := int(binary.NativeEndian.Uint16(b[2:]) & typeMask)
-			if !yield(kind, b[unix.SizeofNlAttr:length:length]) {
-				return
-			}
-			aligned := (length + unix.NLA_ALIGNTO - 1) &^ (unix.NLA_ALIGNTO - 1)
-			b = b[min(aligned, len(b)):]
+			at = next
 		}
 	}
 }
 
 // attributes are those of one level of nesting, by type. As in iproute2, the
 // first of several of one type counts and types above the highest one asked
-// for are dropped. An attribute without payload is empty, one that is absent
-// is nil.
-type attributes [][]byte
+// for are dropped.
+type attributes struct {
+	message []byte
+	// at is where in message the payload of each type begins; 0 where it is absent.
+	// Slices of the payloads would take six times the memory, for tables that are
+	// mostly empty.
+	at []uint32
+}
 
 func parseAttributes(b []byte, highest int) attributes {
-	table := make(attributes, highest+1)
-	for kind, payload := range eachAttribute(b) {
-		if kind <= highest && table[kind] == nil {
-			table[kind] = payload
+	table := attributes{b, make([]uint32, highest+1)}
+	for at := 0; ; {
+		kind, _, next, ok := nextAttribute(b, at)
+		if !ok {
+			return table
 		}
+		if kind <= highest && table.at[kind] == 0 {
+			table.at[kind] = u32(at + unix.SizeofNlAttr)
+		}
+		at = next
 	}
-	return table
+}
+
+// get returns the payload of attribute i: empty for one without payload, nil for
+// one that is absent.
+func (t attributes) get(i int) []byte {
+	at := int(t.at[i])
+	if at == 0 {
+		return nil
+	}
+	end := at - unix.SizeofNlAttr + int(binary.NativeEndian.Uint16(t.message[at-unix.SizeofNlAttr:]))
+	return t.message[at:end:end]
 }
 
 // nested parses the payload of attribute i; without it everything is absent.
 func (t attributes) nested(i, highest int) attributes {
-	return parseAttributes(t[i], highest)
+	return parseAttributes(t.get(i), highest)
 }
 
-func (t attributes) has(i int) bool { return t[i] != nil }
+func (t attributes) has(i int) bool { return t.at[i] != 0 }
 
 // The numbers are in host byte order. One that is too short counts as absent;
 // the kernel sends none.
 
 func (t attributes) u8(i int) (uint8, bool) {
-	if len(t[i]) < 1 {
+	b := t.get(i)
+	if len(b) < 1 {
 		return 0, false
 	}
-	return t[i][0], true
+	return b[0], true
 }
 
 func (t attributes) u16(i int) (uint16, bool) {
-	if len(t[i]) < 2 {
+	b := t.get(i)
+	if len(b) < 2 {
 		return 0, false
 	}
-	return binary.NativeEndian.Uint16(t[i]), true
+	return binary.NativeEndian.Uint16(b), true
 }
 
 func (t attributes) u32(i int) (uint32, bool) {
-	if len(t[i]) < 4 {
+	b := t.get(i)
+	if len(b) < 4 {
 		return 0, false
 	}
-	return binary.NativeEndian.Uint32(t[i]), true
+	return binary.NativeEndian.Uint32(b), true
 }
 
 // number is an optional u32 as facts carry it.
@@ -88,7 +121,7 @@ func (t attributes) number(i int) *int {
 }
 
 // text is a C string, made printable.
-func (t attributes) text(i int) string { return printable(cString(t[i])) }
+func (t attributes) text(i int) string { return printable(cString(t.get(i))) }
 
 // cString cuts b at its first NUL.
 func cString(b []byte) string { return unix.ByteSliceToString(b) }
@@ -122,7 +155,7 @@ func (t attributes) decode(out fact.Attrs, fields []field) {
 		if !t.has(f.attr) {
 			continue
 		}
-		if v := f.value(t[f.attr]); v != nil {
+		if v := f.value(t.get(f.attr)); v != nil {
 			out[f.name] = v
 		}
 	}

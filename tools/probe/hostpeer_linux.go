@@ -231,8 +231,8 @@ func parseRoute(b []byte) (fact.HostRoute, int, error) {
 	}
 	tb := parseAttributes(b[unix.SizeofRtMsg:], unix.RTA_VIA)
 	index, _ := tb.u32(unix.RTA_OIF)
-	route := fact.HostRoute{Via: ipAddress(tb[unix.RTA_GATEWAY])}
-	if via := tb[unix.RTA_VIA]; len(via) > 2 { // struct rtvia: family, address
+	route := fact.HostRoute{Via: ipAddress(tb.get(unix.RTA_GATEWAY))}
+	if via := tb.get(unix.RTA_VIA); len(via) > 2 { // struct rtvia: family, address
 		route.Via = ipAddress(via[2:])
 	}
 	return route, int(index), nil

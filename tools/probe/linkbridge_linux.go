@@ -66,7 +66,7 @@ func bridgeData(b []byte, _ linkNames) fact.Attrs {
 	out := fact.Attrs{}
 	tb.decode(out, bridgeFields)
 	// struct br_boolopt_multi: values, then which of them this kernel knows.
-	if options := tb[unix.IFLA_BR_MULTI_BOOLOPT]; len(options) >= 8 {
+	if options := tb.get(unix.IFLA_BR_MULTI_BOOLOPT); len(options) >= 8 {
 		values, known := binary.NativeEndian.Uint32(options), binary.NativeEndian.Uint32(options[4:])
 		for bit, name := range [...]string{"no_linklocal_learn", "mcast_vlan_snooping"} {
 			if known>>bit&1 != 0 {

@@ -20,9 +20,9 @@ func linkInfo(b []byte, names linkNames, options LinkOptions) *fact.LinkInfo {
 	if !options.Details {
 		return info
 	}
-	info.Data = kindData(info.Kind, tb[unix.IFLA_INFO_DATA], names)
+	info.Data = kindData(info.Kind, tb.get(unix.IFLA_INFO_DATA), names)
 	if info.SlaveKind == "bridge" {
-		info.SlaveData = bridgePortData(tb[unix.IFLA_INFO_SLAVE_DATA], names)
+		info.SlaveData = bridgePortData(tb.get(unix.IFLA_INFO_SLAVE_DATA), names)
 	}
 	return info
 }
@@ -64,17 +64,17 @@ func vlanData(b []byte, _ linkNames) fact.Attrs {
 		return fact.Attrs{}
 	}
 	out := fact.Attrs{"protocol": "802.1q", "id": uint64(id)}
-	if protocol := asEtherType(tb[unix.IFLA_VLAN_PROTOCOL]); protocol != nil {
+	if protocol := asEtherType(tb.get(unix.IFLA_VLAN_PROTOCOL)); protocol != nil {
 		out["protocol"] = protocol
 	}
-	if flags := tb[unix.IFLA_VLAN_FLAGS]; len(flags) >= 8 { // struct ifla_vlan_flags
+	if flags := tb.get(unix.IFLA_VLAN_FLAGS); len(flags) >= 8 { // struct ifla_vlan_flags
 		out["flags"] = vlanFlags(binary.NativeEndian.Uint32(flags))
 	}
 	if tb.has(unix.IFLA_VLAN_INGRESS_QOS) {
-		out["ingress_qos"] = vlanMap(tb[unix.IFLA_VLAN_INGRESS_QOS])
+		out["ingress_qos"] = vlanMap(tb.get(unix.IFLA_VLAN_INGRESS_QOS))
 	}
 	if tb.has(unix.IFLA_VLAN_EGRESS_QOS) {
-		out["egress_qos"] = vlanMap(tb[unix.IFLA_VLAN_EGRESS_QOS])
+		out["egress_qos"] = vlanMap(tb.get(unix.IFLA_VLAN_EGRESS_QOS))
 	}
 	return out
 }
@@ -150,7 +150,7 @@ func macvlanData(b []byte, _ linkNames) fact.Attrs {
 	tb.decode(out, []field{{unix.IFLA_MACVLAN_MACADDR_COUNT, "macaddr_count", asU32}})
 	if tb.has(unix.IFLA_MACVLAN_MACADDR_DATA) {
 		addresses := []string{}
-		for kind, payload := range eachAttribute(tb[unix.IFLA_MACVLAN_MACADDR_DATA]) {
+		for kind, payload := range eachAttribute(tb.get(unix.IFLA_MACVLAN_MACADDR_DATA)) {
 			if kind == unix.IFLA_MACVLAN_MACADDR && len(payload) >= 6 {
 				addresses = append(addresses, hardwareAddress(payload[:6], unix.ARPHRD_ETHER))
 			}
@@ -220,8 +220,8 @@ func iptunData(b []byte, names linkNames) fact.Attrs {
 	const iptunFwmark = nl.IFLA_IPTUN_COLLECT_METADATA + 1 // linux/if_tunnel.h
 	tb := parseAttributes(b, iptunFwmark)
 	out := fact.Attrs{
-		"remote":   tunnelEnd(tb[nl.IFLA_IPTUN_REMOTE]),
-		"local":    tunnelEnd(tb[nl.IFLA_IPTUN_LOCAL]),
+		"remote":   tunnelEnd(tb.get(nl.IFLA_IPTUN_REMOTE)),
+		"local":    tunnelEnd(tb.get(nl.IFLA_IPTUN_LOCAL)),
 		"ttl":      uint64(0),
 		"pmtudisc": false,
 	}
@@ -255,10 +255,10 @@ func iptunData(b []byte, names linkNames) fact.Attrs {
 		out["isatap"] = true
 	}
 	if length, _ := tb.u16(nl.IFLA_IPTUN_6RD_PREFIXLEN); length != 0 {
-		out["prefix"] = ipAddress(tb[nl.IFLA_IPTUN_6RD_PREFIX])
+		out["prefix"] = ipAddress(tb.get(nl.IFLA_IPTUN_6RD_PREFIX))
 		out["prefixlen"] = uint64(length)
 		if relay, _ := tb.u32(nl.IFLA_IPTUN_6RD_RELAY_PREFIX); relay != 0 {
-			out["relay_prefix"] = ipAddress(tb[nl.IFLA_IPTUN_6RD_RELAY_PREFIX])
+			out["relay_prefix"] = ipAddress(tb.get(nl.IFLA_IPTUN_6RD_RELAY_PREFIX))
 			tb.decode(out, []field{{nl.IFLA_IPTUN_6RD_RELAY_PREFIXLEN, "relay_prefixlen", asU16}})
 		}
 	}

@@ -89,7 +89,7 @@ func (m *linkMessage) link(names linkNames, options LinkOptions) fact.Link {
 		Name:     m.name(),
 		MTU:      tb.number(unix.IFLA_MTU),
 		LinkType: hardwareType(m.hardware),
-		Address:  hardwareAddress(tb[unix.IFLA_ADDRESS], m.hardware),
+		Address:  hardwareAddress(tb.get(unix.IFLA_ADDRESS), m.hardware),
 	}
 	lowerDown := m.lower(&link, names)
 	link.Flags = linkFlags(m.flags, lowerDown)
@@ -107,13 +107,13 @@ func (m *linkMessage) link(names linkNames, options LinkOptions) fact.Link {
 		link.Carrier = new(carrier != 0)
 	}
 	if tb.has(unix.IFLA_LINKINFO) {
-		link.LinkInfo = linkInfo(tb[unix.IFLA_LINKINFO], names, options)
+		link.LinkInfo = linkInfo(tb.get(unix.IFLA_LINKINFO), names, options)
 	}
 	m.ipv6(&link)
 	switch {
 	case options.Details:
 		m.details(&link.LinkDetails)
-	case countsErrors(tb[unix.IFLA_STATS64]):
+	case countsErrors(tb.get(unix.IFLA_STATS64)):
 		link.Stats64 = stats64(tb)
 	}
 	return link
@@ -145,7 +145,7 @@ func (m *linkMessage) lower(link *fact.Link, names linkNames) bool {
 // ipv6 reads the interface's part of IPv6 (net/ipv6/addrconf.c,
 // inet6_fill_ifla6_attrs).
 func (m *linkMessage) ipv6(link *fact.Link) {
-	spec := parseAttributes(m.attrs[unix.IFLA_AF_SPEC], unix.AF_INET6)
+	spec := parseAttributes(m.attrs.get(unix.IFLA_AF_SPEC), unix.AF_INET6)
 	if !spec.has(unix.AF_INET6) {
 		return
 	}
@@ -160,7 +160,7 @@ func (m *linkMessage) ipv6(link *fact.Link) {
 	// The interface's sysctls as an array of int32; the position is part of the
 	// kernel's ABI (DEVCONF_DISABLE_IPV6 of linux/ipv6.h).
 	const disableIPv6 = 26
-	if conf := tb[unix.IFLA_INET6_CONF]; len(conf) >= 4*(disableIPv6+1) {
+	if conf := tb.get(unix.IFLA_INET6_CONF); len(conf) >= 4*(disableIPv6+1) {
 		link.IPv6Disabled = new(binary.NativeEndian.Uint32(conf[4*disableIPv6:]) != 0)
 	}
 }
@@ -170,7 +170,7 @@ var addrGenModes = [...]string{"eui64", "none", "stable_secret", "random"}
 
 func (m *linkMessage) details(d *fact.LinkDetails) {
 	tb := m.attrs
-	d.XDP = xdp(tb[unix.IFLA_XDP])
+	d.XDP = xdp(tb.get(unix.IFLA_XDP))
 	d.Qdisc = tb.text(unix.IFLA_QDISC)
 	if group, ok := tb.u32(unix.IFLA_GROUP); ok {
 		d.Group = groupName(group)
@@ -180,9 +180,9 @@ func (m *linkMessage) details(d *fact.LinkDetails) {
 	}
 	if tb.has(unix.IFLA_BROADCAST) {
 		d.PointToPoint = m.flags&unix.IFF_POINTOPOINT != 0
-		d.Broadcast = hardwareAddress(tb[unix.IFLA_BROADCAST], m.hardware)
+		d.Broadcast = hardwareAddress(tb.get(unix.IFLA_BROADCAST), m.hardware)
 	}
-	if permanent := tb[unix.IFLA_PERM_ADDRESS]; !bytes.Equal(permanent, tb[unix.IFLA_ADDRESS]) {
+	if permanent := tb.get(unix.IFLA_PERM_ADDRESS); !bytes.Equal(permanent, tb.get(unix.IFLA_ADDRESS)) {
 		d.PermAddr = hardwareAddress(permanent, m.hardware)
 	}
 	m.protoDown(d)
@@ -198,11 +198,11 @@ func (m *linkMessage) details(d *fact.LinkDetails) {
 	d.TSOMaxSegs = tb.number(unix.IFLA_TSO_MAX_SEGS)
 	d.GROMaxSize = tb.number(unix.IFLA_GRO_MAX_SIZE)
 	d.PhysPortName = tb.text(unix.IFLA_PHYS_PORT_NAME)
-	d.PhysPortID = hex.EncodeToString(tb[unix.IFLA_PHYS_PORT_ID])
-	d.PhysSwitchID = hex.EncodeToString(tb[unix.IFLA_PHYS_SWITCH_ID])
+	d.PhysPortID = hex.EncodeToString(tb.get(unix.IFLA_PHYS_PORT_ID))
+	d.PhysSwitchID = hex.EncodeToString(tb.get(unix.IFLA_PHYS_SWITCH_ID))
 	d.ParentBus = tb.text(unix.IFLA_PARENT_DEV_BUS_NAME)
 	d.ParentDev = tb.text(unix.IFLA_PARENT_DEV_NAME)
-	d.VFs = virtualFunctions(tb[unix.IFLA_VFINFO_LIST], m.hardware, m.flags)
+	d.VFs = virtualFunctions(tb.get(unix.IFLA_VFINFO_LIST), m.hardware, m.flags)
 	d.Stats64 = stats64(tb)
 	d.Untrusted = linkText(tb)
 }
@@ -224,8 +224,8 @@ func (m *linkMessage) protoDown(d *fact.LinkDetails) {
 
 func linkText(tb attributes) *fact.LinkText {
 	var text fact.LinkText
-	text.IfAlias = freeText(cString(tb[unix.IFLA_IFALIAS]))
-	for kind, payload := range eachAttribute(tb[unix.IFLA_PROP_LIST]) {
+	text.IfAlias = freeText(cString(tb.get(unix.IFLA_IFALIAS)))
+	for kind, payload := range eachAttribute(tb.get(unix.IFLA_PROP_LIST)) {
 		if kind == unix.IFLA_ALT_IFNAME {
 			text.AltNames = append(text.AltNames, freeText(cString(payload)))
 		}

@@ -24,7 +24,7 @@ var (
 
 // stats64 reads IFLA_STATS64. A counter that this kernel does not have yet is 0.
 func stats64(tb attributes) *fact.Stats64 {
-	b := tb[unix.IFLA_STATS64]
+	b := tb.get(unix.IFLA_STATS64)
 	if len(b) == 0 {
 		return nil
 	}

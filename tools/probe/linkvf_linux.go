@@ -29,19 +29,19 @@ func virtualFunction(b []byte, hardware uint16, flags uint32) fact.Attrs {
 		addressLength = 20 // INFINIBAND_ALEN
 	}
 	out := fact.Attrs{"link_type": hardwareType(hardware)}
-	if mac := tb[unix.IFLA_VF_MAC]; len(mac) >= 4+addressLength {
+	if mac := tb.get(unix.IFLA_VF_MAC); len(mac) >= 4+addressLength {
 		out["vf"] = asU32(mac)
 		out["address"] = hardwareAddress(mac[4:4+addressLength], hardware)
 	}
-	if broadcast := tb[unix.IFLA_VF_BROADCAST]; len(broadcast) >= addressLength {
+	if broadcast := tb.get(unix.IFLA_VF_BROADCAST); len(broadcast) >= addressLength {
 		if flags&unix.IFF_POINTOPOINT != 0 {
 			out["link_pointtopoint"] = true
 		}
 		out["broadcast"] = hardwareAddress(broadcast[:addressLength], hardware)
 	}
 	if tb.has(unix.IFLA_VF_VLAN_LIST) {
-		out["vlan_list"] = vfVLANs(tb[unix.IFLA_VF_VLAN_LIST])
-	} else if vlan := tb[unix.IFLA_VF_VLAN]; len(vlan) >= 12 {
+		out["vlan_list"] = vfVLANs(tb.get(unix.IFLA_VF_VLAN_LIST))
+	} else if vlan := tb.get(unix.IFLA_VF_VLAN); len(vlan) >= 12 {
 		putVLAN(out, vlan)
 	}
 	if rate := tb.word(unix.IFLA_VF_TX_RATE, 1); rate != nil && *rate != 0 {
@@ -62,7 +62,7 @@ func virtualFunction(b []byte, hardware uint16, flags uint32) fact.Attrs {
 		}
 	}
 	for attr, name := range map[int]string{unix.IFLA_VF_IB_NODE_GUID: "node guid", unix.IFLA_VF_IB_PORT_GUID: "port guid"} {
-		if guid := tb[attr]; len(guid) >= 16 { // struct ifla_vf_guid, 8-aligned
+		if guid := tb.get(attr); len(guid) >= 16 { // struct ifla_vf_guid, 8-aligned
 			out[name] = guidText(guid[8:16])
 		}
 	}
@@ -84,10 +84,11 @@ func virtualFunction(b []byte, hardware uint16, flags uint32) fact.Attrs {
 
 // word is the n-th 32-bit word of attribute i.
 func (t attributes) word(i, n int) *uint32 {
-	if len(t[i]) < 4*(n+1) {
+	b := t.get(i)
+	if len(b) < 4*(n+1) {
 		return nil
 	}
-	return new(binary.NativeEndian.Uint32(t[i][4*n:]))
+	return new(binary.NativeEndian.Uint32(b[4*n:]))
 }
 
 // vfVLANs reads a list of struct ifla_vf_vlan_info.

@@ -38,7 +38,7 @@ func vxlanData(b []byte, names linkNames) fact.Attrs {
 	if index, _ := tb.u32(unix.IFLA_VXLAN_LINK); index != 0 {
 		out["link"] = names.name(int(index))
 	}
-	if r := tb[unix.IFLA_VXLAN_PORT_RANGE]; len(r) >= 4 {
+	if r := tb.get(unix.IFLA_VXLAN_PORT_RANGE); len(r) >= 4 {
 		out["port_range"] = fact.Attrs{"low": asBE16(r), "high": asBE16(r[2:])}
 	}
 	if tos, _ := tb.u8(unix.IFLA_VXLAN_TOS); tos != 0 {
@@ -52,7 +52,7 @@ func vxlanData(b []byte, names linkNames) fact.Attrs {
 			out["df"] = modes[df]
 		}
 	}
-	if label := tb[unix.IFLA_VXLAN_LABEL]; len(label) >= 4 {
+	if label := tb.get(unix.IFLA_VXLAN_LABEL); len(label) >= 4 {
 		if flow := binary.BigEndian.Uint32(label); flow != 0 {
 			out["label"] = hexNumber(uint64(flow))
 		}
@@ -72,9 +72,9 @@ func vxlanData(b []byte, names linkNames) fact.Attrs {
 
 // vxlanRemote sets the default destination, a multicast group or one host.
 func vxlanRemote(out fact.Attrs, tb attributes) {
-	group, remote, b := "group", "remote", tb[unix.IFLA_VXLAN_GROUP]
+	group, remote, b := "group", "remote", tb.get(unix.IFLA_VXLAN_GROUP)
 	if b == nil {
-		group, remote, b = "group6", "remote6", tb[unix.IFLA_VXLAN_GROUP6]
+		group, remote, b = "group6", "remote6", tb.get(unix.IFLA_VXLAN_GROUP6)
 	}
 	ip, ok := netip.AddrFromSlice(b)
 	switch {
@@ -87,9 +87,9 @@ func vxlanRemote(out fact.Attrs, tb attributes) {
 }
 
 func vxlanLocal(out fact.Attrs, tb attributes) {
-	name, b := "local", tb[unix.IFLA_VXLAN_LOCAL]
+	name, b := "local", tb.get(unix.IFLA_VXLAN_LOCAL)
 	if b == nil {
-		name, b = "local6", tb[unix.IFLA_VXLAN_LOCAL6]
+		name, b = "local6", tb.get(unix.IFLA_VXLAN_LOCAL6)
 	}
 	if ip, ok := netip.AddrFromSlice(b); ok && !ip.IsUnspecified() {
 		out[name] = ip.String()

@@ -421,7 +421,7 @@ func FuzzMessages(f *testing.F) {
 		if route, _, err := parseRoute(b); err == nil {
 			mustEncode(t, route)
 		}
-		a := answer{want: unix.RTM_NEWLINK}
+		a := answer{want: unix.RTM_NEWLINK, memory: new(routeMemory)}
 		if err := a.add(b); err == nil && len(a.payloads) > len(b)/unix.SizeofNlMsghdr {
 			t.Errorf("%d messages in %d bytes", len(a.payloads), len(b))
 		}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"slices"
 	"sync"
 	"time"
 
@@ -25,8 +24,15 @@ import (
 type routeSocket struct {
 	fd       int
 	sequence uint32
-	buffer   []byte
-	pooled   *[receiveSize]byte // what buffer was at first
+	memory   *routeMemory
+}
+
+// routeMemory is what a socket receives into. It serves one socket after the
+// other: it is larger than all else that a call takes from the heap.
+type routeMemory struct {
+	datagram []byte
+	// answers holds the payloads that execute has returned, one after the other.
+	answers []byte
 }
 
 // receiveSize is above NLMSG_GOODSIZE, what the kernel puts into one datagram at
@@ -34,9 +40,10 @@ type routeSocket struct {
 // answers are small (net/netlink/af_netlink.c, netlink_dump).
 const receiveSize = 16 << 10
 
-// receiveBuffers are used by one socket after the other: they are larger than
-// all else that a call takes from the heap.
-var receiveBuffers = sync.Pool{New: func() any { return new([receiveSize]byte) }}
+// keptAnswers bounds the memory for answers that waits for another socket.
+const keptAnswers = 64 << 10
+
+var routeMemories = sync.Pool{New: func() any { return &routeMemory{datagram: make([]byte, receiveSize)} }}
 
 // openRoute makes the socket; the caller closes it.
 func openRoute(h *nsexec.Handle) (*routeSocket, error) {
@@ -44,16 +51,18 @@ func openRoute(h *nsexec.Handle) (*routeSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	pooled := receiveBuffers.Get().(*[receiveSize]byte)
-	return &routeSocket{fd: fd, buffer: pooled[:], pooled: pooled}, nil
+	return &routeSocket{fd: fd, memory: routeMemories.Get().(*routeMemory)}, nil
 }
 
 // close has nothing to report: nothing is written that could be lost. What was
-// received is not used any more.
+// received must not be used any more.
 func (s *routeSocket) close() {
 	_ = unix.Close(s.fd)
-	receiveBuffers.Put(s.pooled)
-	s.buffer, s.pooled = nil, nil
+	if m := s.memory; len(m.datagram) == receiveSize && cap(m.answers) <= keptAnswers {
+		m.answers = m.answers[:0]
+		routeMemories.Put(m)
+	}
+	s.memory = nil
 }
 
 // strict makes the kernel apply the filters in a dump request, such as the
@@ -106,7 +115,8 @@ var (
 const maxWait = 5 * time.Second
 
 // execute sends one request and returns the payloads of the answers that have
-// the type want. With errInterrupted it returns what came all the same.
+// the type want; they are valid until the socket is closed. With errInterrupted
+// it returns what came all the same.
 func (s *routeSocket) execute(ctx context.Context, r request, want uint16) ([][]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -116,7 +126,7 @@ func (s *routeSocket) execute(ctx context.Context, r request, want uint16) ([][]
 	if err := unix.Sendto(s.fd, r.message(s.sequence), 0, to); err != nil {
 		return nil, os.NewSyscallError("sendto", err)
 	}
-	a := answer{sequence: s.sequence, want: want}
+	a := answer{sequence: s.sequence, want: want, memory: s.memory}
 	for !a.complete {
 		b, err := s.receive(ctx)
 		if err != nil {
@@ -136,7 +146,7 @@ func (s *routeSocket) execute(ctx context.Context, r request, want uint16) ([][]
 func (s *routeSocket) receive(ctx context.Context) ([]byte, error) {
 	for {
 		// With MSG_TRUNC the length is that of the datagram, not what fitted.
-		n, from, err := unix.Recvfrom(s.fd, s.buffer, unix.MSG_TRUNC)
+		n, from, err := unix.Recvfrom(s.fd, s.memory.datagram, unix.MSG_TRUNC)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EAGAIN):
@@ -145,13 +155,13 @@ func (s *routeSocket) receive(ctx context.Context) ([]byte, error) {
 			}
 		case err != nil:
 			return nil, os.NewSyscallError("recvfrom", err)
-		case n > len(s.buffer):
-			s.buffer = make([]byte, n)
+		case n > len(s.memory.datagram):
+			s.memory.datagram = make([]byte, n)
 			return nil, errTruncated
 		default:
 			// Any process may write to a netlink socket whose port it knows.
 			if sender, ok := from.(*unix.SockaddrNetlink); ok && sender.Pid == 0 {
-				return s.buffer[:n], nil
+				return s.memory.datagram[:n], nil
 			}
 		}
 	}
@@ -186,6 +196,7 @@ func (s *routeSocket) wait(ctx context.Context) error {
 type answer struct {
 	sequence    uint32
 	want        uint16
+	memory      *routeMemory
 	payloads    [][]byte
 	interrupted bool
 	complete    bool
@@ -223,10 +234,17 @@ func (a *answer) message(b []byte) error {
 		a.complete = true
 		return kernelError(payload)
 	case a.want:
-		a.payloads = append(a.payloads, slices.Clone(payload))
+		a.payloads = append(a.payloads, a.memory.keep(payload))
 	}
 	a.complete = flags&unix.NLM_F_MULTI == 0
 	return nil
+}
+
+// keep copies b. What was kept before stays where it is.
+func (m *routeMemory) keep(b []byte) []byte {
+	from := len(m.answers)
+	m.answers = append(m.answers, b...)
+	return m.answers[from:len(m.answers):len(m.answers)]
 }
 
 // kernelError reads the number at the start of NLMSG_ERROR and NLMSG_DONE: 0
@@ -251,7 +269,11 @@ const (
 // dump executes a dump request; see [settle] for settled.
 func (s *routeSocket) dump(ctx context.Context, r request, want uint16) (payloads [][]byte, settled bool, err error) {
 	r.flags |= unix.NLM_F_DUMP
-	return settle(ctx, func() ([][]byte, error) { return s.execute(ctx, r, want) })
+	before := len(s.memory.answers)
+	return settle(ctx, func() ([][]byte, error) {
+		s.memory.answers = s.memory.answers[:before] // nobody has those of a round that is repeated
+		return s.execute(ctx, r, want)
+	})
 }
 
 // settle repeats a dump until nothing changes while it runs. settled is false

@@ -179,7 +179,7 @@ func TestAnswer(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			a := answer{sequence: sequence, want: want}
+			a := answer{sequence: sequence, want: want, memory: new(routeMemory)}
 			var err error
 			for _, d := range test.datagrams {
 				if err == nil {
@@ -202,10 +202,10 @@ func TestLongAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer socket.close()
-	socket.buffer = make([]byte, 64)
+	socket.memory.datagram = make([]byte, 64)
 	links, settled, err := socket.links(context.Background(), LinkOptions{})
-	if err != nil || !settled || len(links) < 2 || len(socket.buffer) <= 64 {
-		t.Errorf("%d links, settled %v, error %v, buffer of %d", len(links), settled, err, len(socket.buffer))
+	if err != nil || !settled || len(links) < 2 || len(socket.memory.datagram) <= 64 {
+		t.Errorf("%d links, settled %v, error %v, buffer of %d", len(links), settled, err, len(socket.memory.datagram))
 	}
 }
 
