@@ -18,13 +18,16 @@ type Home struct {
 	tooOld  error
 	readers *readers
 	retired atomic.Int64
+	away    away
+	// mainThread is the one that must never enter a namespace (see mainthread.go).
+	mainThread int
 }
 
 // NewHome pins the namespace of the calling process. It fails only where
 // /proc is not mounted or cannot be read; a kernel that is too old is reported
 // by whatever is opened later. The caller owns the Home and must Close it.
 func NewHome() (*Home, error) {
-	h := &Home{readers: newReaders()}
+	h := &Home{readers: newReaders(), mainThread: os.Getpid()}
 	h.tooOld = checkKernel()
 	// The leader's link, not thread-self: a program that was moved by its
 	// parent has all threads in one namespace, and this is the one that
@@ -71,7 +74,10 @@ func (h *Home) visit(target *Handle, fn func() error) error {
 
 func (h *Home) trip(target *Handle, fn func() error, done chan<- error) {
 	runtime.LockOSThread()
+	tid := unix.Gettid()
+	h.away.add(tid)
 	if err := target.enter(); err != nil {
+		h.away.remove(tid)
 		runtime.UnlockOSThread()
 		done <- err
 		return
@@ -82,7 +88,9 @@ func (h *Home) trip(target *Handle, fn func() error, done chan<- error) {
 		if p := recover(); p != nil {
 			err = &PanicError{Value: p, Stack: debug.Stack()}
 		}
-		if h.comeHome(target) == nil && returned {
+		back := h.comeHome(target) == nil
+		h.away.remove(tid) // it is at home, or ends with this goroutine
+		if back && returned {
 			runtime.UnlockOSThread()
 		} else {
 			h.retired.Add(1)

@@ -26,18 +26,7 @@ func (n *Handle) Socket(domain, typ, proto int) (int, error) {
 
 func (n *Handle) newSocket(domain, typ, proto int) (int, error) {
 	fd := -1
-	within := n.Do
-	if n.isHome {
-		// Any thread that runs an ordinary goroutine is at home: one that is not is
-		// locked to the goroutine that moved it, and ends with that.
-		within = func(fn func() error) error {
-			if err := n.enter(); err != nil {
-				return err
-			}
-			return fn()
-		}
-	}
-	err := within(func() (err error) {
+	err := n.home.step(n, func() (err error) {
 		fd, err = unix.Socket(domain, typ|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, proto)
 		if errors.Is(err, unix.EPERM) { // raw(7), packet(7)
 			return &PermissionError{Op: "make a raw socket in " + n.id.String(), Need: []string{"CAP_NET_RAW"}, Err: err}

@@ -1,12 +1,17 @@
 package mcpserve
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // crew takes in the requests of one connection and carries each out on a
 // goroutine of its own for as long as it lasts. One goroutine leads: it takes in.
 // With a request in its hands it gives the lead to another one and carries the
 // request out itself, so that none is handed from one processor to another on
-// its way to its answer.
+// its way to its answer. While nothing else runs it keeps the lead a moment: most
+// requests are done by then, and to wake another thread would cost them more than
+// anything that they do.
 //
 // A few goroutines stay for when they are needed next: encoding and decoding
 // need a deep stack, and growing that anew for every request takes longer than
@@ -28,6 +33,10 @@ type crew struct {
 // maxWaiting bounds the goroutines that are kept without a job.
 const maxWaiting = 4
 
+// leadWhileRunning is how long a single request keeps others from being read. It is
+// above what those take that need no network.
+const leadWhileRunning = 3 * time.Millisecond
+
 // startCrew begins to call next, and goes on until that has no more or the crew
 // is closed.
 func startCrew(next func() (job func(), more bool)) *crew {
@@ -38,38 +47,64 @@ func startCrew(next func() (job func(), more bool)) *crew {
 
 func (c *crew) work() {
 	for leads := true; leads; _, leads = <-c.lead {
-		job, more := c.next()
-		if !more || !c.begin() {
-			return
+		for leads {
+			job, more := c.next()
+			if !more {
+				return
+			}
+			alone, open := c.begin()
+			if !open {
+				return
+			}
+			leads = c.do(job, alone)
 		}
-		job()
-		if !c.finished() {
+		if !c.stay() {
 			return
 		}
 	}
 }
 
-// begin counts a job and gives the lead away. It reports false after close: the
-// job must not run then.
-func (c *crew) begin() bool {
+// begin counts a job. It says whether no other job runs, and is not open after
+// close: the job must not run then.
+func (c *crew) begin() (alone, open bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return false
+		return false, false
 	}
 	c.running++
-	if c.waiting == 0 {
-		go c.work()
-		return true
-	}
-	c.waiting--
-	c.lead <- struct{}{} // somebody waits, or is about to
-	return true
+	return c.running == 1, true
 }
 
-// finished counts a job as done and reports whether its goroutine shall wait for
-// the lead.
-func (c *crew) finished() (stay bool) {
+// do runs a job and reports whether its goroutine still leads.
+func (c *crew) do(job func(), alone bool) (leads bool) {
+	defer c.finished()
+	if !alone {
+		c.pass()
+		job()
+		return false
+	}
+	passing := time.AfterFunc(leadWhileRunning, c.pass)
+	job()
+	return passing.Stop()
+}
+
+// pass gives the lead to another goroutine.
+func (c *crew) pass() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed: // no job may begin any more
+	case c.waiting == 0:
+		go c.work()
+	default:
+		c.waiting--
+		c.lead <- struct{}{} // somebody waits, or is about to
+	}
+}
+
+// finished counts a job as done.
+func (c *crew) finished() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.running--
@@ -77,6 +112,12 @@ func (c *crew) finished() (stay bool) {
 		close(c.drained)
 		c.drained = nil
 	}
+}
+
+// stay reports whether a goroutine without a job shall wait for the lead.
+func (c *crew) stay() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.closed || c.waiting == maxWaiting {
 		return false
 	}

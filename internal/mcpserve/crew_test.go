@@ -120,10 +120,10 @@ func TestCrewAfterClose(t *testing.T) {
 	})
 	release := make(chan struct{})
 	jobs <- func() { <-release }
-	c.close()
-	c.close()
 	<-calls
 	<-calls // the new leader
+	c.close()
+	c.close()
 	jobs <- func() { t.Error("a job was started after close") }
 	close(release)
 	<-c.idle()
