@@ -65,6 +65,8 @@ func (h *Home) step(target *Handle, action func() error) error {
 		}
 		return action()
 	}
+	h.slots <- struct{}{}
+	defer func() { <-h.slots }()
 	runtime.LockOSThread()
 	if err := target.setns(); err != nil {
 		runtime.UnlockOSThread()

@@ -19,6 +19,7 @@ type Home struct {
 	readers *readers
 	retired atomic.Int64
 	away    away
+	slots   chan struct{} // counting semaphore
 	// mainThread is the one that must never enter a namespace (see mainthread.go).
 	mainThread int
 }
@@ -27,7 +28,7 @@ type Home struct {
 // /proc is not mounted or cannot be read; a kernel that is too old is reported
 // by whatever is opened later. The caller owns the Home and must Close it.
 func NewHome() (*Home, error) {
-	h := &Home{readers: newReaders(), mainThread: os.Getpid()}
+	h := &Home{readers: newReaders(), slots: make(chan struct{}, maxInside), mainThread: os.Getpid()}
 	h.tooOld = checkKernel()
 	// The leader's link, not thread-self: a program that was moved by its
 	// parent has all threads in one namespace, and this is the one that
@@ -59,6 +60,11 @@ func (h *Home) RetiredThreads() int64 { return h.retired.Load() }
 // afterwards.
 func (h *Home) Close() error { return h.self.close() }
 
+// maxInside bounds the threads that are inside other namespaces at once. On a
+// busy machine each caller would have one of its own: the scheduler lets others
+// run while a system call takes its time, and those would be locked, too.
+const maxInside = 32
+
 // errGoexit is reported when a function ended its goroutine by runtime.Goexit,
 // as testing.T.FailNow does.
 var errGoexit = errors.New("function ended its goroutine")
@@ -67,6 +73,10 @@ var errGoexit = errors.New("function ended its goroutine")
 // a goroutine of its own: only a goroutine that may end can take a poisoned
 // thread with it.
 func (h *Home) visit(target *Handle, fn func() error) error {
+	if !h.away.has(unix.Gettid()) { // one visit within another waits for nobody
+		h.slots <- struct{}{}
+		defer func() { <-h.slots }()
+	}
 	done := make(chan error, 1)
 	go h.trip(target, fn, done)
 	return <-done
