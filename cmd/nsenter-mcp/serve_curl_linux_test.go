@@ -21,12 +21,10 @@ import (
 
 // hangingPods are a pod and URLs on which its requests hang: of a server that
 // accepts and never answers, and of one where every packet is dropped.
-func hangingPods(t *testing.T) (l *lab.Lab, clients [2]*lab.Pod, urls [2]string) {
+func hangingPods(t *testing.T) (l *lab.Lab, client *lab.Pod, urls [2]string) {
 	t.Helper()
 	l = lab.Start(t)
-	// A client for each destination: two connections from one port of one pod, as many
-	// probes at once come to, are told apart by their port alone.
-	pods := l.Pods(t, lab.PodSpec{Name: "client"}, lab.PodSpec{Name: "silent"}, lab.PodSpec{Name: "closed"}, lab.PodSpec{Name: "other"})
+	pods := l.Pods(t, lab.PodSpec{Name: "client"}, lab.PodSpec{Name: "silent"}, lab.PodSpec{Name: "closed"})
 	listener, err := pods[1].Listen("tcp", ":80")
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +42,7 @@ func hangingPods(t *testing.T) (l *lab.Lab, clients [2]*lab.Pod, urls [2]string)
 		}
 	}()
 	dropEverything(t, pods[2].Netns)
-	return l, [2]*lab.Pod{pods[0], pods[3]}, [2]string{"http://" + pods[1].IP.String() + "/", "http://" + pods[2].IP.String() + "/"}
+	return l, pods[0], [2]string{"http://" + pods[1].IP.String() + "/", "http://" + pods[2].IP.String() + "/"}
 }
 
 // dropEverything makes a namespace drop what it gets, but for ARP.
@@ -129,7 +127,7 @@ func hangingCall(client *lab.Pod, url string, deadline time.Duration) string {
 // its deadline, no file left open.
 func TestServeManyHangingCurls(t *testing.T) {
 	const calls, deadline = 1000, 4 * time.Second
-	l, clients, urls := hangingPods(t)
+	l, client, urls := hangingPods(t)
 	s := serveLab(t, l)
 	hang := func(calls int, deadline time.Duration) (measured, turnedAway int, latest time.Duration, threads int) {
 		var all sync.WaitGroup
@@ -137,7 +135,7 @@ func TestServeManyHangingCurls(t *testing.T) {
 		for i := range calls {
 			all.Go(func() {
 				begin := time.Now()
-				status, body, err := s.call(i, "netns_curl", hangingCall(clients[i%2], urls[i%2], deadline))
+				status, body, err := s.call(i, "netns_curl", hangingCall(client, urls[i%2], deadline))
 				mu.Lock()
 				defer mu.Unlock()
 				latest = max(latest, time.Since(begin))
@@ -180,9 +178,9 @@ func TestServeManyHangingCurls(t *testing.T) {
 func TestServeCancelFreesAtOnce(t *testing.T) {
 	t.Parallel()
 	const calls, deadline = 100, 50 * time.Second // less than run at a time
-	l, clients, urls := hangingPods(t)
+	l, client, urls := hangingPods(t)
 	s := serveLab(t, l)
-	if _, body, err := s.call(0, "netns_curl", hangingCall(clients[0], urls[0], time.Second)); err != nil {
+	if _, body, err := s.call(0, "netns_curl", hangingCall(client, urls[0], time.Second)); err != nil {
 		t.Fatalf("%s, %v", body, err)
 	}
 	idle := s.count("fd")
@@ -200,7 +198,7 @@ func TestServeCancelFreesAtOnce(t *testing.T) {
 		defer hangUp()
 		var all sync.WaitGroup
 		for i := range calls {
-			r := s.request(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"netns_curl","arguments":`+hangingCall(clients[i%2], urls[i%2], deadline)+`,`+statelessMeta+`}}`,
+			r := s.request(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"netns_curl","arguments":`+hangingCall(client, urls[i%2], deadline)+`,`+statelessMeta+`}}`,
 				"Mcp-Protocol-Version", "2026-07-28", "Mcp-Method", "tools/call", "Mcp-Name", "netns_curl").WithContext(ctx)
 			all.Go(func() {
 				response, err := s.client.Do(r)
@@ -230,7 +228,7 @@ func TestServeCancelFreesAtOnce(t *testing.T) {
 		session := []string{"Mcp-Session-Id", response.Header.Get("Mcp-Session-Id"), "Mcp-Protocol-Version", "2025-11-25"}
 		var all sync.WaitGroup
 		for i := range calls {
-			r := s.request(strings.TrimSpace(rpcCall(i+1, "netns_curl", hangingCall(clients[i%2], urls[i%2], deadline))), session...)
+			r := s.request(strings.TrimSpace(rpcCall(i+1, "netns_curl", hangingCall(client, urls[i%2], deadline))), session...)
 			all.Go(func() {
 				response, err := s.client.Do(r)
 				if err != nil {

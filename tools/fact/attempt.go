@@ -137,7 +137,8 @@ type Answer struct {
 
 // Wire counts the packets of one connection at the interfaces of the
 // namespace. Watching starts only when the first SYN has gone unanswered for a
-// while, so it shows repetitions.
+// while, so it shows repetitions. It is absent where packets left from the same
+// port that cannot be told to be this connection's or another's.
 type Wire struct {
 	SYNOut    int     `json:"syn_out" jsonschema:"SYNs that left"`
 	SYNACKIn  int     `json:"syn_ack_in" jsonschema:"answers that arrived"`

@@ -10,7 +10,8 @@
 //   - the packet that ended it: a RST or an ICMP error, who sent it, and whether
 //     it was made in the namespace itself (raw sockets)
 //   - once a SYN stays unanswered, whether its repetitions leave an interface
-//     and whether answers arrive (a packet socket that sees this connection only)
+//     and whether answers arrive (a packet socket; other connections from the same
+//     port are told from this one by their sequence numbers)
 //   - the namespace's counters before and after
 //
 // The first four belong to this one connection. Counters are those of the whole

@@ -196,12 +196,6 @@ func (e *ears) heardRST(local, remote netip.AddrPort) *fact.Answer {
 	return found
 }
 
-// sameFlow compares without zones, which packets do not carry.
-func sameFlow(src, dst, local, remote netip.AddrPort) bool {
-	bare := func(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port()) }
-	return src == bare(local) && dst == bare(remote)
-}
-
 // loopbackIndex is the index of lo in every namespace (LOOPBACK_IFINDEX in
 // include/net/flow.h).
 const loopbackIndex = 1

@@ -21,7 +21,10 @@ const (
 type segment struct {
 	src, dst netip.AddrPort
 	ttl      int // or hop limit
+	seq, ack uint32
 	flags    byte
+	stamp    uint32 // its sender's clock, valid where stamped
+	stamped  bool
 }
 
 func (s *segment) has(flags byte) bool { return s.flags&flags == flags }
@@ -64,12 +67,46 @@ func parseTCP(src, dst netip.Addr, ttl int, tcp []byte) (segment, bool) {
 	if len(tcp) < 14 {
 		return segment{}, false
 	}
-	return segment{
+	seg := segment{
 		src:   netip.AddrPortFrom(src, binary.BigEndian.Uint16(tcp)),
 		dst:   netip.AddrPortFrom(dst, binary.BigEndian.Uint16(tcp[2:])),
 		ttl:   ttl,
+		seq:   binary.BigEndian.Uint32(tcp[4:]),
+		ack:   binary.BigEndian.Uint32(tcp[8:]),
 		flags: tcp[13],
-	}, true
+	}
+	seg.stamp, seg.stamped = timestamp(tcp)
+	return seg, true
+}
+
+// timestamp reads the option in which the sender tells its clock (RFC 7323,
+// section 3.2), where the whole header is there.
+func timestamp(tcp []byte) (value uint32, ok bool) {
+	const least, end, padding, kind, length = 20, 0, 1, 8, 10
+	head := int(tcp[12]>>4) * 4
+	if head < least || head > len(tcp) {
+		return 0, false
+	}
+	for options := tcp[least:head]; len(options) > 0 && options[0] != end; {
+		if options[0] == padding {
+			options = options[1:]
+			continue
+		}
+		if len(options) < 2 || options[1] < 2 || int(options[1]) > len(options) {
+			return 0, false
+		}
+		if options[0] == kind && options[1] == length {
+			return binary.BigEndian.Uint32(options[2:]), true
+		}
+		options = options[options[1]:]
+	}
+	return 0, false
+}
+
+// sameFlow compares without zones, which packets do not carry.
+func sameFlow(src, dst, local, remote netip.AddrPort) bool {
+	bare := func(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port()) }
+	return src == bare(local) && dst == bare(remote)
 }
 
 // icmpError is an ICMP or ICMPv6 error about a TCP segment.

@@ -62,6 +62,35 @@ func TestParseSegment(t *testing.T) {
 	}
 }
 
+func TestParseTimestamp(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		head    byte // length of the header in words
+		options []byte
+		value   uint32
+		ok      bool
+	}{
+		{"none", 5, nil, 0, false},
+		{"as Linux writes it", 10, []byte{2, 4, 5, 180, 4, 2, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0, 1, 3, 3, 7}, 0x01020304, true},
+		{"padded", 8, []byte{1, 1, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0}, 0x01020304, true},
+		{"behind the end", 8, []byte{0, 1, 8, 10, 1, 2, 3, 4, 0, 0, 0, 0}, 0, false},
+		{"an option that ends nowhere", 6, []byte{8, 10, 1, 2}, 0, false},
+		{"an option without length", 6, []byte{2, 0, 8, 10}, 0, false},
+		{"half an option", 6, []byte{1, 1, 1, 8}, 0, false},
+		{"of another length", 6, []byte{8, 4, 1, 2}, 0, false},
+		{"a header that was cut", 10, []byte{8, 10, 1, 2, 3, 4, 0, 0, 0, 0}, 0, false},
+		{"a header that is too short", 4, []byte{8, 10, 1, 2, 3, 4, 0, 0, 0, 0}, 0, false},
+	} {
+		packet := append(tcp4(client4, server4, flagSYN), c.options...)
+		packet[20+12] = c.head << 4
+		seg, ok := parseSegment(packet)
+		if !ok || seg.stamped != c.ok || seg.stamp != c.value {
+			t.Errorf("%s: %+v, %v", c.name, seg, ok)
+		}
+	}
+}
+
 func TestParseICMP(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -121,6 +150,7 @@ func TestParseNeighbour(t *testing.T) {
 func FuzzPackets(f *testing.F) {
 	f.Add(tcp4(client4, server4, flagSYN))
 	f.Add(tcp6(client6, server6, flagSYN))
+	f.Add(syn(client4, server4, 1, 2).packet)
 	f.Add(slices.Concat([]byte{3, 3, 0, 0, 0, 0, 0, 0}, tcp4(client4, server4, flagSYN)))
 	f.Fuzz(func(_ *testing.T, packet []byte) {
 		if seg, ok := parseSegment(packet); ok && seg.has(flagSYN) {

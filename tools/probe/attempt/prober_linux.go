@@ -46,7 +46,7 @@ func (p *Prober) Connect(ctx context.Context, h *nsexec.Handle, r Request) (net.
 	if failed != nil && r.Failed != nil {
 		r.Failed()
 	}
-	a.Wire = watch.end(s)
+	a.Wire = watch.end()
 	s.describe(&a)
 	if failed == nil {
 		conn, err := s.conn()

@@ -1,6 +1,7 @@
 package attempt
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"net/netip"
@@ -37,13 +38,9 @@ func (p *Prober) watch(ctx context.Context, h *nsexec.Handle, s *socket) *witnes
 }
 
 // end stops watching and returns what was seen.
-func (w *witness) end(s *socket) *fact.Wire {
+func (w *witness) end() *fact.Wire {
 	w.stop()
-	seen := <-w.result
-	if seen != nil && seen.SentTo == s.to.String() {
-		seen.SentTo = ""
-	}
-	return seen
+	return <-w.result
 }
 
 // witness watches until ctx ends.
@@ -53,17 +50,19 @@ func (p *Prober) witness(ctx context.Context, h *nsexec.Handle, s *socket) *fact
 	case <-ctx.Done():
 		return nil
 	}
-	local, ok := s.localPort()
+	local, ok := s.localAddress()
 	if !ok {
 		<-p.witnesses
 		return nil
 	}
 	var file *os.File
 	var hop nextHop
+	stamps := false
 	err := p.turn(ctx, func() error {
 		hop = wayTo(h, s)
 		return h.Do(func() (err error) {
-			file, err = packetSocket(s.v6, local)
+			stamps = randomStamps()
+			file, err = packetSocket(s.v6, local.Port())
 			return err
 		})
 	})
@@ -78,7 +77,13 @@ func (p *Prober) witness(ctx context.Context, h *nsexec.Handle, s *socket) *fact
 			<-p.witnesses
 		}()
 	}()
-	return record(ctx, file, local, hop)
+	seen := sightings{hop: hop, flows: flows{local: local, to: s.to, clock: func() (uint32, bool) {
+		if !stamps {
+			return 0, false
+		}
+		return s.clock()
+	}}}
+	return seen.record(ctx, file)
 }
 
 // wayTo is the next hop, zero where it needs no link-layer address or is not
@@ -96,18 +101,41 @@ func wayTo(h *nsexec.Handle, s *socket) nextHop {
 	return path.hop
 }
 
-// localPort is the port that the connection uses. It is asked of the kernel,
-// as another goroutine is connecting meanwhile.
-func (s *socket) localPort() (uint16, bool) {
+// localAddress is what the connection comes from. It is asked of the kernel, as
+// another goroutine is connecting meanwhile.
+func (s *socket) localAddress() (local netip.AddrPort, ok bool) {
+	var asked socket
+	if err := s.control(asked.readLocal); err != nil {
+		return netip.AddrPort{}, false
+	}
+	return asked.local, asked.local.Port() != 0
+}
+
+// clock is what the kernel would write into the timestamp option of the
+// connection's next segment (TCP_TIMESTAMP in do_tcp_getsockopt of net/ipv4/tcp.c).
+func (s *socket) clock() (now uint32, ok bool) {
+	err := s.control(func(fd int) {
+		value, err := unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_TIMESTAMP)
+		now, ok = uint32(value), err == nil //nolint:gosec // 32 bits of a clock that wraps
+	})
+	return now, ok && err == nil
+}
+
+// control calls fn with the descriptor, while it is open.
+func (s *socket) control(fn func(fd int)) error {
 	raw, err := s.file.SyscallConn()
 	if err != nil {
-		return 0, false
+		return err
 	}
-	var asked socket
-	if err := raw.Control(func(fd uintptr) { asked.readLocal(int(fd)) }); err != nil {
-		return 0, false
-	}
-	return asked.local.Port(), asked.local.Port() != 0
+	return raw.Control(func(fd uintptr) { fn(int(fd)) })
+}
+
+// randomStamps reports whether the namespace's clocks in timestamp options begin
+// at random (tcp_timestamps in the kernel's ip-sysctl.rst). It runs inside the
+// namespace.
+func randomStamps() bool {
+	value, err := readInto(make([]byte, 8), "/proc/sys/net/ipv4/tcp_timestamps")
+	return err == nil && bytes.HasPrefix(value, []byte("1"))
 }
 
 // packetSocket makes a socket that sees TCP segments with SYN from or to port
@@ -172,45 +200,49 @@ func synFilter(v6 bool, port uint16) []bpf.Instruction {
 	}
 }
 
+// sightings is what was seen so far.
+type sightings struct {
+	flows    flows
+	hop      nextHop
+	answered int // requests for hop's link-layer address
+}
+
 // record counts what a packet socket sees until ctx ends, and asks for the next
-// hop's link-layer address meanwhile.
-func record(ctx context.Context, file *os.File, port uint16, hop nextHop) *fact.Wire {
+// hop's link-layer address meanwhile. It is nil where it cannot be told what
+// belongs to the connection.
+func (s *sightings) record(ctx context.Context, file *os.File) *fact.Wire {
 	start := time.Now()
 	raw, err := file.SyscallConn()
 	if err != nil {
 		return nil
 	}
-	seen := sightings{hop: hop}
-	asked := solicit(ctx, raw, hop)
+	asked := solicit(ctx, raw, s.hop)
 	stop := context.AfterFunc(ctx, func() {
 		_ = file.SetReadDeadline(time.Unix(1, 0)) // fails only on a closed file
 	})
 	defer stop()
 	// Ends by the deadline, which is no error.
 	_ = raw.Read(func(fd uintptr) bool {
-		seen.drain(int(fd), port)
+		s.drain(int(fd))
 		return false
 	})
+	var wire *fact.Wire
 	_ = raw.Control(func(fd uintptr) { // what came just before the end
-		seen.drain(int(fd), port)
-		seen.wire.Dev = ""
-		if seen.index != 0 {
-			seen.wire.Dev = interfaceName(int(fd), uint32(seen.index)) //nolint:gosec // as the kernel gave it
+		s.drain(int(fd))
+		var index int
+		if wire, index = s.flows.mine(); index != 0 {
+			wire.Dev = interfaceName(int(fd), uint32(index)) //nolint:gosec // as the kernel gave it
 		}
 	})
-	seen.wire.Asked = asked()
-	seen.wire.WatchedMS = milliseconds(time.Since(start))
-	return &seen.wire
+	requests := asked()
+	if wire != nil {
+		wire.Asked, wire.Answered = requests, s.answered
+		wire.WatchedMS = milliseconds(time.Since(start))
+	}
+	return wire
 }
 
-// sightings is what was seen so far.
-type sightings struct {
-	wire  fact.Wire
-	index int // interface of the first SYN that left
-	hop   nextHop
-}
-
-func (s *sightings) drain(fd int, port uint16) {
+func (s *sightings) drain(fd int) {
 	packet := make([]byte, snapLength)
 	for range maxHeard {
 		n, from, err := unix.Recvfrom(fd, packet, unix.MSG_DONTWAIT)
@@ -223,26 +255,9 @@ func (s *sightings) drain(fd int, port uint16) {
 		}
 		outgoing := link.Pkttype == unix.PACKET_OUTGOING
 		if seg, ok := parseSegment(packet[:n]); ok {
-			s.add(&seg, link.Ifindex, outgoing, port)
+			s.flows.add(&seg, link.Ifindex, outgoing)
 		} else if who, ok := parseNeighbour(packet[:n]); ok && !outgoing && link.Ifindex == s.hop.index && who == s.hop.addr {
-			s.wire.Answered++
+			s.answered++
 		}
-	}
-}
-
-// add counts a segment. One that passes several interfaces of the namespace (a
-// bridge and its port) counts at the first.
-func (s *sightings) add(seg *segment, index int, outgoing bool, port uint16) {
-	switch {
-	case outgoing && seg.src.Port() == port && !seg.has(flagACK):
-		if s.index == 0 {
-			s.index = index
-			s.wire.SentTo = netip.AddrPortFrom(seg.dst.Addr(), seg.dst.Port()).String()
-		}
-		if index == s.index {
-			s.wire.SYNOut++
-		}
-	case !outgoing && seg.dst.Port() == port && seg.has(flagSYN|flagACK):
-		s.wire.SYNACKIn++
 	}
 }
