@@ -66,9 +66,12 @@ type Attempt struct {
 	// StartedMS counts from the start of the first attempt of the same race.
 	StartedMS float64 `json:"started_ms,omitempty" jsonschema:"after the first attempt"`
 	MS        float64 `json:"ms" jsonschema:"until connected or given up"`
-	Local     string  `json:"local,omitempty" jsonschema:"own address and port"`
-	Errno     string  `json:"errno,omitempty"`
-	Cause     Cause   `json:"cause,omitempty"`
+	// AgainAfterMS is part of MS. The kernel fails at once whatever waits for a
+	// link-layer address when a search ends that somebody else began earlier.
+	AgainAfterMS float64 `json:"again_after_ms,omitempty" jsonschema:"tried twice: so soon an older ARP or NDP resolution failed"`
+	Local        string  `json:"local,omitempty" jsonschema:"own address and port"`
+	Errno        string  `json:"errno,omitempty"`
+	Cause        Cause   `json:"cause,omitempty"`
 	// Why is the cause in one sentence of our own words and validated values.
 	Why string `json:"why,omitempty"`
 

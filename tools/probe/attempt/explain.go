@@ -49,6 +49,9 @@ func Explain(a *fact.Attempt) {
 // explainSlow: the timer of the first SYN is one second (RFC 6298), so a
 // connection that needed repetitions took that much longer.
 func explainSlow(a *fact.Attempt) {
+	if a.AgainAfterMS > 0 {
+		a.Why = fmt.Sprintf("connected at the second try: the first met, after %s, the end of a search for the next hop that had begun before", ms(a.AgainAfterMS))
+	}
 	if a.SYNRetransmits == 0 {
 		return
 	}

@@ -24,6 +24,8 @@ func TestExplain(t *testing.T) {
 			fact.OutcomeOK, fact.CauseSlow, "sent twice: 1 SYN was unanswered"},
 		{"three lost SYNs", fact.Attempt{Outcome: fact.OutcomeOK, MS: 7031, SYNRetransmits: 3},
 			fact.OutcomeOK, fact.CauseSlow, "4 times: 3 SYNs were"},
+		{"the end of an older search for the next hop", fact.Attempt{Outcome: fact.OutcomeOK, MS: 37, AgainAfterMS: 36},
+			fact.OutcomeOK, "", "second try: the first met, after 36 ms"},
 		{"BPF or a security module", fact.Attempt{Errno: "EPERM"},
 			fact.OutcomeBlockedLocally, fact.CauseNotPermitted, "BPF"},
 		{"reset meanwhile", fact.Attempt{Errno: "ECONNRESET"},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -23,17 +24,41 @@ import (
 // ended before. When it ends during the attempt the outcome is
 // [fact.OutcomeAbandoned] for a cancellation and [fact.OutcomeTimeout] for a
 // deadline, and what would need more time to explain is left out.
+//
+// One that meets the end of a search for the next hop that began before it says
+// nothing of now, as right after a repair. It is made once more.
 func (p *Prober) Connect(ctx context.Context, h *nsexec.Handle, r Request) (net.Conn, fact.Attempt, error) {
-	a := fact.Attempt{Address: netip.AddrPortFrom(r.Address.Addr().Unmap(), r.Address.Port()).String()}
+	conn, first, again, err := p.try(ctx, h, r, nil)
+	if !again {
+		return conn, first, err
+	}
+	if r.Timeout > 0 {
+		r.Timeout -= time.Duration(first.MS * float64(time.Millisecond))
+	}
+	conn, second, _, err := p.try(ctx, h, r, &first)
+	if err != nil { // the context ended meanwhile
+		return nil, first, nil
+	}
+	second.MS = math.Round((first.MS+second.MS)*1000) / 1000
+	return conn, second, nil
+}
+
+// try makes one attempt, the second one where there is a first. again says that
+// one more is due.
+func (p *Prober) try(ctx context.Context, h *nsexec.Handle, r Request, first *fact.Attempt) (conn net.Conn, a fact.Attempt, again bool, err error) {
+	a.Address = netip.AddrPortFrom(r.Address.Addr().Unmap(), r.Address.Port()).String()
+	if first != nil {
+		a.AgainAfterMS = first.MS
+	}
 	if r.Allow != nil {
 		if err := r.Allow(r.Address); err != nil {
 			a.Outcome, a.Why = fact.OutcomeDenied, err.Error()
-			return nil, a, nil
+			return nil, a, false, nil
 		}
 	}
 	s, err := p.open(ctx, h, r)
 	if err != nil {
-		return nil, a, err
+		return nil, a, false, err
 	}
 	defer s.close()
 
@@ -42,29 +67,57 @@ func (p *Prober) Connect(ctx context.Context, h *nsexec.Handle, r Request) (net.
 	start := time.Now()
 	watch := p.watch(connecting, h, s)
 	failed := s.connect(connecting, r.Timeout)
-	a.MS = milliseconds(time.Since(start))
-	if failed != nil && r.Failed != nil {
-		r.Failed()
+	took := time.Since(start)
+	a.MS = milliseconds(took)
+	perhaps := first == nil && r.early(failed, took)
+	if failed != nil && !perhaps {
+		r.failed()
 	}
 	a.Wire = watch.end()
 	s.describe(&a)
 	if failed == nil {
 		conn, err := s.conn()
 		if err != nil {
-			return nil, a, err
+			return nil, a, false, err
 		}
 		a.Outcome = fact.OutcomeOK
 		Explain(&a)
-		return conn, a, nil
+		return conn, a, false, nil
 	}
 	if errors.Is(failed, context.Canceled) {
 		a.Outcome = fact.OutcomeAbandoned
-		return nil, a, nil
+		return nil, a, false, nil
 	}
 	a.Errno = errnoName(failed)
 	p.gather(ctx, h, s, &a)
 	Explain(&a)
-	return nil, a, nil
+	if perhaps && (explanation{&a}).unresolved() && connecting.Err() == nil {
+		return nil, a, true, nil
+	}
+	if perhaps {
+		r.failed()
+	}
+	return nil, a, false, nil
+}
+
+// searchStep is after how long the kernel asks again for a link-layer address; it
+// gives up after several times (arp(7), retrans_time_ms and mcast_solicit).
+const searchStep = time.Second
+
+// leastSearch is enough for an answer from the link itself.
+const leastSearch = 50 * time.Millisecond
+
+// early reports whether the kernel gave up sooner than it can have asked for a
+// link-layer address, and awaited the answer, since the attempt began; and whether
+// there is time for another one.
+func (r *Request) early(failed error, took time.Duration) bool {
+	return errors.Is(failed, unix.EHOSTUNREACH) && took < searchStep && (r.Timeout == 0 || r.Timeout-took >= leastSearch)
+}
+
+func (r *Request) failed() {
+	if r.Failed != nil {
+		r.Failed()
+	}
 }
 
 // connecting is the context for connecting alone.

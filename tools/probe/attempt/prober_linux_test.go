@@ -278,6 +278,9 @@ func TestCauses(t *testing.T) {
 			if (conn != nil) != (a.Outcome == fact.OutcomeOK) {
 				t.Errorf("outcome %s with connection %v", a.Outcome, conn)
 			}
+			if a.AgainAfterMS != 0 {
+				t.Error("it was tried twice")
+			}
 		})
 	}
 }
