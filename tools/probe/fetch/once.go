@@ -207,7 +207,7 @@ func (s *step) proxyDestination(via *url.URL) (host, uint16, error) {
 		text = proxyPort(via.Scheme)
 	}
 	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
+	if err != nil || port == 0 {
 		return host{}, 0, badArgument("use_proxy", "the container's proxy variable has no usable port")
 	}
 	s.via, s.answer.Proxy.Used = via, true

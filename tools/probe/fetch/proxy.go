@@ -101,10 +101,21 @@ func withoutUserinfo(value string) string {
 		return value
 	}
 	scheme, _, ok := strings.Cut(value[:at], "://")
-	if !ok {
+	if !ok || !isScheme(scheme) { // else it is a part of the password
 		return redacted + value[at:]
 	}
 	return scheme + "://" + redacted + value[at:]
+}
+
+// isScheme holds text against RFC 3986, section 3.1.
+func isScheme(text string) bool {
+	for i, c := range []byte(text) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !letter && (i == 0 || (c < '0' || c > '9') && c != '+' && c != '-' && c != '.') {
+			return false
+		}
+	}
+	return text != ""
 }
 
 const redacted = "REDACTED"
