@@ -1,0 +1,92 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"path/filepath"
+	"strings"
+
+	"nsenter-mcp/nsexec"
+	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe/fetch"
+	"nsenter-mcp/tools/probe/lookup"
+)
+
+// applicationEnviron is the environment of the target's application; nil where
+// there is none or it cannot be read.
+func applicationEnviron(target *resolve.Target) []byte {
+	if target.App == nil {
+		return nil
+	}
+	const most = 1 << 20
+	environ, err := target.App.ReadFile("environ", most)
+	if err != nil {
+		return nil // some containers hide it even from root
+	}
+	return environ
+}
+
+func fileReader(target *resolve.Target) fetch.ReadFunc {
+	return func(ctx context.Context, name string, limit int64) ([]byte, error) {
+		return wholeFile(target.ReadFile(ctx, name, limit))
+	}
+}
+
+// hostFileReader reads files of the host below its root, until done is called.
+// It is nil where that is this process's own.
+func hostFileReader(env *Env) (read fetch.ReadFunc, done func()) {
+	if filepath.Clean("/"+env.Root) == "/" {
+		return nil, func() {}
+	}
+	files, err := env.Home.OpenFiles(env.Root)
+	if err != nil {
+		return func(context.Context, string, int64) ([]byte, error) { return nil, err }, func() {}
+	}
+	read = func(ctx context.Context, name string, limit int64) ([]byte, error) {
+		return wholeFile(files.ReadFile(ctx, name, limit))
+	}
+	return read, func() { _ = files.Close() } // was only read from
+}
+
+// wholeFile takes no part of a file for the file.
+func wholeFile(file nsexec.File, err error) ([]byte, error) {
+	if err == nil && file.Truncated {
+		return nil, fmt.Errorf("longer than %d bytes: %w", len(file.Data), fs.ErrInvalid)
+	}
+	return file.Data, err
+}
+
+// nameLookup looks names up as the target's applications do.
+func nameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error) fetch.Lookup {
+	whose := lookup.Target{
+		Network:   lookup.Network{Handle: target.Net, Allow: allow},
+		WholeRoot: target.Files != nil,
+		From:      target.FilesFrom,
+	}
+	if target.FilesFrom != "" {
+		whose.Files = target
+	}
+	whose.LocalDomain, whose.ResOptions = lookup.ParseEnvironment(environ)
+	return func(ctx context.Context, name string) ([]netip.Addr, fact.Resolution, error) {
+		found, err := lookup.Run(ctx, whose, lookup.Request{Name: name, Hurry: true})
+		if err != nil {
+			return nil, fact.Resolution{}, err
+		}
+		how := fact.Resolution{
+			Name: name, Outcome: found.Outcome, Addresses: found.Addresses, Source: found.Source, AppWaitMS: found.AppWaitMS,
+		}
+		if found.Server != "" { // without an answer, Source is empty
+			how.Source = strings.TrimSpace(how.Source + " " + found.Server)
+		}
+		var addrs []netip.Addr
+		for _, text := range found.Addresses {
+			if ip, err := netip.ParseAddr(text); err == nil {
+				addrs = append(addrs, ip)
+			}
+		}
+		return addrs, how, nil
+	}
+}

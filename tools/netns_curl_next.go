@@ -1,0 +1,269 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe/fetch"
+)
+
+// curlNext are the calls that bring the search further, in the order in which
+// an engineer would make them: what the target itself may lack, then the same
+// from elsewhere.
+func curlNext(ctx context.Context, env *Env, f *fact.Fetch, target *resolve.Target, in NetnsCurlIn) []Next {
+	n := curlSteps{in: &in, target: target, fetch: f}
+	failed := f.Outcome != fact.OutcomeOK
+	if more := longerTimeout(in.TimeoutMS); tooShort(f) && more > 0 {
+		n.again("the same with more time: a lost SYN is repeated only after a second", map[string]any{"timeout_ms": more})
+	}
+	if plain := plainURL(f, in); plain != "" {
+		n.again("the same without TLS: the port speaks plain HTTP", map[string]any{"url": plain})
+	}
+	switch {
+	case f.Stage == fact.StageDNS && f.DNS != nil:
+		n.lookUp("what each name server says to each name of the search list")
+	case f.DNS != nil && f.DNS.AppWaitMS >= slowLookup:
+		n.lookUp(fmt.Sprintf("the application waits %.0f ms for the name alone", f.DNS.AppWaitMS))
+	case f.DNS != nil && f.DNS.Source == "hosts" && (f.Stage == fact.StageConnect || f.Stage == fact.StageTLS):
+		n.lookUp("the address is from the hosts file; what DNS says instead")
+	case blamesLink(f) && !target.HostNetwork:
+		n.showLink("state of the interface and of its other end on the host")
+	case in.MSS > 0 && !failed:
+		n.showLink("if only small packets get through: the MTU of the interface and of its other end on the host")
+	}
+	if p := f.Proxy; p != nil && p.Applies && !p.Used {
+		n.again("the same through the proxy, as the container's application would send it", map[string]any{"use_proxy": true})
+	}
+	if stalled(f) && in.MSS == 0 {
+		n.again("the same with small packets: if that works, large ones are lost on the way (MTU)", map[string]any{"mss": smallSegment})
+	}
+	refused := f.Outcome == fact.OutcomeRefused // so the way there and back works
+	if refused && !isOwnPort(f) {
+		n.fromInside(ctx, env)
+	}
+	if failed && f.Stage != fact.StageDNS && !target.HostNetwork && !isOwnPort(f) && !isClientError(f) {
+		n.fromTheNode("the same from the node: if it works there, the fault is between pod and node; if not, it is the service or beyond")
+	}
+	if f.Stage == fact.StageConnect && !refused && !isOwnPort(f) {
+		n.fromInside(ctx, env)
+	}
+	if r := len(f.Redirects); r > 0 && f.Redirects[r-1].Why == fact.RedirectNotAsked {
+		n.again("follow the redirect", map[string]any{"follow_redirects": 5})
+	}
+	return n.steps
+}
+
+// curlSteps collects the next steps of one request.
+type curlSteps struct {
+	in     *NetnsCurlIn
+	target *resolve.Target
+	fetch  *fact.Fetch
+	steps  []Next
+}
+
+func (n *curlSteps) lookUp(why string) {
+	n.steps = append(n.steps, Next{
+		Tool: "netns_dns_lookup", Arguments: arguments(n.target, map[string]any{"name": n.fetch.DNS.Name}), Why: why,
+	})
+}
+
+func (n *curlSteps) showLink(why string) {
+	n.steps = append(n.steps, Next{Tool: "netns_ip_addr", Arguments: arguments(n.target, nil), Why: why})
+}
+
+// again repeats the request from the target with other arguments.
+func (n *curlSteps) again(why string, change map[string]any) {
+	n.repeat(why, change, func(call map[string]any) map[string]any { return arguments(n.target, call) })
+}
+
+func (n *curlSteps) fromTheNode(why string) {
+	n.repeat(why, sameAddresses(n.fetch, *n.in), func(call map[string]any) map[string]any {
+		call["netns"] = "host"
+		return call
+	})
+}
+
+// fromInside repeats the request from inside the destination, where that is on
+// this node: in there it is plain whether anything listens, on which addresses,
+// and whether it accepts.
+func (n *curlSteps) fromInside(ctx context.Context, env *Env) {
+	if len(n.fetch.Attempts) != 1 || n.fetch.Proxy != nil && n.fetch.Proxy.Used {
+		return // several destinations, or the proxy
+	}
+	to, err := netip.ParseAddrPort(n.fetch.Attempts[0].Address)
+	if err != nil {
+		return
+	}
+	owner := ownerOf(ctx, env, n.target, to.Addr().Unmap().WithZone(""))
+	if owner == nil {
+		return
+	}
+	defer func() { _ = owner.Close() }() // was only looked at
+	who := "the network that owns " + to.Addr().String()
+	if owner.Workload.Pod != "" {
+		who = "pod " + word(owner.Workload.Namespace+"/"+owner.Workload.Pod)
+	}
+	n.repeat("the same from inside the destination, "+who+": whether anything listens and accepts there",
+		sameAddresses(n.fetch, *n.in), func(call map[string]any) map[string]any { return arguments(owner, call) })
+}
+
+// repeat adds the same request with other arguments and from where whose says.
+func (n *curlSteps) repeat(why string, change map[string]any, whose func(map[string]any) map[string]any) {
+	call, whole := n.in.again()
+	maps.Copy(call, change)
+	if !whole {
+		why += " (credentials are left out)"
+	}
+	n.steps = append(n.steps, Next{Tool: "netns_curl", Arguments: whose(call), Why: why})
+}
+
+// tooShort reports whether the call ended before it could tell why nobody
+// answered.
+func tooShort(f *fact.Fetch) bool {
+	return f.Stage == fact.StageConnect && slices.ContainsFunc(f.Attempts, func(a fact.Attempt) bool {
+		return a.Cause == fact.CauseTooShort && a.Why == f.Reason
+	})
+}
+
+// longerTimeout is enough for a SYN to be repeated twice, in milliseconds; 0
+// where the call had the most time that there is.
+func longerTimeout(had int) int {
+	const enough = 5000
+	if had == 0 {
+		had = int(DefaultDeadline.Milliseconds())
+	}
+	most := int(MaxDeadline.Milliseconds())
+	switch {
+	case had < enough:
+		return enough
+	case had < most:
+		return min(2*had, most)
+	}
+	return 0
+}
+
+// plainURL is that of the call with http instead of https, where the server
+// answered TLS in plain HTTP; "" elsewhere. The port stays the same.
+func plainURL(f *fact.Fetch, in NetnsCurlIn) string {
+	plain := f.TLS != nil && f.TLS.Error != nil && f.TLS.Error.Code == fact.TLSNotTLS &&
+		f.Untrusted != nil && strings.HasPrefix(f.Untrusted.FirstBytes, "HTTP/")
+	if !plain || len(f.Redirects) > 0 {
+		return ""
+	}
+	clean, _ := fetch.WithoutCredentials(in.URL, in.Headers)
+	u, err := url.Parse(clean.URL)
+	if err != nil || u.Scheme != "https" {
+		return ""
+	}
+	if u.Port() == "" {
+		u.Host = strings.TrimSuffix(u.Host, ":") + ":443"
+	}
+	u.Scheme = "http"
+	return u.String()
+}
+
+// slowLookup is from when the lookup of a name is worth a look, in
+// milliseconds.
+const slowLookup = 1000
+
+// smallSegment fits through every path (RFC 879).
+const smallSegment = 536
+
+// stalled reports whether an established connection fell silent, as it does
+// where a path loses large packets.
+func stalled(f *fact.Fetch) bool {
+	return f.Outcome == fact.OutcomeTimeout && f.Conn != nil && f.Stage != fact.StageProxy
+}
+
+// blamesLink reports whether the failure may lie at the pod's interface.
+func blamesLink(f *fact.Fetch) bool {
+	for i := range f.Attempts {
+		switch f.Attempts[i].Cause {
+		case fact.CauseNoRoute, fact.CauseNoAddress, fact.CauseLinkDown, fact.CauseGatewaySilent, fact.CauseNeighbourSilent:
+			return true
+		case fact.CauseLost: // perhaps between the two ends of the pod's veth
+			return f.Outcome == fact.OutcomeTimeout
+		}
+	}
+	return false
+}
+
+// isOwnPort reports whether the request went to the target itself, which means
+// something else on the node.
+func isOwnPort(f *fact.Fetch) bool {
+	for i := range f.Attempts {
+		if r := f.Attempts[i].Route; r != nil && r.Type == "local" {
+			return true
+		}
+	}
+	return false
+}
+
+// isClientError reports whether the server answered that the request is wrong;
+// it would be from anywhere.
+func isClientError(f *fact.Fetch) bool {
+	return f.Outcome == fact.OutcomeHTTPError && f.Status != nil && *f.Status < 500
+}
+
+// sameAddresses makes a comparison connect to the addresses that the target
+// found: the node looks cluster names up elsewhere.
+func sameAddresses(f *fact.Fetch, in NetnsCurlIn) map[string]any {
+	if f.DNS == nil || len(f.DNS.Addresses) == 0 || len(f.Attempts) == 0 || len(f.Redirects) > 0 || in.UseProxy || len(in.ConnectTo)+len(in.Resolve) > 0 {
+		return nil
+	}
+	to, err := netip.ParseAddrPort(f.Attempts[0].Address)
+	if err != nil {
+		return nil
+	}
+	return map[string]any{"resolve": []string{fmt.Sprintf("%s:%d:%s", f.DNS.Name, to.Port(), strings.Join(f.DNS.Addresses, ","))}}
+}
+
+// again are the arguments of the same request, without those that name the
+// target. Credentials do not go into an answer; whole says whether there were
+// none.
+func (in *NetnsCurlIn) again() (call map[string]any, whole bool) {
+	call, whole = map[string]any{}, true
+	clean, hidden := fetch.WithoutCredentials(in.URL, in.Headers)
+	if hidden {
+		whole = false
+	}
+	call["url"] = clean.URL
+	if len(clean.Headers) > 0 {
+		call["headers"] = clean.Headers
+	}
+	for name, value := range map[string]string{"method": in.Method, "body": in.Body, "http_version": in.HTTPVersion} {
+		if value != "" {
+			call[name] = value
+		}
+	}
+	for name, value := range map[string]bool{"insecure": in.Insecure, "use_proxy": in.UseProxy, "details": in.Details} {
+		if value {
+			call[name] = true
+		}
+	}
+	for name, value := range map[string][]string{"resolve": in.Resolve, "connect_to": in.ConnectTo} {
+		if len(value) > 0 {
+			call[name] = value
+		}
+	}
+	if in.FollowRedirects > 0 {
+		call["follow_redirects"] = in.FollowRedirects
+	}
+	if in.MaxBodyBytes != nil {
+		call["max_body_bytes"] = *in.MaxBodyBytes
+	}
+	if in.MSS > 0 {
+		call["mss"] = in.MSS
+	}
+	if in.TimeoutMS > 0 {
+		call["timeout_ms"] = in.TimeoutMS
+	}
+	return call, whole
+}
