@@ -150,15 +150,12 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 	if err != nil {
 		return failed(nil, err, stageArguments)
 	}
-	deadline := c.Received.Add(call.timeout)
-	if !record.Start.Before(deadline) {
-		return failed(nil, &failure{public: Error{
-			Code: CodeBusy, Stage: stageQueue, Message: "the call waited in the queue until its time was up",
-			Hint: "make fewer calls at a time, or set a larger timeout_ms",
-		}}, stageQueue)
+	left := c.Received.Add(call.timeout).Sub(record.Start)
+	if late := lateStart(tool, left, call.timeout); late != nil {
+		return failed(nil, late, stageQueue)
 	}
 	// A timer, not the injected clock, ends the call.
-	ctx, cancel := context.WithTimeout(ctx, deadline.Sub(record.Start))
+	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 
 	to, far, err := d.elsewhere(ctx, c, call)
@@ -205,6 +202,26 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 		return failed(info, err, stageProbe)
 	}
 	return d.finish(tool, target, info, result)
+}
+
+// leastToProbe is the part of its time that a probe must have left when it begins.
+const leastToProbe = 10
+
+// lateStart refuses a call that waited for too long. A probe with next to no time
+// left would measure its own haste, and what it does would keep those from their
+// answers whose time is up as well: they have all come at once.
+func lateStart(tool *Tool, left, timeout time.Duration) error {
+	message := "the call waited in the queue until its time was up"
+	switch {
+	case left <= 0:
+	case tool.SendsPackets && left < timeout/leastToProbe:
+		message = "the call waited in the queue until its time was nearly up; nothing was sent"
+	default:
+		return nil
+	}
+	return &failure{public: Error{
+		Code: CodeBusy, Stage: stageQueue, Message: message, Hint: "make fewer calls at a time, or set a larger timeout_ms",
+	}}
 }
 
 // find returns the enabled tool of that name, or says which there are.

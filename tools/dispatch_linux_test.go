@@ -119,6 +119,24 @@ func TestDeadline(t *testing.T) {
 			t.Errorf("got %+v, want %s", answer.Error, CodeBusy)
 		}
 	})
+	t.Run("a probe that begins too late sends nothing", func(t *testing.T) {
+		for _, sends := range []bool{false, true} {
+			var called bool
+			b := newTestbench(t, withTools(echoTool(Spec{TargetOptional: true, SendsPackets: sends},
+				func(context.Context, *Env, *resolve.Target, echoIn) (Answer[echoOut], error) {
+					called = true
+					return Answer[echoOut]{}, nil
+				})))
+			for waited, begins := range map[time.Duration]bool{0: true, 30 * time.Second: true, 46 * time.Second: !sends} {
+				called = false
+				answer := b.Call(t.Context(), Call{Tool: "echo", Arguments: json.RawMessage(`{"timeout_ms":50000}`), Received: time.Now().Add(-waited)})
+				busy := answer.Error != nil && answer.Error.Code == CodeBusy
+				if called != begins || busy == begins {
+					t.Errorf("sends %v, waited %s: called %v, %+v", sends, waited, called, answer.Error)
+				}
+			}
+		}
+	})
 	t.Run("ends when the caller gives up", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

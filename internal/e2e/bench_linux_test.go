@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -288,20 +289,12 @@ func BenchmarkHanging(b *testing.B) {
 	server := serve(b, l.Node, engine)
 	engine.SetHang(true)
 	for b.Loop() {
-		var waiting sync.WaitGroup
-		start := time.Now()
-		for i := range calls {
-			waiting.Go(func() {
-				// Each asks for another name: nothing is shared between them.
-				_, err := server.Call(b.Context(), "resolve_pod_pid",
-					map[string]any{"pod": fmt.Sprintf("pod-%d", i), "timeout_ms": deadline.Milliseconds()})
-				if err != nil {
-					b.Errorf("call %d: %v", i, err)
-				}
-			})
-		}
-		threads := watchThreads(server.pid, &waiting)
-		took := time.Since(start)
+		threads, took := hang(b, server.pid, calls, func(i int) error {
+			// Each asks for another name: nothing is shared between them.
+			_, err := server.Call(b.Context(), "resolve_pod_pid",
+				map[string]any{"pod": fmt.Sprintf("pod-%d", i), "timeout_ms": deadline.Milliseconds()})
+			return err
+		})
 		table.add("1,000 calls that hang: OS threads", "under 64", threads < 64, "%d", threads)
 		table.add("1,000 calls that hang: all answered after", "their deadline, 2 s", took < deadline+time.Second, "%.2f s", took.Seconds())
 	}
@@ -335,36 +328,49 @@ func BenchmarkHangingCurl(b *testing.B) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: calls}}
 	hosts := [2]string{pods[1].IP.String(), "10.244.1.251"}
 	for b.Loop() {
-		var waiting sync.WaitGroup
-		start := time.Now()
-		for i := range calls {
-			waiting.Go(func() {
-				body := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"netns_curl","arguments":`+
-					`{"netns":%q,"url":"http://%s/","timeout_ms":%d},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",`+
-					`"io.modelcontextprotocol/clientCapabilities":{}}}}`, i, pods[0].Path, hosts[i%2], deadline.Milliseconds())
-				r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, "http://"+address+"/mcp", strings.NewReader(body))
-				if err != nil {
-					b.Error(err)
-					return
-				}
-				r.Header = http.Header{
-					"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}, "Authorization": {"Bearer " + secret},
-					"Mcp-Protocol-Version": {"2026-07-28"}, "Mcp-Method": {"tools/call"}, "Mcp-Name": {"netns_curl"},
-				}
-				response, err := client.Do(r)
-				if err != nil || response.StatusCode != http.StatusOK {
-					b.Errorf("call %d: %v, %v", i, response, err)
-					return
-				}
-				_, _ = io.Copy(io.Discard, response.Body)
-				_ = response.Body.Close()
-			})
-		}
-		threads := watchThreads(pid, &waiting)
-		took := time.Since(start)
+		threads, took := hang(b, pid, calls, func(i int) error {
+			body := fmt.Sprintf(`{"jsonrpc":"2.0","id":%d,"method":"tools/call","params":{"name":"netns_curl","arguments":`+
+				`{"netns":%q,"url":"http://%s/","timeout_ms":%d},"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28",`+
+				`"io.modelcontextprotocol/clientCapabilities":{}}}}`, i, pods[0].Path, hosts[i%2], deadline.Milliseconds())
+			r, err := http.NewRequestWithContext(b.Context(), http.MethodPost, "http://"+address+"/mcp", strings.NewReader(body))
+			if err != nil {
+				return err
+			}
+			r.Header = http.Header{
+				"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}, "Authorization": {"Bearer " + secret},
+				"Mcp-Protocol-Version": {"2026-07-28"}, "Mcp-Method": {"tools/call"}, "Mcp-Name": {"netns_curl"},
+			}
+			response, err := client.Do(r)
+			if err != nil {
+				return err
+			}
+			defer func() { _ = response.Body.Close() }()
+			if response.StatusCode != http.StatusOK {
+				return errors.New(response.Status)
+			}
+			_, err = io.Copy(io.Discard, response.Body)
+			return err
+		})
 		table.add("1,000 netns_curl over HTTP that hang: OS threads", "under 64", threads < 64, "%d", threads)
 		table.add("1,000 netns_curl over HTTP that hang: all answered after", "their deadline, 4 s", took < deadline+time.Second, "%.2f s", took.Seconds())
 	}
+}
+
+// hang makes calls at once, each a request to the program pid that hangs. It
+// returns the most threads that the program had, and when the last answer came.
+func hang(b *testing.B, pid, calls int, call func(i int) error) (threads int, took time.Duration) {
+	b.Helper()
+	var waiting sync.WaitGroup
+	start := time.Now()
+	for i := range calls {
+		waiting.Go(func() {
+			if err := call(i); err != nil {
+				b.Errorf("call %d: %v", i, err)
+			}
+		})
+	}
+	threads = watchThreads(pid, &waiting)
+	return threads, time.Since(start)
 }
 
 // watchThreads returns the most threads that pid had while the group waited.

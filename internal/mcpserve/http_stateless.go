@@ -1,6 +1,7 @@
 package mcpserve
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -79,6 +80,10 @@ func statelessStatus(code int) int {
 	return http.StatusOK
 }
 
+// headerMark is what marks an argument in a schema that comes in a header as well
+// (SEP-2243).
+const headerMark = `"x-mcp-header"`
+
 // checkHeaders holds the headers against the body, as MCP 2026-07-28 demands
 // (SEP-2243): what a proxy decided by the headers must be true of the body. It
 // returns the JSON-RPC code beside an error.
@@ -111,7 +116,11 @@ func (h *HTTP) checkHeaders(headers http.Header, m message) (code int, err error
 	if tool == nil {
 		return 0, nil
 	}
-	// Arguments that a tool's schema marks with x-mcp-header come twice.
+	// Arguments that a tool's schema marks come twice. Looking for marks takes a
+	// schema apart, each time, and most have none.
+	if raw := tool.Tool.RawInputSchema; raw != nil && !bytes.Contains(raw, []byte(headerMark)) {
+		return 0, nil
+	}
 	lookup := func(name string) (string, bool) {
 		values := headers.Values(name)
 		if len(values) == 0 {
