@@ -19,6 +19,7 @@ import (
 const CodeNoInterface = "no_such_interface"
 
 func netnsIPAddr() Tool {
+	memory := new(probe.Memory)
 	return define(Spec{
 		Name:  "netns_ip_addr",
 		Title: "Interfaces and addresses",
@@ -27,7 +28,9 @@ func netnsIPAddr() Tool {
 		Toolset:      Inspect,
 		Capabilities: []string{"CAP_SYS_ADMIN"},
 		MaxBytes:     1 << 20,
-	}, showInterfaces)
+	}, func(ctx context.Context, env *Env, target *resolve.Target, in NetnsIPAddrIn) (Answer[NetnsIPAddrOut], error) {
+		return showInterfaces(ctx, probe.LinkOptions{Details: in.Details, Memory: memory}, env, target, in)
+	})
 }
 
 // NetnsIPAddrIn are the arguments of netns_ip_addr.
@@ -63,8 +66,9 @@ const (
 	manyAddresses        = 1000 // of an interface asked for by name
 )
 
-func showInterfaces(ctx context.Context, env *Env, target *resolve.Target, in NetnsIPAddrIn) (Answer[NetnsIPAddrOut], error) {
-	options := probe.LinkOptions{Details: in.Details}
+func showInterfaces(
+	ctx context.Context, options probe.LinkOptions, env *Env, target *resolve.Target, in NetnsIPAddrIn,
+) (Answer[NetnsIPAddrOut], error) {
 	list, err := probe.Links(ctx, target.Net, options)
 	if err != nil {
 		return Answer[NetnsIPAddrOut]{}, err

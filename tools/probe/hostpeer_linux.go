@@ -285,7 +285,7 @@ func (s *hostSide) open() error {
 	if s.socket != nil {
 		return nil
 	}
-	socket, err := openRoute(s.host)
+	socket, err := openRoute(s.host, s.options.Memory)
 	if err != nil {
 		return err
 	}

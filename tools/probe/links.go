@@ -1,6 +1,10 @@
 package probe
 
-import "nsenter-mcp/tools/fact"
+import (
+	"sync"
+
+	"nsenter-mcp/tools/fact"
+)
 
 // LinkOptions widens what [Links] and [HostPeers] read.
 type LinkOptions struct {
@@ -10,7 +14,14 @@ type LinkOptions struct {
 	// fields that fact.Link.Compact leaves, and the counters where any of them
 	// counts errors.
 	Details bool
+	// Memory is used where it is not nil.
+	Memory *Memory
 }
+
+// Memory is what the kernel's answers are received into, by one call after the
+// other: it is larger than all else that a call takes from the heap. The zero value
+// is ready; one serves a whole process and is safe for concurrent use.
+type Memory struct{ idle sync.Pool }
 
 // LinkList is every interface of a namespace.
 type LinkList struct {

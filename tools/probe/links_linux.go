@@ -21,7 +21,7 @@ const (
 // Links reads all interfaces of a namespace with their addresses by one dump
 // each. It ends at ctx's deadline.
 func Links(ctx context.Context, h *nsexec.Handle, options LinkOptions) (LinkList, error) {
-	socket, err := openRoute(h)
+	socket, err := openRoute(h, options.Memory)
 	if err != nil {
 		return LinkList{}, err
 	}

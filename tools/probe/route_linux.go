@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,10 +24,11 @@ type routeSocket struct {
 	fd       int
 	sequence uint32
 	memory   *routeMemory
+	from     *Memory // where memory goes when the socket is closed
 }
 
 // routeMemory is what a socket receives into. It serves one socket after the
-// other: it is larger than all else that a call takes from the heap.
+// other.
 type routeMemory struct {
 	datagram []byte
 	// answers holds the payloads that execute has returned, one after the other.
@@ -43,25 +43,39 @@ const receiveSize = 16 << 10
 // keptAnswers bounds the memory for answers that waits for another socket.
 const keptAnswers = 64 << 10
 
-var routeMemories = sync.Pool{New: func() any { return &routeMemory{datagram: make([]byte, receiveSize)} }}
+// take returns memory for one socket.
+func (m *Memory) take() *routeMemory {
+	if m != nil {
+		if idle, ok := m.idle.Get().(*routeMemory); ok {
+			return idle
+		}
+	}
+	return &routeMemory{datagram: make([]byte, receiveSize)}
+}
 
-// openRoute makes the socket; the caller closes it.
-func openRoute(h *nsexec.Handle) (*routeSocket, error) {
+// put takes back what no socket uses any more.
+func (m *Memory) put(used *routeMemory) {
+	if m != nil && len(used.datagram) == receiveSize && cap(used.answers) <= keptAnswers {
+		used.answers = used.answers[:0]
+		m.idle.Put(used)
+	}
+}
+
+// openRoute makes the socket, which receives into what m holds; the caller closes
+// it.
+func openRoute(h *nsexec.Handle, m *Memory) (*routeSocket, error) {
 	fd, err := h.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, err
 	}
-	return &routeSocket{fd: fd, memory: routeMemories.Get().(*routeMemory)}, nil
+	return &routeSocket{fd: fd, memory: m.take(), from: m}, nil
 }
 
 // close has nothing to report: nothing is written that could be lost. What was
 // received must not be used any more.
 func (s *routeSocket) close() {
 	_ = unix.Close(s.fd)
-	if m := s.memory; len(m.datagram) == receiveSize && cap(m.answers) <= keptAnswers {
-		m.answers = m.answers[:0]
-		routeMemories.Put(m)
-	}
+	s.from.put(s.memory)
 	s.memory = nil
 }
 

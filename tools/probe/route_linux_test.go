@@ -197,7 +197,7 @@ func TestAnswer(t *testing.T) {
 func TestLongAnswer(t *testing.T) {
 	t.Parallel()
 	l := lab.Start(t)
-	socket, err := openRoute(l.Node.Handle)
+	socket, err := openRoute(l.Node.Handle, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestLongAnswer(t *testing.T) {
 func TestForeignMessages(t *testing.T) {
 	t.Parallel()
 	l := lab.Start(t)
-	socket, err := openRoute(l.Node.Handle)
+	socket, err := openRoute(l.Node.Handle, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +226,7 @@ func TestForeignMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stranger, err := openRoute(l.Node.Handle)
+	stranger, err := openRoute(l.Node.Handle, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func TestForeignMessages(t *testing.T) {
 func TestSilentKernel(t *testing.T) {
 	t.Parallel()
 	l := lab.Start(t)
-	socket, err := openRoute(l.Node.Handle)
+	socket, err := openRoute(l.Node.Handle, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

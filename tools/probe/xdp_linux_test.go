@@ -15,7 +15,7 @@ import (
 // pass.
 func attachXDP(t *testing.T, ns *lab.Netns, index int) {
 	t.Helper()
-	socket, err := openRoute(ns.Handle)
+	socket, err := openRoute(ns.Handle, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
