@@ -110,9 +110,8 @@ func fromContainerStatus(r *runtimeapi.ContainerStatusResponse) (criContainer, b
 		c.ExitCode = &code
 		c.Reason = cmp.Or(c.Reason, exitReason(&c.Container, false))
 	}
-	// CRI-O keeps the number when the process has ended. That of a VM's runtime
-	// is not the container's.
-	if c.State.Alive() && !isVM(info.runtime) {
+	// CRI-O keeps the number when the process has ended.
+	if c.State.Alive() {
 		c.PID = info.pid
 	}
 	return c, true
@@ -250,6 +249,12 @@ func (p *criPods) workload(key string) Workload {
 		}
 	}
 	w.Containers = latestOf(p.containers)
+	if isVM(w.runtime()) {
+		// A process that is told of is the machine's, not the container's.
+		for i := range w.Containers {
+			w.Containers[i].PID = 0
+		}
+	}
 	return w
 }
 

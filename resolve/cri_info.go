@@ -17,7 +17,7 @@ type criInfo struct {
 	sandboxID   string // of a container
 	netnsPath   string // where the sandbox's network is pinned, a path of the host
 	netnsClosed bool   // the runtime has taken the network down
-	runtime     string // "runc", "kata", of containerd's runtimeType
+	runtime     string // "runc", "kata": of containerd's runtimeType, CRI-O's handler
 	hostFiles   map[string]string
 }
 
@@ -27,6 +27,9 @@ type criInfo struct {
 //	containerd  {"pid":1,"netNamespaceClosed":false,"runtimeType":"io.containerd.runc.v2","runtimeSpec":{},"sandboxMetadata":{}}
 //	CRI-O       {"pid":1,"runtimeSpec":{}}, a sandbox without pause process {"runtimeSpec":{}}
 //	cri-dockerd {"sandboxID":"","pid":1}, for a sandbox nothing at all
+//
+// Kata Containers name one process for a sandbox and all its containers: the
+// monitor of the virtual machine, or their shim, which is not in the pod's network.
 func parseCRIInfo(info map[string]string) criInfo {
 	fields := map[string]json.RawMessage{}
 	for key, value := range info {
@@ -54,8 +57,16 @@ func parseCRIInfo(info map[string]string) criInfo {
 		}
 	}
 	parsed.hostFiles = spec.hostFiles()
+	if parsed.runtime == "" {
+		parsed.runtime = nameIn(spec.Annotations[annotationHandler])
+	}
 	return parsed
 }
+
+// annotationHandler is where CRI-O tells the handler of a sandbox, which is in no
+// field of its answers (1.37, internal/annotations/annotations.go). "" is the
+// node's default one.
+const annotationHandler = "io.kubernetes.cri-o.RuntimeHandler"
 
 // criSpec is the part of an OCI runtime specification (config.json) that tells
 // of network and resolver files.
@@ -63,7 +74,8 @@ type criSpec struct {
 	Linux struct {
 		Namespaces []struct{ Type, Path string }
 	}
-	Mounts []struct{ Destination, Source string }
+	Mounts      []struct{ Destination, Source string }
+	Annotations map[string]string
 }
 
 // hostFiles says where the files lie that the runtime or the kubelet mounts.

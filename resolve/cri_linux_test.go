@@ -77,7 +77,7 @@ func TestCRIRuntimes(t *testing.T) {
 			if hasPath(kind) != (target.NetnsPath == p.Path) {
 				t.Errorf("entered by path %q, the pod's is %s", target.NetnsPath, p.Path)
 			}
-			checkPod(t, kind, target, p)
+			checkPod(t, w.runtime, target, p)
 			reads(t, target, "/etc/resolv.conf", "nameserver 10.1.2.3\n")
 			for name, q := range map[string]Query{
 				"container ID":     {Container: app.ID},
@@ -110,16 +110,20 @@ func TestCRIRuntimes(t *testing.T) {
 }
 
 // checkPod holds what is said of the pod of TestCRIRuntimes against what it is.
-func checkPod(t *testing.T, kind lab.RuntimeKind, target *Target, p *lab.Pod) {
+func checkPod(t *testing.T, runtime *lab.Runtime, target *Target, p *lab.Pod) {
 	t.Helper()
+	kind, vmm := runtime.Kind, runtime.VMM(p)
 	w := &target.Workload
 	app := p.Containers[1]
 	pid, sandboxPID := app.PID(), p.PID
 	switch kind {
-	case lab.Kata:
-		pid = 0 // that of the machine's monitor is not the container's
+	case lab.Kata, lab.KataRust, lab.CRIOKata:
+		pid, sandboxPID = 0, vmm // which is not the container's
 		if noted(target, "vm_runtime") == "" || target.App != nil || w.Sandbox.Runtime != "kata" {
 			t.Errorf("runtime %q, files of %+v, notes %v", w.Sandbox.Runtime, target.App, target.Notes)
+		}
+		if entered := target.PID() == vmm; entered == (kind == lab.KataRust) {
+			t.Errorf("process %d stands for the pod, the runtime names %d", target.PID(), vmm)
 		}
 	case lab.CRIO, lab.CRIDockerd:
 		sandboxPID = 0
@@ -144,6 +148,27 @@ func checkPod(t *testing.T, kind lab.RuntimeKind, target *Target, p *lab.Pod) {
 			t.Errorf("container %d is %+v, want %+v", i, got, want)
 		}
 	}
+}
+
+// The one process that a virtual machine's runtime names may not be in the pod's
+// network. It leads nobody into the node's, also where no path is known.
+func TestCRIShim(t *testing.T) {
+	t.Parallel()
+	w := newCRIWorld(t, lab.KataRust)
+	p := w.Pod(t, lab.PodSpec{Name: "web-0", Containers: []lab.ContainerSpec{{Name: "app"}}})
+	known, err := w.source.Exact(t.Context(), Query{Pod: "web-0"})
+	if err != nil || len(known) != 1 || known[0].Sandbox.PID != w.runtime.VMM(p) {
+		t.Fatalf("got %+v, %v", known, err)
+	}
+	pathless := known[0]
+	sandbox := *pathless.Sandbox
+	sandbox.NetnsPath, pathless.Sandbox = "", &sandbox
+	r := w.resolverOf(t, knows("cri", 0, pathless))
+	e := refused(t, r, Query{Pod: "web-0"}, KindGone)
+	if !strings.Contains(e.Message, "from the node's own network") {
+		t.Errorf("got %q", e.Message)
+	}
+	inside(t, open(t, w.resolver, Query{Pod: "web-0"}), p.Handle)
 }
 
 // A sandbox without a process is entered where its network is pinned.

@@ -233,6 +233,8 @@ func TestParseCRIInfo(t *testing.T) {
 		"flat":        {map[string]string{"pid": "42", "sandboxID": "abcd", "runtimeSpec": spec}, criInfo{pid: 42, sandboxID: "abcd", netnsPath: sandboxPath, hostFiles: files}},
 		"flat quoted": {map[string]string{"pid": `"42"`, "sandboxID": `"abcd"`}, criInfo{pid: 42, sandboxID: "abcd"}},
 		"kata":        {map[string]string{"info": `{"pid":"7","runtimeType":"io.containerd.kata-qemu.v2"}`}, criInfo{pid: 7, runtime: "kata-qemu"}},
+		"handler":     {map[string]string{"info": `{"pid":7,"runtimeSpec":{"annotations":{"io.kubernetes.cri-o.RuntimeHandler":"kata"}}}`}, criInfo{pid: 7, runtime: "kata"}},
+		"no handler":  {map[string]string{"info": `{"runtimeSpec":{"annotations":{"io.kubernetes.cri-o.RuntimeHandler":"k a\u001b[31m"}}}`}, criInfo{}},
 		"path of shim": {map[string]string{"info": `{"runtimeType":"/opt/bin/containerd-shim-runsc-v1"}`},
 			criInfo{runtime: "containerd-shim-runsc-v1"}},
 		"of a process": {map[string]string{"info": `{"pid":7,"runtimeSpec":{"linux":{"namespaces":[{"type":"network","path":"/proc/7/ns/net"}]}}}`}, criInfo{pid: 7}},
@@ -257,19 +259,25 @@ func TestParseCRIInfo(t *testing.T) {
 	}
 }
 
-// What containerd 1.6.20 of Debian 12 has said of a pod with a container that runs
-// and one whose command is not there.
+// What runtimes have said of real pods. testdata/cri/README.md says who recorded it
+// and where.
 func TestParseCRIInfoRecorded(t *testing.T) {
 	t.Parallel()
-	const sandbox = "d9a346e8bce296a12ceeda51161cc1f6b807681b7aa682e2d198a0537e31c57b"
-	kept := "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/" + sandbox
-	files := map[string]string{"/etc/resolv.conf": kept + "/resolv.conf", "/etc/hosts": kept + "/hosts", "/etc/hostname": kept + "/hostname"}
+	const sandbox16 = "d9a346e8bce296a12ceeda51161cc1f6b807681b7aa682e2d198a0537e31c57b"
+	kept16 := "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/" + sandbox16
+	files16 := map[string]string{"/etc/resolv.conf": kept16 + "/resolv.conf", "/etc/hosts": kept16 + "/hosts", "/etc/hostname": kept16 + "/hostname"}
+	const pauseCRIO = "/var/data/crioruntimestorage/overlay-containers/134b58ab2e0cfd7432a9db818b1b4ec52fdc747333f0ba2c9342860dc2ea7c50/userdata"
 	for name, want := range map[string]criInfo{
-		"sandbox":   {pid: 11094, netnsPath: "/var/run/netns/cni-ab44bb84-e510-5b2e-e9b4-fe20143f69b8", runtime: "runc", hostFiles: map[string]string{"/etc/resolv.conf": kept + "/resolv.conf"}},
-		"container": {pid: 11138, sandboxID: sandbox, runtime: "runc", hostFiles: files},
-		"failed":    {sandboxID: sandbox, runtime: "runc", hostFiles: files},
+		"containerd-1.6-sandbox":   {pid: 11094, netnsPath: "/var/run/netns/cni-ab44bb84-e510-5b2e-e9b4-fe20143f69b8", runtime: "runc", hostFiles: map[string]string{"/etc/resolv.conf": kept16 + "/resolv.conf"}},
+		"containerd-1.6-container": {pid: 11138, sandboxID: sandbox16, runtime: "runc", hostFiles: files16},
+		"containerd-1.6-failed":    {sandboxID: sandbox16, runtime: "runc", hostFiles: files16},
+		// No process: what is entered is the path.
+		"crio-dropped-sandbox": {netnsPath: "/var/run/netns/dec735d1-0e86-44c1-94e0-a102173334a4"},
+		"crio-container":       {pid: 1835083, sandboxID: "1f04600dc6949359da68eee5fe7c4069706a567c07d1ef89fe3bbfdeac7a6dca"},
+		"crio-pause-sandbox": {pid: 38091, netnsPath: "/var/run/netns/9abac4ae-94a6-4853-b299-e4c1c2c508c0",
+			hostFiles: map[string]string{"/etc/resolv.conf": pauseCRIO + "/resolv.conf", "/etc/hostname": pauseCRIO + "/hostname"}},
 	} {
-		data, err := os.ReadFile(filepath.Join("testdata", "cri", "containerd-1.6-"+name+".json"))
+		data, err := os.ReadFile(filepath.Join("testdata", "cri", name+".json"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -198,6 +198,9 @@ func (e *entry) tryProcess(what string, via Via, c claim) {
 		if err != nil {
 			return errors.Join(err, p.Close())
 		}
+		if !e.workload.HostNetwork && isVM(e.workload.runtime()) && handle.Identity().Same(e.cfg.Host.Identity()) {
+			return errors.Join(fmt.Errorf("pid %d: %w", c.pid, errShim), handle.Close(), p.Close())
+		}
 		if e.target.Net == nil {
 			e.target.own(handle)
 			e.target.own(p)
@@ -214,8 +217,13 @@ func (e *entry) tryProcess(what string, via Via, c claim) {
 	})
 }
 
-// errElsewhere: a process of the workload has moved to another network.
-var errElsewhere = errors.New("process is in another network namespace")
+var (
+	// errElsewhere: a process of the workload has moved to another network.
+	errElsewhere = errors.New("process is in another network namespace")
+	// errShim: the runtime has named what serves the virtual machine, and not what
+	// is in its network.
+	errShim = errors.New("it serves the virtual machine from the node's own network")
+)
 
 // step runs one attempt and writes down how it went.
 func (e *entry) step(action string, try func() error) {

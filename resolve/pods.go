@@ -132,6 +132,10 @@ func (r *Resolver) network(w *Workload) Network {
 			return found
 		}
 		host := handle.Identity().Same(r.cfg.Host.Identity())
+		if host && !w.HostNetwork && isVM(w.runtime()) {
+			_ = handle.Close() // it serves the virtual machine, and is not in its network
+			continue
+		}
 		found.Host = &host
 		if !host { // the node's addresses are no pod's
 			// What cannot be read is not known.

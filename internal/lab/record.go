@@ -18,6 +18,7 @@ type record struct {
 	status Status
 	netns  *Netns
 	last   int // PID of its latest process, alive or not
+	vmm    int // PID that a runtime of virtual machines names instead, see [Runtime.VMM]
 }
 
 // record takes both under one lock: what runs has a network.

@@ -32,13 +32,21 @@ const (
 	CRIO       RuntimeKind = "CRI-O"
 	CRIOPause  RuntimeKind = "CRI-O with pause"
 	CRIDockerd RuntimeKind = "cri-dockerd"
-	// Kata is containerd 1.7 with a handler that runs pods in virtual machines. All
-	// processes that it tells of are the sandbox's, as that is the only one here.
+	// Kata is containerd 1.7 with a handler that runs pods in virtual machines. The
+	// one process that it tells of, for the sandbox and for each container, is that
+	// of the machine's monitor, which is in the pod's network (Kata Containers 3.32,
+	// src/runtime/pkg/containerd-shim-v2/service.go: hpid). Here it is the sandbox's.
 	Kata RuntimeKind = "kata"
+	// KataRust is the other implementation of the same, which tells of its shim
+	// instead, a process in the node's network
+	// (src/runtime-rs/crates/runtimes/virt_container/src/container_manager/manager.rs).
+	KataRust RuntimeKind = "kata in Rust"
+	// CRIOKata is Kata below CRI-O, which keeps the sandbox's process for it.
+	CRIOKata RuntimeKind = "CRI-O with kata"
 )
 
 // RuntimeKinds are all of them.
-var RuntimeKinds = [...]RuntimeKind{Containerd16, Containerd17, Containerd2, CRIO, CRIOPause, CRIDockerd, Kata}
+var RuntimeKinds = [...]RuntimeKind{Containerd16, Containerd17, Containerd2, CRIO, CRIOPause, CRIDockerd, Kata, KataRust, CRIOKata}
 
 // Runtime serves a part of the Container Runtime Interface on a unix socket:
 // version, and the lists and the details of a node's sandboxes and containers.
@@ -49,6 +57,7 @@ type Runtime struct {
 	Kind   RuntimeKind
 
 	node   *Node
+	shim   *Container // of KataRust alone
 	server *grpc.Server
 	stop   chan struct{} // closed: ends requests that hang
 	once   sync.Once
@@ -81,6 +90,11 @@ func startRuntimeAt(n *Node, kind RuntimeKind, socket string) (*Runtime, error) 
 		return nil, fmt.Errorf("runtime of %s: %w", n.Name, err)
 	}
 	r := &Runtime{Socket: socket, Kind: kind, node: n, stop: make(chan struct{}), requests: map[string]int{}}
+	if kind == KataRust {
+		if r.shim, err = n.lab.AddContainer(ContainerSpec{Node: n, Style: HostNetwork}); err != nil {
+			return nil, errors.Join(err, ln.Close())
+		}
+	}
 	r.server = grpc.NewServer(grpc.UnaryInterceptor(r.intercept), grpc.MaxSendMsgSize(64<<20))
 	runtimeapi.RegisterRuntimeServiceServer(r.server, &runtimeService{Runtime: r})
 	if err := n.lab.adoptServer(r); err != nil {
@@ -100,6 +114,20 @@ func (r *Runtime) SetDelay(d time.Duration) { r.delay.Store(int64(d)) }
 // back, the client gives up or the runtime closes. Requests that hang already
 // are not answered any more.
 func (r *Runtime) SetHang(hang bool) { r.hang.Store(hang) }
+
+// VMM is the process that the runtime names for p and all its containers, 0 for a
+// runtime that makes no virtual machines.
+func (r *Runtime) VMM(p *Pod) int { return r.vmm(p.Sandbox) }
+
+func (r *Runtime) vmm(sandbox *Container) int {
+	switch r.Kind {
+	case Kata, CRIOKata:
+		return sandbox.PID()
+	case KataRust:
+		return r.shim.PID()
+	}
+	return 0
+}
 
 // Requests counts what was asked since the last call of ResetRequests, by the
 // names of CRI: "ListPodSandbox".
@@ -178,11 +206,11 @@ func (s *runtimeService) Version(context.Context, *runtimeapi.VersionRequest) (*
 	switch s.Kind {
 	case Containerd16:
 		v.RuntimeVersion = "1.6.20~ds1"
-	case Containerd17, Kata:
+	case Containerd17, Kata, KataRust:
 		v.RuntimeVersion = "v1.7.28"
 	case Containerd2:
 		v.RuntimeVersion = "v2.1.4"
-	case CRIO, CRIOPause:
+	case CRIO, CRIOPause, CRIOKata:
 		v.RuntimeName, v.RuntimeVersion = "cri-o", "1.33.0"
 	case CRIDockerd:
 		v.RuntimeName, v.RuntimeVersion = "docker", engineVersion
@@ -194,7 +222,7 @@ func (s *runtimeService) ListPodSandbox(_ context.Context, r *runtimeapi.ListPod
 	f := r.GetFilter()
 	answer := &runtimeapi.ListPodSandboxResponse{}
 	for _, c := range s.records() {
-		if c.Join == nil && fits(f.GetId(), c.ID) && c.has(f.GetLabelSelector()) {
+		if c.Join == nil && fits(f.GetId(), c.ID) && c.has(s.Kind, f.GetLabelSelector()) {
 			answer.Items = append(answer.Items, c.podSandbox(s.Kind))
 		}
 	}
@@ -205,8 +233,8 @@ func (s *runtimeService) ListContainers(_ context.Context, r *runtimeapi.ListCon
 	f := r.GetFilter()
 	answer := &runtimeapi.ListContainersResponse{}
 	for _, c := range s.records() {
-		if c.Join != nil && fits(f.GetId(), c.ID) && fits(f.GetPodSandboxId(), c.Join.ID) && c.has(f.GetLabelSelector()) {
-			answer.Containers = append(answer.Containers, c.criContainer())
+		if c.Join != nil && fits(f.GetId(), c.ID) && fits(f.GetPodSandboxId(), c.Join.ID) && c.has(s.Kind, f.GetLabelSelector()) {
+			answer.Containers = append(answer.Containers, c.criContainer(s.Kind))
 		}
 	}
 	return answer, nil
@@ -233,6 +261,11 @@ func (s *runtimeService) ContainerStatus(_ context.Context, r *runtimeapi.Contai
 func (s *runtimeService) find(id string, is func(record) bool) (record, error) {
 	for _, c := range s.records() {
 		if c.ID == id && is(c) {
+			sandbox := c.Container
+			if c.Join != nil {
+				sandbox = c.Join
+			}
+			c.vmm = s.vmm(sandbox)
 			return c, nil
 		}
 	}
