@@ -105,6 +105,8 @@ type Call struct {
 	Received time.Time
 	// Forwarded: it comes from another node's server.
 	Forwarded bool
+	// Narrowing takes from the policy for this call; nil takes nothing.
+	Narrowing *Narrowing
 	// Progress gets reports on the way; nil where the caller wants none.
 	Progress func(Progress)
 }
@@ -192,12 +194,17 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 			return failed(info, err, stageEnter)
 		}
 	}
+	env := d.Env
+	env.Policy = d.Policy.narrowedBy(c.Narrowing)
+	if target != nil && target.HostNetwork && env.Policy.NoHostNetwork {
+		return failed(nil, hostNetworkDenied(target.Node), stagePolicy)
+	}
 	if d.Authorize != nil {
 		if err := d.Authorize(ctx, c.Caller, tool.Spec, target); err != nil {
 			return failed(info, err, stagePolicy)
 		}
 	}
-	result, err := call.run(ctx, &d.Env, target)
+	result, err := call.run(ctx, &env, target)
 	if err != nil {
 		return failed(info, err, stageProbe)
 	}

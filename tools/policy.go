@@ -32,3 +32,23 @@ func ReadOnlyPolicy() Policy { return Policy{Toolsets: []Toolset{Inspect}} }
 
 // allows reports whether the tool may be listed and called.
 func (p Policy) allows(t *Tool) bool { return slices.Contains(p.Toolsets, t.Toolset) }
+
+// narrowing is what a server that carries out a call for this one has to be told
+// of the policy; nil where nothing is to be told. Which tools and methods there are
+// has been decided before.
+func (p Policy) narrowing() *Narrowing {
+	if !p.NoHostNetwork && len(p.Destinations.Deny) == 0 && p.Destinations.Only == nil {
+		return nil
+	}
+	return &Narrowing{NoHostNetwork: p.NoHostNetwork, Deny: p.Destinations.Deny, Only: p.Destinations.Only}
+}
+
+// narrowedBy is what is left of the policy for a call that came with n.
+func (p Policy) narrowedBy(n *Narrowing) Policy {
+	if n == nil {
+		return p
+	}
+	p.NoHostNetwork = p.NoHostNetwork || n.NoHostNetwork
+	p.Destinations = p.Destinations.Narrow(destination.Policy{Deny: n.Deny, Only: n.Only})
+	return p
+}

@@ -72,6 +72,12 @@ func beCommand(what, dir string) error {
 			return err
 		}
 		fmt.Println(`{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"weather","version":"1"}}}`)
+	case "older": // it says nothing of what the calls of today carry
+		line := make([]byte, 1<<16)
+		if _, err := os.Stdin.Read(line); err != nil {
+			return err
+		}
+		fmt.Println(`{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"nsenter-mcp","version":"0"}}}`)
 	case "hang":
 	case "stubborn": // ends neither with its input nor when it is asked, nor does its child
 		signal.Ignore(syscall.SIGTERM)
@@ -144,10 +150,11 @@ func (farEnd) Tools() []tools.Tool {
 
 // echoed is what echo answers with.
 type echoed struct {
-	PID       int             `json:"pid"`
-	Node      string          `json:"node"`
-	Arguments json.RawMessage `json:"arguments"`
-	Forwarded bool            `json:"forwarded"`
+	PID       int              `json:"pid"`
+	Node      string           `json:"node"`
+	Arguments json.RawMessage  `json:"arguments"`
+	Forwarded bool             `json:"forwarded"`
+	Narrowing *tools.Narrowing `json:"narrowing,omitempty"`
 }
 
 func (f farEnd) Call(ctx context.Context, c tools.Call) *tools.Envelope {
@@ -160,7 +167,7 @@ func (f farEnd) Call(ctx context.Context, c tools.Call) *tools.Envelope {
 	switch c.Tool {
 	case "echo":
 		answer.Target = &tools.TargetInfo{Pod: "web", NetnsCookie: 1<<63 + 1, Via: "sandbox"}
-		answer.Data = echoed{os.Getpid(), os.Args[len(os.Args)-1], c.Arguments, c.Forwarded}
+		answer.Data = echoed{os.Getpid(), os.Args[len(os.Args)-1], c.Arguments, c.Forwarded, c.Narrowing}
 		answer.Next = []tools.Next{{Tool: "echo", Arguments: map[string]any{"expect": uint64(1<<63 + 1)}, Why: "w"}}
 	case "wait":
 		_ = note(f.dir, "waiting", "w")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -105,6 +106,13 @@ func (f *Forwarder) Forward(ctx context.Context, c tools.Forwarded) (*tools.Enve
 		return nil, err
 	}
 	defer f.release(s)
+	if c.Narrowing != nil && !slices.Contains(s.client.Server().Experimental, tools.NarrowingMeta) {
+		return nil, &tools.NodeError{
+			Code: tools.CodeNodeTooOld, Node: c.Node,
+			Message: fmt.Sprintf("the server of node %s cannot be bound to what this server's policy takes away (destinations, host network)", c.Node),
+			Hint:    fmt.Sprintf("the server there is of version %s, this one of %s: bring both to one", clip(s.client.Server().Version), f.cfg.Version),
+		}
+	}
 	sent := time.Now()
 	result, err := s.call(ctx, c)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -515,5 +516,34 @@ func TestBadNodeIsNeverInACommand(t *testing.T) {
 	b.fail(tools.CodeNodeUnreachable, "-oProxyCommand=x", "echo")
 	if started := b.notes("started"); len(started) != 0 {
 		t.Error("it was started")
+	}
+}
+
+// What this server's policy takes away goes along, and never to a server that would
+// not heed it.
+func TestNarrowingTravels(t *testing.T) {
+	t.Parallel()
+	narrow := &tools.Narrowing{NoHostNetwork: true, Deny: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Only: []netip.Prefix{}}
+	ask := func(b *bench, n *tools.Narrowing) (*tools.Envelope, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		return b.Forward(ctx, tools.Forwarded{Node: "a", Tool: "echo", Arguments: given(`{}`), Narrowing: n})
+	}
+	b := start(t, "serve", nil)
+	answer, err := ask(b, narrow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen echoed
+	if err := json.Unmarshal(answer.Data.(json.RawMessage), &seen); err != nil {
+		t.Fatal(err)
+	}
+	if n := seen.Narrowing; n == nil || !n.NoHostNetwork || len(n.Deny) != 1 || n.Only == nil || !seen.Forwarded {
+		t.Errorf("the other server saw %+v", n)
+	}
+	older := start(t, "older", nil)
+	var away *tools.NodeError
+	if _, err := ask(older, narrow); !errors.As(err, &away) || away.Code != tools.CodeNodeTooOld || !strings.Contains(away.Hint, `"0"`) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -75,9 +75,11 @@ func (s *session) call(ctx context.Context, c tools.Forwarded) (mcpclient.Result
 	if err != nil {
 		return mcpclient.Result{}, err
 	}
-	request := mcpclient.Request{
-		Tool: c.Tool, Arguments: arguments, Meta: map[string]any{tools.ForwardedMeta: true},
+	meta := map[string]any{tools.ForwardedMeta: true}
+	if c.Narrowing != nil {
+		meta[tools.NarrowingMeta] = c.Narrowing
 	}
+	request := mcpclient.Request{Tool: c.Tool, Arguments: arguments, Meta: meta}
 	if report := c.Progress; report != nil {
 		request.Progress = func(done, total float64, message string) {
 			report(tools.Progress{Done: done, Total: total, Message: message})

@@ -1,7 +1,10 @@
 package mcpserve
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -15,6 +18,29 @@ func forwarded(r mcp.CallToolRequest) bool {
 	}
 	is, _ := r.Params.Meta.AdditionalFields[tools.ForwardedMeta].(bool)
 	return is
+}
+
+// narrowing is what the policy of the server that forwarded a call takes away; nil
+// for nothing. What is not understood fails: the call would do more than it may.
+func narrowing(r mcp.CallToolRequest) (*tools.Narrowing, error) {
+	if r.Params.Meta == nil {
+		return nil, nil
+	}
+	field, given := r.Params.Meta.AdditionalFields[tools.NarrowingMeta]
+	if !given {
+		return nil, nil
+	}
+	text, err := json.Marshal(field)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", tools.NarrowingMeta, err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	n := &tools.Narrowing{}
+	if err := decoder.Decode(n); err != nil {
+		return nil, fmt.Errorf("%s is not understood here, so the call is refused: %w", tools.NarrowingMeta, err)
+	}
+	return n, nil
 }
 
 // progress returns what sends notifications/progress for a call; nil where its

@@ -67,6 +67,7 @@ func New(cfg Config) (*Server, error) {
 		server.WithTitle("nsenter-mcp: a pod's network from the inside"),
 		server.WithInstructions(cfg.Dispatcher.Instructions()),
 		server.WithToolCapabilities(false),
+		server.WithExperimental(map[string]any{tools.NarrowingMeta: map[string]any{}}),
 		server.WithHooks(hooks),
 	}, cfg.Options...)...)
 	for _, tool := range cfg.Dispatcher.Tools() {
@@ -179,9 +180,13 @@ func (s *Server) refuse(ctx context.Context, m message) mcp.JSONRPCMessage {
 
 // call is the handler of every tool.
 func (s *Server) call(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
+	narrowed, err := narrowing(r)
+	if err != nil {
+		return nil, err
+	}
 	answer := s.dispatcher.Call(ctx, tools.Call{
 		Tool: r.Params.Name, Arguments: r.Params.RawArguments, Caller: callerFrom(ctx), Received: receivedFrom(ctx),
-		Forwarded: forwarded(r), Progress: s.progress(ctx, r),
+		Forwarded: forwarded(r), Narrowing: narrowed, Progress: s.progress(ctx, r),
 	})
 	text, err := encode(answer)
 	if err != nil {

@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os/exec"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -30,6 +32,8 @@ type Client struct {
 type Server struct {
 	Name, Version, Protocol string
 	Instructions            string // for the model
+	// Experimental are the names of capabilities that the protocol does not know.
+	Experimental []string
 }
 
 // Tool is one entry of the server's list.
@@ -81,6 +85,7 @@ func initialize(ctx context.Context, c *client.Client) (*Client, error) {
 	started := &Client{mcp: c, server: Server{
 		Name: out.ServerInfo.Name, Version: out.ServerInfo.Version,
 		Protocol: out.ProtocolVersion, Instructions: out.Instructions,
+		Experimental: slices.Sorted(maps.Keys(out.Capabilities.Experimental)),
 	}}
 	c.OnNotification(started.notified)
 	return started, nil

@@ -1,0 +1,104 @@
+package tools
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/fact"
+)
+
+// forward has another node's server carry out the call. What this server's
+// policy forbids does not come so far, or goes along as a [Narrowing] where only
+// the other server can tell; that one has a policy of its own.
+func (d *Dispatcher) forward(ctx context.Context, c Call, tool *Tool, call *invocation, to place) *Envelope {
+	if d.Authorize != nil {
+		if err := d.Authorize(ctx, c.Caller, tool.Spec, &resolve.Target{Query: call.query, Node: to.node}); err != nil {
+			return failed(nil, err, stagePolicy)
+		}
+	}
+	if d.Policy.NoHostNetwork && call.query.Netns == "host" {
+		return failed(nil, hostNetworkDenied(to.node), stagePolicy)
+	}
+	if call.permitted != nil {
+		if err := call.permitted(d.Policy); err != nil {
+			return failed(nil, err, stagePolicy)
+		}
+	}
+	answer, err := d.Forwarder.Forward(ctx, Forwarded{
+		Node: to.node, Tool: tool.Name, Narrowing: d.Policy.narrowing(), Progress: temperedProgress(c.Progress),
+		Arguments: func() (json.RawMessage, error) { return to.arguments(c.Arguments, timeThere(ctx)) },
+	})
+	if err == nil {
+		answer, err = temper(answer)
+	}
+	if err != nil {
+		failure := failed(nil, err, stageForward)
+		failure.Error.Details.Node = to.node
+		return failure
+	}
+	return d.settle(tool, to, answer)
+}
+
+// hostNetworkDenied: what is closed here is closed on other nodes too. node is ""
+// where its name is not known.
+func hostNetworkDenied(node string) error {
+	what := "its node"
+	if node != "" {
+		what = "node " + node
+	}
+	return &failure{public: Error{
+		Code: string(resolve.KindHostNetworkDenied), Stage: stagePolicy,
+		Message: "the target uses the network of " + what + " itself, which the operator of the server keeps closed",
+		Hint:    "choose a target with a network of its own, or ask the operator to allow the host network",
+		Details: ErrorDetails{Node: node},
+	}}
+}
+
+// settle makes another server's answer one of this server: within the same
+// bounds, and with next steps that can be sent to this server as they are.
+func (d *Dispatcher) settle(tool *Tool, to place, answer *Envelope) *Envelope {
+	if answer.Target != nil && answer.Target.HostNetwork && d.Policy.NoHostNetwork {
+		return failed(nil, hostNetworkDenied(to.node), stagePolicy)
+	}
+	if data, ok := answer.Data.(json.RawMessage); ok && len(data) > tool.MaxBytes {
+		return failed(answer.Target, tooLarge(len(data), tool.MaxBytes), stageForward)
+	}
+	if answer.Target != nil {
+		if said := answer.Target.Node; said != "" && said != to.node {
+			answer.Notes = append(answer.Notes, Note{
+				Code:    "node_name_differs",
+				Message: fmt.Sprintf("the server reached as node %s says that its node is %s", to.node, word(said)),
+			})
+		}
+		answer.Target.Node = to.node
+	}
+	if answer.Error != nil {
+		answer.Error.Details.Node = to.node
+		if answer.Error.Stage == "" {
+			answer.Error.Stage = stageForward
+		}
+	}
+	if answer.Findings == nil {
+		answer.Findings = []fact.Finding{}
+	}
+	answer.Findings = answer.Findings[:min(len(answer.Findings), maxFindings)]
+	if answer.Notes == nil {
+		answer.Notes = []Note{}
+	}
+	next := answer.Next
+	answer.Next = []Next{}
+	for _, n := range next {
+		// A pod is found again by its name, wherever it has gone by then.
+		if _, named := n.Arguments["pod"]; to.given || !named {
+			if n.Arguments == nil {
+				n.Arguments = map[string]any{}
+			}
+			n.Arguments["node"] = to.node
+		}
+		answer.Next = append(answer.Next, n)
+	}
+	answer.Next = d.sendable(answer.Next)
+	return answer
+}

@@ -1,0 +1,125 @@
+package tools
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// The bounds of what another server says beside the data of its answer, which
+// [Spec.MaxBytes] bounds. No answer of a server of ours comes near.
+const (
+	maxFarText  = 4000      // bytes of one text
+	maxFarList  = 200       // members of one list or object
+	maxFarWords = 128 << 10 // bytes of JSON altogether
+)
+
+// temper makes the words of another server safe to pass on, as escape does with
+// those of a container: whoever has got hold of a node writes its answers. What an
+// agent may send back, such as the arguments of a next step, stays what it is
+// unless it holds what none of ours would.
+func temper(answer *Envelope) (*Envelope, error) {
+	data := answer.Data
+	words := *answer
+	words.Data = nil
+	text, err := temperJSON(&words, maxFarText, maxFarList)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > maxFarWords {
+		return nil, tooLarge(len(text), maxFarWords)
+	}
+	tempered := &Envelope{}
+	if err := decodeNumbers(text, tempered); err != nil {
+		return nil, fmt.Errorf("answer of the other server: %w", err)
+	}
+	raw, ok := data.(json.RawMessage)
+	if ok && mayNeedTempering(raw) {
+		if raw, err = temperJSON(raw, 0, 0); err != nil {
+			return nil, err
+		}
+	}
+	if ok {
+		tempered.Data = raw
+	}
+	return tempered, nil
+}
+
+// mayNeedTempering reports whether JSON may hold a character that escape changes:
+// it would be beyond ASCII or written as an escape sequence.
+func mayNeedTempering(data []byte) bool {
+	return slices.ContainsFunc(data, func(c byte) bool { return c == '\\' || c >= utf8.RuneSelf || c == 0x7f })
+}
+
+// temperJSON writes v anew, each string escaped and cut at limit bytes, each list
+// and object at members; 0 is no bound.
+func temperJSON(v any, limit, members int) ([]byte, error) {
+	text, err := encodeData(v)
+	if err != nil {
+		return nil, fmt.Errorf("answer of the other server: %w", err)
+	}
+	var tree any
+	if err := decodeNumbers(text, &tree); err != nil {
+		return nil, fmt.Errorf("answer of the other server: %w", err)
+	}
+	return encodeData(temperTree(tree, limit, members))
+}
+
+// decodeNumbers keeps numbers as they are written: a cookie does not fit into a
+// float64.
+func decodeNumbers(text []byte, into any) error {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	return decoder.Decode(into)
+}
+
+func temperTree(v any, limit, members int) any {
+	switch v := v.(type) {
+	case string:
+		return temperText(v, limit)
+	case []any:
+		if members > 0 {
+			v = v[:min(len(v), members)]
+		}
+		for i := range v {
+			v[i] = temperTree(v[i], limit, members)
+		}
+		return v
+	case map[string]any:
+		names := slices.Sorted(maps.Keys(v))
+		if members > 0 {
+			names = names[:min(len(names), members)]
+		}
+		kept := make(map[string]any, len(names))
+		for _, name := range names {
+			kept[temperText(name, limit)] = temperTree(v[name], limit, members)
+		}
+		return kept
+	}
+	return v
+}
+
+// temperText cuts before it escapes, and between two characters.
+func temperText(s string, limit int) string {
+	if limit > 0 && len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") + "..."
+	}
+	return escape(s)
+}
+
+// temperedProgress passes reports of another server on; nil where nobody wants
+// them.
+func temperedProgress(report func(Progress)) func(Progress) {
+	if report == nil {
+		return nil
+	}
+	return func(p Progress) {
+		const limit = 200
+		p.Message = temperText(p.Message, limit)
+		report(p)
+	}
+}
