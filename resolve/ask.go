@@ -29,6 +29,8 @@ type reply struct {
 	// localAnswered and clusterAnswered: all sources of the node that could, and
 	// one of the cluster, answered.
 	localAnswered, clusterAnswered bool
+	// clusterListed: one of the cluster has told all that there is.
+	clusterListed bool
 	// noCluster: there is no API to ask.
 	noCluster bool
 	// failed are those that could not, in words; absent ones are not among them.
@@ -103,7 +105,7 @@ func (r *Resolver) ask(ctx context.Context, q question) reply {
 }
 
 func (w *round) run(ctx context.Context) {
-	w.askExact(func(m *member) bool { return !m.cluster || w.question.query.Describe })
+	w.askExact(func(m *member) bool { return !m.cluster || w.question.query.wantsCluster() })
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -209,7 +211,7 @@ func (w *round) done(now time.Time) bool {
 		case !m.asked || m.answered:
 			return false
 		case m.cluster:
-			return w.question.query.Describe && since < limits.identify
+			return w.question.query.wantsCluster() && since < limits.identify
 		}
 		return w.question.patient || since < limits.grace
 	})
@@ -236,6 +238,7 @@ func (w *round) take(e event) {
 	w.reply.steps = append(w.reply.steps, stepOf(m.guard, e))
 	if e.what == list {
 		m.listed, m.all = true, e.workloads
+		w.reply.clusterListed = w.reply.clusterListed || m.cluster && e.err == nil
 		if isFailure(e.err) {
 			w.reply.unlisted = append(w.reply.unlisted, said(m, e.err))
 		}
@@ -244,6 +247,9 @@ func (w *round) take(e event) {
 	m.answered, m.exact = true, e.workloads
 	switch {
 	case e.err == nil:
+		if m.cluster {
+			w.resolver.hasCluster.Store(true)
+		}
 		if w.matched.IsZero() && exactly(w.question.query, e.workloads) {
 			w.matched = time.Now()
 		}

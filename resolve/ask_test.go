@@ -208,6 +208,22 @@ func TestAsk(t *testing.T) {
 			local: []*fake{knows("docker", time.Millisecond, web)}, cluster: []*fake{hangs("kubernetes", false)},
 			query: Query{Pod: "web-0", Describe: true}, want: "shop/web-0", took: 501 * time.Millisecond, failed: "kubernetes: no answer",
 		},
+		"the cluster knows another one, which can be had as well": {
+			local: []*fake{knows("docker", time.Millisecond, web)}, cluster: []*fake{knows("kubernetes", 200*time.Millisecond, pod("other", "web-0"))},
+			query: Query{Pod: "web-0", Everywhere: true}, kind: KindAmbiguous, says: "fits 2", took: 200 * time.Millisecond,
+		},
+		"the cluster knows the same one": {
+			local: []*fake{knows("docker", time.Millisecond, web)}, cluster: []*fake{knows("kubernetes", 200*time.Millisecond, web)},
+			query: Query{Pod: "web-0", Everywhere: true}, want: "shop/web-0", took: 200 * time.Millisecond,
+		},
+		"the cluster might know another one, but hangs": {
+			local: []*fake{knows("docker", time.Millisecond, web)}, cluster: []*fake{hangs("kubernetes", false)},
+			query: Query{Pod: "web-0", Everywhere: true}, want: "shop/web-0", took: 501 * time.Millisecond, failed: "kubernetes: no answer",
+		},
+		"the cluster need not be asked where the namespace is known": {
+			local: []*fake{knows("docker", 0, web)}, cluster: []*fake{fails("kubernetes", errors.New("asked"))},
+			query: Query{Pod: "web-0", Namespace: "shop", Everywhere: true}, want: "shop/web-0", took: 0,
+		},
 		"the cluster knows no containers of a runtime": {
 			local: []*fake{knows("docker", 0, other)}, cluster: []*fake{fails("kubernetes", errors.New("asked"))},
 			query: Query{Container: "nginx"}, kind: KindNotFound, says: "nginx", took: 0,

@@ -157,7 +157,7 @@ func TestSayHow(t *testing.T) {
 			if i := test.choice.container; i != whole {
 				target.Container = test.choice.workload.Containers[i].label()
 			}
-			target.sayHow(test.query, test.choice)
+			target.sayHow(test.query, test.choice, false)
 			if got := noted(target, "prefix_match"); !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
 				t.Errorf("got %q, want %q", got, test.want)
 			}

@@ -37,7 +37,10 @@ func (r *Resolver) resolveNamed(ctx context.Context, q Query) (*Target, error) {
 		if err == nil {
 			t.Query = q
 			t.Notes = append(before.notes, t.Notes...)
-			t.sayHow(q, c)
+			t.sayHow(q, c, r.hasCluster.Load() && !reply.clusterListed)
+			if r.hasCluster.Load() && !reply.clusterAnswered && c.rank == byName && q.namesakes() && !q.wantsCluster() {
+				t.note("this_node_only", "pod %s was looked for on this node only: another Kubernetes namespace may have one of that name on another node, so give namespace if that may be meant", q.Pod)
+			}
 			t.sayFailed(reply.failed)
 			if q.Describe && reply.clusterAnswered && t.Workload.Status == nil {
 				t.note("unknown_to_api", "the Kubernetes API does not know this pod: it describes another cluster, or the pod has just been deleted")
@@ -129,8 +132,9 @@ func (r *Resolver) unknown(q Query, err *Error, reply *reply) *Error {
 	return err
 }
 
-// sayHow notes a match that was not by the full name.
-func (t *Target) sayHow(q Query, c choice) {
+// sayHow notes a match that was not by the full name. onlyHere: there is a cluster,
+// of which only this node was looked at.
+func (t *Target) sayHow(q Query, c choice, onlyHere bool) {
 	if c.rank != byPrefix {
 		return
 	}
@@ -143,7 +147,11 @@ func (t *Target) sayHow(q Query, c choice) {
 	case q.Container != "":
 		asked, meant = q.Pod+" with container "+q.Container, fmt.Sprintf("container %s of pod %s", t.Container, t.Workload.podName())
 	}
-	t.note("prefix_match", "%q is only the beginning of a name or ID; the only one that fits is %s", asked, meant)
+	where := ""
+	if onlyHere && q.Pod != "" {
+		where = " on this node"
+	}
+	t.note("prefix_match", "%q is only the beginning of a name or ID; the only one that fits%s is %s", asked, where, meant)
 }
 
 // sayFailed notes the sources that could not add what they know.

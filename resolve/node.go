@@ -121,5 +121,6 @@ func guarded[T any](ctx context.Context, r *Resolver, g *guard, ask func(context
 	if err != nil {
 		return answer, err
 	}
+	r.hasCluster.Store(true) // no other source is asked so
 	return <-answers, nil
 }

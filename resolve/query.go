@@ -35,6 +35,10 @@ type Query struct {
 	// Here: what no network of this node owns need not be known; the cluster is not
 	// asked what an IP is.
 	Here bool
+	// Everywhere: a pod of another node can be had as well, so that one of this node
+	// does not hide its namesake in another Kubernetes namespace: the cluster is asked
+	// for a pod that is named without one, too.
+	Everywhere bool
 	// NoFiles: the target's files are not going to be read, so nobody need find out
 	// whose they are.
 	NoFiles bool
@@ -44,6 +48,14 @@ type Query struct {
 	// brief asks only what a container is called and of which pod it is.
 	brief bool
 }
+
+// namesakes reports whether pods of several Kubernetes namespaces may be what q
+// names.
+func (q Query) namesakes() bool { return q.Pod != "" && q.Namespace == "" && !isUUID(q.Pod) }
+
+// wantsCluster reports whether the cluster is asked although a source of this node
+// may know the pod.
+func (q Query) wantsCluster() bool { return q.Describe || q.Everywhere && q.namesakes() }
 
 // Longest inputs that can name anything: a DNS subdomain (RFC 1123) and
 // PATH_MAX of linux/limits.h.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"nsenter-mcp/internal/lab"
 )
@@ -128,6 +129,40 @@ func TestResolveAmbiguous(t *testing.T) {
 }
 
 // A pod that was created again under its name, and one whose sandbox was.
+// A pod of this node does not silently stand for its namesake on another node.
+func TestResolveNamesakeElsewhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	here := w.Pod(t, lab.PodSpec{Name: "web-0", Namespace: "shop"})
+	far := pod("other", "web-0")
+	far.Node, far.UID = "node-2", "7a1c0d52-3f0e-4b6c-9c1e-2d5b8a9f0eff"
+	api := knows("kubernetes", 0, far)
+	r := w.resolverFor(t, Config{Sources: []Source{w.docker}, Cluster: []Source{api}})
+	r.limits.identify = time.Minute // the machine may be busy
+	inside(t, open(t, r, Query{Pod: "web-0"}), here.Handle)
+	e := refused(t, r, Query{Pod: "web-0", Everywhere: true}, KindAmbiguous)
+	if len(e.Candidates) != 2 || !slices.ContainsFunc(e.Candidates, func(c Candidate) bool { return c.Node == "node-2" && c.Namespace == "other" }) {
+		t.Errorf("candidates are %+v", e.Candidates)
+	}
+	// Who can have pods of this node only is told that nobody else was asked.
+	for q, code := range map[Query]string{
+		{Pod: "web-0"}:                                      "this_node_only",
+		{Pod: "shop/web-0"}:                                 "",
+		{Pod: "shop/web-0", Everywhere: true}:               "",
+		{Pod: "web-0", Namespace: "shop", Everywhere: true}: "",
+		{Pod: here.UID}:                                     "",
+	} {
+		target := open(t, r, q)
+		inside(t, target, here.Handle)
+		if got := noted(target, "this_node_only"); (got != "") != (code != "") {
+			t.Errorf("%+v: noted %q", q, got)
+		}
+	}
+	if got := noted(open(t, r, Query{Pod: "web"}), "prefix_match"); !strings.Contains(got, "fits on this node is") {
+		t.Errorf("noted %q", got)
+	}
+}
+
 func TestResolveNewest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"nsenter-mcp/nsexec"
@@ -44,6 +45,8 @@ type Resolver struct {
 	cluster []*guard
 	known   identities
 	nodes   nodes
+	// hasCluster: a source of the cluster has answered before, so there is one.
+	hasCluster atomic.Bool
 
 	closeOnce sync.Once
 	closed    chan struct{}

@@ -166,7 +166,7 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 	}
 	var target *resolve.Target
 	if !far {
-		target, err = d.resolve(ctx, tool, call)
+		target, err = d.resolve(ctx, tool, call, d.forwards(c))
 		if d.forwards(c) {
 			to, far = placeOf(err)
 		}
@@ -256,12 +256,15 @@ func (d *Dispatcher) find(name string) (*Tool, error) {
 	}}
 }
 
-// resolve opens the target; nil where none was named and none is needed.
-func (d *Dispatcher) resolve(ctx context.Context, tool *Tool, call *invocation) (*resolve.Target, error) {
+// resolve opens the target; nil where none was named and none is needed. everywhere:
+// one of another node can be had as well.
+func (d *Dispatcher) resolve(ctx context.Context, tool *Tool, call *invocation, everywhere bool) (*resolve.Target, error) {
 	if !call.given && tool.TargetOptional {
 		return nil, nil
 	}
-	return d.Env.Resolver.Resolve(ctx, call.query)
+	query := call.query
+	query.Everywhere = everywhere
+	return d.Env.Resolver.Resolve(ctx, query)
 }
 
 // checkExpected holds the network that was entered against the one the caller

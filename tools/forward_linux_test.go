@@ -390,6 +390,41 @@ func TestLocalPodIsNotForwarded(t *testing.T) {
 	}
 }
 
+// A front does not take a pod of its own node for a namesake on another one.
+func TestNamesakesOfAFront(t *testing.T) {
+	t.Parallel()
+	far := &fakeForwarder{answer: answerThere}
+	b := newTestbench(t, func(c *Config) { c.Forwarder = far })
+	b.lab.Pod(t, lab.PodSpec{Name: "far-0", Namespace: "here"})
+	docker := resolve.NewDocker(resolve.DockerOptions{Host: b.engine.Host()})
+	t.Cleanup(func() { _ = docker.Close() })
+	resolver := resolve.New(resolve.Config{
+		Home: b.lab.Home, Host: b.lab.Node.Handle, Sources: []resolve.Source{docker},
+		Cluster: []resolve.Source{clusterOf{resolve.Workload{Pod: "far-0", Namespace: "shop", UID: "u", Node: "far"}}},
+	})
+	t.Cleanup(resolver.Close)
+	b.Env.Resolver = resolver
+	arguments := map[string]any{"pod": "far-0"}
+	answer := b.call(t, "netns_ip_addr", arguments)
+	if answer.Error == nil || answer.Error.Code != string(resolve.KindAmbiguous) || far.count() != 0 {
+		t.Fatalf("%+v", answer)
+	}
+	for _, n := range answer.Next {
+		raw, err := json.Marshal(n.Arguments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := b.Call(t.Context(), Call{Tool: n.Tool, Arguments: raw})
+		if want := n.Arguments["namespace"] == "shop"; a.Error != nil || (far.count() == 1) != want {
+			t.Errorf("%+v: %+v, %d forwarded", n.Arguments, a.Error, far.count())
+		}
+		far.calls = nil
+	}
+	if len(answer.Next) != 2 {
+		t.Errorf("next is %+v", answer.Next)
+	}
+}
+
 func TestCheckNode(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"n", "node-1", "ip-10-0-0-1.eu-west-1.compute.internal", "0", strings.Repeat("a", 253)} {
