@@ -51,16 +51,21 @@ func parseMachineID(s string) string {
 	return id
 }
 
-// kinship compares a node of the API with the machine.
-func (m machine) kinship(n *kubeNode) Kinship {
+// kinship compares a node of the API with the machine. sure is false where one of
+// the two has no machine ID: then any node of this kernel may be this machine, of
+// which there are several where nodes are containers (kind).
+func (m machine) kinship(n *kubeNode) (kin Kinship, sure bool) {
 	info := &n.Status.NodeInfo
+	there := parseMachineID(info.MachineID)
 	switch {
 	case !strings.EqualFold(info.BootID, m.boot):
-		return Stranger
-	case m.id != "" && info.MachineID != "" && parseMachineID(info.MachineID) != m.id:
-		return SameKernel
+		return Stranger, true
+	case m.id == "" || there == "":
+		return SameKernel, false
+	case there != m.id:
+		return SameKernel, true
 	}
-	return ThisNode
+	return ThisNode, true
 }
 
 // Kinship tells by one request what the node of that name is to this machine.
@@ -76,7 +81,8 @@ func (k *Kube) Kinship(ctx context.Context, node string) (Kinship, error) {
 		if !found {
 			return Stranger, err
 		}
-		return here.kinship(&n), nil
+		kin, _ := here.kinship(&n)
+		return kin, nil
 	})
 }
 
@@ -89,8 +95,9 @@ func (k *Kube) HasNode(ctx context.Context, node string) (bool, error) {
 }
 
 // ThisNode finds the name of the node that this machine is; "" where the cluster
-// has none like it. One request is enough where the node is called like the
-// machine, as most are; else all nodes are looked through.
+// has none like it, or several that cannot be told apart. One request is enough
+// where the node is called like the machine, as most are; else all nodes are looked
+// through.
 func (k *Kube) ThisNode(ctx context.Context) (string, error) {
 	return kubeAsk(ctx, k, func(c *kubeConn) (string, error) {
 		here, err := thisMachine(c.root)
@@ -100,20 +107,30 @@ func (k *Kube) ThisNode(ctx context.Context) (string, error) {
 		if name, err := os.Hostname(); err == nil && checkName("", name, "") == nil {
 			var n kubeNode
 			found, err := c.one(ctx, kubeRequest{group: kubeCore, resource: kubeNodes, name: strings.ToLower(name)}, &n)
-			if found && here.kinship(&n) == ThisNode {
+			if kin, sure := here.kinship(&n); found && (kin == ThisNode || kin == SameKernel && !sure) {
 				return n.Metadata.Name, nil
 			}
 			if err != nil && !isForbidden(err) {
 				return "", err
 			}
 		}
-		name := ""
+		var same, perhaps []string
 		err = pages(ctx, c, kubeRequest{group: kubeCore, resource: kubeNodes}, func(n *kubeNode) bool {
-			if here.kinship(n) == ThisNode && checkName("", n.Metadata.Name, "") == nil {
-				name = n.Metadata.Name
+			switch kin, sure := here.kinship(n); {
+			case checkName("", n.Metadata.Name, "") != nil:
+			case kin == ThisNode:
+				same = append(same, n.Metadata.Name)
+			case kin == SameKernel && !sure:
+				perhaps = append(perhaps, n.Metadata.Name)
 			}
-			return name == ""
+			return true
 		})
-		return name, err
+		if len(same) == 0 {
+			same = perhaps
+		}
+		if err != nil || len(same) != 1 {
+			return "", err
+		}
+		return same[0], nil
 	})
 }

@@ -371,6 +371,23 @@ func TestKubeThisNode(t *testing.T) {
 	if asked := api.asked(); !slices.Equal(asked, []string{"get nodes", "get nodes", "get nodes", "get nodes"}) {
 		t.Errorf("asked for %q", asked)
 	}
+	// Where the machine has no ID of its own, either may be it.
+	if err := os.Remove(filepath.Join(root, "etc/machine-id")); err != nil {
+		t.Fatal(err)
+	}
+	if name, err := api.kube.ThisNode(t.Context()); err != nil || name != "" {
+		t.Errorf("without a machine ID: got %q, %v", name, err)
+	}
+	for _, name := range []string{"me", "kind-worker"} {
+		if kin, err := api.kube.Kinship(t.Context(), name); err != nil || kin != SameKernel {
+			t.Errorf("%s without a machine ID: got %v, %v", name, kin, err)
+		}
+	}
+	alone := newKubeAPI(t, node("me", boot, id))
+	alone.kube.options.Root = root
+	if name, err := alone.kube.ThisNode(t.Context()); err != nil || name != "me" {
+		t.Errorf("the only one of this kernel: got %q, %v", name, err)
+	}
 }
 
 func FuzzMachine(f *testing.F) {
