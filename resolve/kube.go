@@ -12,8 +12,10 @@ type KubeOptions struct {
 	// Config is the path of a kubeconfig; it wins over KUBECONFIG. Without both,
 	// ~/.kube/config counts, then the service account of the pod that this runs in.
 	Config string
-	// NoEnvironment keeps KUBECONFIG and the home directory from being looked at.
-	NoEnvironment bool
+	// Operator: Config is the operator's word, or nobody's. KUBECONFIG and the home
+	// directory are not looked at, and the user whose process this is need not be able
+	// to read what it may read.
+	Operator bool
 	// Context is one of the kubeconfig's; "" is its current one.
 	Context string
 	// AllowPlugin lets a kubeconfig start its credential plugin (a program of its

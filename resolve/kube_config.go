@@ -80,7 +80,7 @@ func (o *KubeOptions) kubeconfigs() (paths []string, named string) {
 	if o.Config != "" {
 		return []string{o.Config}, "--kubeconfig"
 	}
-	if o.NoEnvironment {
+	if o.Operator {
 		return nil, ""
 	}
 	for _, p := range filepath.SplitList(os.Getenv(clientcmd.RecommendedConfigPathEnvVar)) {
@@ -110,7 +110,7 @@ func (o *KubeOptions) restConfig(origin *kubeOrigin) (cfg *rest.Config, plugin *
 	}
 	merged := clientcmdapi.NewConfig()
 	for _, f := range origin.files {
-		one, err := readKubeconfig(f)
+		one, err := readKubeconfig(f, o.Operator)
 		if err != nil {
 			return nil, nil, "", err
 		}
@@ -151,9 +151,15 @@ func noContext(name string, merged *clientcmdapi.Config) error {
 	return fmt.Errorf("the kubeconfig has no context %s; %s", quote(name), has)
 }
 
-// readKubeconfig reads a file that only its owner can have changed. As root that
-// must be root: a kubeconfig names files to read and send, and programs to run.
-func readKubeconfig(f kubeFile) (*clientcmdapi.Config, error) {
+// readKubeconfig reads a file that only its owner can have changed. As root, or with
+// the capability to read every file, that must be root: a kubeconfig names files to
+// read and send, and programs to run. operator: it is named by somebody who may have
+// it read.
+func readKubeconfig(f kubeFile, operator bool) (*clientcmdapi.Config, error) {
+	if !operator && !mayRead(f.path) {
+		return nil, fmt.Errorf("kubeconfig %s: the user who runs this may not read it, although this program could: "+
+			"let him read it, or let the operator's file name it", quote(f.path))
+	}
 	file, err := os.Open(f.path)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig: %w", err)
@@ -190,17 +196,23 @@ func readKubeconfig(f kubeFile) (*clientcmdapi.Config, error) {
 	return cfg, nil
 }
 
-// trusted reports why root should not follow the file.
+// trusted reports why root, or who can read every file like root, should not follow
+// the file.
 func trusted(path string, info fs.FileInfo) error {
-	if !isRoot() {
+	who, cure := "root", "or run the server as that user"
+	switch {
+	case isRoot():
+	case readsEverything():
+		who, cure = "a program that can read every file", "or run it without CAP_DAC_READ_SEARCH and CAP_DAC_OVERRIDE"
+	default:
 		return nil
 	}
 	if uid, known := ownerOf(info); known && uid != 0 {
-		return fmt.Errorf("kubeconfig %s belongs to user %d, who could make root read and send any file: "+
-			"give it to root (chown root), or run the server as that user", quote(path), uid)
+		return fmt.Errorf("kubeconfig %s belongs to user %d, who could make %s read and send any file: "+
+			"give it to root (chown root), %s", quote(path), uid, who, cure)
 	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fmt.Errorf("kubeconfig %s can be written by others than root (mode %04o), so root does not follow it: chmod go-w", quote(path), mode)
+		return fmt.Errorf("kubeconfig %s can be written by others than root (mode %04o), so %s does not follow it: chmod go-w", quote(path), mode, who)
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func TestKubeconfig(t *testing.T) {
 		{"flag names nothing", good, KubeOptions{Config: nowhere}, "--kubeconfig names"},
 		{"environment", good, KubeOptions{}, ""},
 		{"environment names nothing", nowhere, KubeOptions{}, "KUBECONFIG names"},
-		{"environment does not count", good, KubeOptions{NoEnvironment: true}, ErrAbsent.Error()},
+		{"environment does not count", good, KubeOptions{Operator: true}, ErrAbsent.Error()},
 		{"several", nowhere + ":" + good, KubeOptions{}, ""},
 		{"the first of several counts", users + ":" + good, KubeOptions{}, "does not accept the credentials"},
 		{"the first of several counts, otherwise", good + ":" + users, KubeOptions{}, ""},

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -84,6 +83,8 @@ func (o *options) policy() (*ceiling.Policy, error) {
 		{"docker-host", func(who string) error { return p.DockerHost.Want(who, o.dockerHost) }},
 		{"runtime-endpoint", func(who string) error { return p.RuntimeEndpoint.Want(who, o.endpoint) }},
 		{"kubeconfig", func(who string) error { return p.Kubeconfig.Want(who, o.kubeconfig) }},
+		{"context", func(who string) error { return p.Context.Want(who, o.kubeContext) }},
+		{"node-name", func(who string) error { return p.NodeName.Want(who, o.nodeName) }},
 		{"allow-exec-plugin", func(who string) error { return p.AllowExecPlugin(who, o.execPlugin) }},
 		{"via", func(who string) error { return p.Via.Want(who, o.via) }},
 	} {
@@ -101,6 +102,13 @@ func (o *options) policy() (*ceiling.Policy, error) {
 	}
 	if !o.given("runtime-endpoint") {
 		if err := p.RuntimeEndpoint.Want(resolve.CRIEnv, os.Getenv(resolve.CRIEnv)); err != nil {
+			return nil, usagef("%v", err)
+		}
+	}
+	if !o.given("node-name") {
+		// One file serves many nodes, each of which has a name of its own. A wrong one
+		// leads nowhere: what is entered is proved by what is on the node.
+		if err := p.NodeName.Suggest("NODE_NAME", os.Getenv("NODE_NAME")); err != nil {
 			return nil, usagef("%v", err)
 		}
 	}
@@ -171,12 +179,12 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 		return nil, err
 	}
 	n.kube = resolve.NewKube(resolve.KubeOptions{
-		Config: policy.Kubeconfig.Or(""), Context: o.kubeContext, AllowPlugin: policy.ExecPlugin, Root: root,
-		NoEnvironment: policy.Kubeconfig.Fixed(),
+		Config: policy.Kubeconfig.Or(""), Context: policy.Context.Or(""), AllowPlugin: policy.ExecPlugin, Root: root,
+		Operator: policy.Kubeconfig.Fixed(),
 	})
 	n.close = append(n.close, n.kube.Close)
 	n.resolver = resolve.New(resolve.Config{
-		Home: n.home, Host: n.host, Root: root, Node: cmp.Or(o.nodeName, os.Getenv("NODE_NAME")),
+		Home: n.home, Host: n.host, Root: root, Node: policy.NodeName.Or(""),
 		Sources: sources, Cluster: []resolve.Source{n.kube}, AllowHostNetwork: !policy.NoHostNetwork, Logger: log,
 	})
 	n.close = append(n.close, func() error { n.resolver.Close(); return nil }) // before the sources

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -95,6 +100,9 @@ func TestOperatorsFileBindsTheProgram(t *testing.T) {
 		{"toolset: [inspect]\n", nil, exitFailed, "did you mean toolsets?"},
 		{"{}", []string{"call", "resolve_pod_pid", "--docker-host", "unix:///x"}, exitUsage, "set docker_host there"},
 		{"{}", []string{"call", "resolve_pod_pid", "--kubeconfig", "/x"}, exitUsage, "set kubeconfig there"},
+		{"{}", []string{"call", "resolve_pod_pid", "--context", "admin"}, exitUsage, "set context there"},
+		{"context: viewer\n", []string{"call", "resolve_pod_pid", "--context", "admin"}, exitUsage, "says context: viewer"},
+		{"{}", []string{"call", "resolve_pod_pid", "--node-name", "other"}, exitUsage, "set node_name there"},
 		{"{}", []string{"call", "resolve_pod_pid", "--allow-exec-plugin"}, exitUsage, "set allow_exec_plugin: true"},
 		{"{}", []string{"serve", "--unix", "x", "--host-root", "/proc/1/root"}, exitUsage, "set host_root there"},
 	} {
@@ -139,5 +147,65 @@ func TestDemoUnderAnOperatorsFile(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "That is all") {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// A program with capabilities of its own (setcap) reads no file, and uses no
+// credentials, for a user who could not do so himself.
+func TestKubeconfigOfACaller(t *testing.T) {
+	t.Parallel()
+	const nobody = 65534
+	var asked atomic.Int64
+	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		http.Error(w, "no", http.StatusUnauthorized)
+	}))
+	t.Cleanup(api.Close)
+	dir, err := os.MkdirTemp("", "caller")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // nobody has to find his own file
+		t.Fatal(err)
+	}
+	secret := filepath.Join(dir, "secret")
+	config := fmt.Sprintf("{apiVersion: v1, kind: Config, current-context: x, contexts: [{name: x, context: {cluster: c, user: u}}], "+
+		"clusters: [{name: c, cluster: {server: %q, insecure-skip-tls-verify: true}}], users: [{name: u, user: {tokenFile: %q}}]}", api.URL, secret)
+	for name, owner := range map[string]int{"secret": 0, "his": nobody, "roots": 0} {
+		text := config
+		if name == "secret" {
+			text = "what-only-root-may-read"
+		}
+		path := filepath.Join(dir, name)
+		if err := errors.Join(os.WriteFile(path, []byte(text), 0o600), os.Chown(path, owner, owner)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there := filepath.Join(dir, "program") // where nobody may start it
+	if err := os.Link(program(t).Path, there); err != nil {
+		t.Fatal(err)
+	}
+	run := func(kubeconfig string, capabilities ...uintptr) string {
+		cmd := program(t, "call", "resolve_pod_pid", "pod=web", "namespace=shop", "--kubeconfig", filepath.Join(dir, kubeconfig))
+		cmd.Path = there
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: capabilities}
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState == nil {
+			t.Fatal(err)
+		}
+		return string(out) // it fails, and says why
+	}
+	for kubeconfig, says := range map[string]string{
+		"his":   "belongs to user 65534, who could make a program that can read every file read and send any file",
+		"roots": "the user who runs this may not read it",
+	} {
+		if out := run(kubeconfig, unix.CAP_DAC_READ_SEARCH); !strings.Contains(out, says) || asked.Load() != 0 {
+			t.Errorf("%s: %d requests to the API; %s", kubeconfig, asked.Load(), out)
+		}
+	}
+	// Without that power he gets no further than he does by himself.
+	if out := run("his"); !strings.Contains(out, "permission denied") || strings.Contains(out, "belongs to user") {
+		t.Errorf("his own: %s", out)
 	}
 }

@@ -121,6 +121,22 @@ func TestEnvironmentLeadsNowhereElse(t *testing.T) {
 	}
 }
 
+// The name of a node is one for each, where the file may be the same for all.
+func TestNodeName(t *testing.T) {
+	t.Setenv("NODE_NAME", "node-7")
+	for _, file := range []string{"", "toolsets: [inspect]\n", "node_name: node-7\n"} {
+		if p, err := policyOf(t, file); err != nil || p.NodeName.Or("") != "node-7" {
+			t.Errorf("%q: %v", file, err)
+		}
+	}
+	if _, err := policyOf(t, "node_name: node-8\n"); err == nil || !strings.Contains(err.Error(), "NODE_NAME: ") {
+		t.Errorf("another one in the file: %v", err)
+	}
+	if p, err := policyOf(t, "", "--node-name", "node-9"); err != nil || p.NodeName.Or("") != "node-9" {
+		t.Errorf("a flag: %v", err)
+	}
+}
+
 // TestDocumentedFile: the example in the documentation is one, and says
 // everything that can be said.
 func TestDocumentedFile(t *testing.T) {
@@ -138,7 +154,7 @@ func TestDocumentedFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if f.Toolsets == nil || f.UnsafeMethods == nil || f.HostNetwork == nil || f.Allow == nil || f.Deny == nil || f.Metadata == nil ||
-		f.HostRoot == "" || f.HostNetns == "" || f.DockerHost == "" || f.Via == "" {
+		f.HostRoot == "" || f.HostNetns == "" || f.DockerHost == "" || f.Via == "" || f.RuntimeEndpoint == "" || f.Kubeconfig == "" || f.Context == "" || f.NodeName == "" || f.ExecPlugin == nil {
 		t.Errorf("a key is not shown: %+v", f)
 	}
 	if _, err := policyOf(t, string(found[1])); err != nil {

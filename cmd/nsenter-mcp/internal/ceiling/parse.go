@@ -33,6 +33,8 @@ type File struct {
 	// RuntimeEndpoint is the socket of the container runtime.
 	RuntimeEndpoint string
 	Kubeconfig      string
+	Context         string // of the kubeconfig
+	NodeName        string // of this node in Kubernetes
 	// ExecPlugin lets the kubeconfig's credential plugin run as root.
 	ExecPlugin *bool
 }
@@ -52,6 +54,8 @@ const (
 	keyVia           = "via"
 	keyEndpoint      = "runtime_endpoint"
 	keyKubeconfig    = "kubeconfig"
+	keyContext       = "context"
+	keyNodeName      = "node_name"
 	keyExecPlugin    = "allow_exec_plugin"
 )
 
@@ -88,6 +92,8 @@ func Parse(text []byte) (File, error) {
 		keyVia:        into(&f.Via, word),
 		keyEndpoint:   into(&f.RuntimeEndpoint, word),
 		keyKubeconfig: into(&f.Kubeconfig, word),
+		keyContext:    into(&f.Context, word),
+		keyNodeName:   into(&f.NodeName, word),
 		keyExecPlugin: into(&f.ExecPlugin, boolean),
 	})
 	return f, err

@@ -28,6 +28,16 @@ func (p *Place) Want(who, at string) error {
 	return fmt.Errorf("%s: %s says %s: %s; leave this out", who, p.path, p.key, p.at)
 }
 
+// Suggest takes a place from who ("NODE_NAME") where nobody has named one, the file
+// included; where somebody has, it has to be the same.
+func (p *Place) Suggest(who, at string) error {
+	if p.at != "" {
+		return p.Want(who, at)
+	}
+	p.at, p.who = at, who
+	return nil
+}
+
 // Or returns the place, or otherwise where nobody named one.
 func (p *Place) Or(otherwise string) string {
 	if p.at == "" {

@@ -15,7 +15,7 @@ type Policy struct {
 	tools.Policy
 	// Where the node is, who knows its containers, and the command that leads to
 	// other nodes.
-	HostRoot, HostNetns, DockerHost, RuntimeEndpoint, Kubeconfig, Via Place
+	HostRoot, HostNetns, DockerHost, RuntimeEndpoint, Kubeconfig, Context, NodeName, Via Place
 	// ExecPlugin lets the kubeconfig's credential plugin run as root.
 	ExecPlugin bool
 
@@ -44,6 +44,8 @@ func New(path string) (*Policy, error) {
 		DockerHost:      Place{path: path, file: found, key: keyDockerHost, at: f.DockerHost},
 		RuntimeEndpoint: Place{path: path, file: found, key: keyEndpoint, at: f.RuntimeEndpoint},
 		Kubeconfig:      Place{path: path, file: found, key: keyKubeconfig, at: f.Kubeconfig},
+		Context:         Place{path: path, file: found, key: keyContext, at: f.Context},
+		NodeName:        Place{path: path, file: found, key: keyNodeName, at: f.NodeName},
 		Via:             Place{path: path, file: found, key: keyVia, at: f.Via},
 		path:            path, from: map[string][]string{},
 	}
