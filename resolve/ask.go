@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,6 +36,8 @@ type reply struct {
 	noCluster bool
 	// failed are those that could not, in words; absent ones are not among them.
 	failed []string
+	// said is what a stranger says of the cause, see [Said].
+	said string
 	// unlisted are those that could, but did not give a list of all.
 	unlisted []string
 	steps    []Step
@@ -236,6 +239,7 @@ func (w *round) nextLook(now time.Time) time.Duration {
 func (w *round) take(e event) {
 	m := w.members[e.from]
 	w.reply.steps = append(w.reply.steps, stepOf(m.guard, e))
+	w.reply.said = cmp.Or(w.reply.said, Said(e.err))
 	if e.what == list {
 		m.listed, m.all = true, e.workloads
 		w.reply.clusterListed = w.reply.clusterListed || m.cluster && e.err == nil

@@ -115,6 +115,9 @@ func (r *Resolver) list(ctx context.Context, g *guard, limit time.Duration) ([]W
 	case err == nil:
 		s.Version = version
 		return ws, s
+	case isCut(err):
+		s.Version, s.Error = version, err.Error()
+		return ws, s
 	case errors.Is(err, ErrAbsent):
 		s.State = stateAbsent
 	case errors.Is(err, errPaused):

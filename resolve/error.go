@@ -62,8 +62,9 @@ type Error struct {
 	// State and ExitCode are those of a container that does not run.
 	State    State
 	ExitCode *int
-	// Said is what the runtime says of that container, or the API of that pod. It
-	// may quote the image or the command, so it is no part of Message.
+	// Said is what the runtime says of that container, the API of that pod, or a
+	// credential plugin of why it failed. It may quote anybody, so it is no part of
+	// Message.
 	Said string
 	// Err is the cause, where there is one.
 	Err error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"slices"
 	"sync"
 )
 
@@ -30,8 +31,9 @@ type KubeOptions struct {
 type Kube struct {
 	options KubeOptions
 
-	mu   sync.Mutex
-	conn *kubeConn // nil before the first use
+	mu     sync.Mutex
+	conn   *kubeConn         // nil before the first use
+	ending []<-chan struct{} // of connections that were given up
 }
 
 // NewKube returns the source. No file is read and nothing is connected to before
@@ -44,20 +46,30 @@ func NewKube(options KubeOptions) *Kube {
 // Name is "kubernetes".
 func (*Kube) Name() string { return "kubernetes" }
 
-// Close gives up idle connections. The source may be asked again.
+// Close gives up idle connections, and ends a credential plugin that runs. The
+// source may be asked again.
 func (k *Kube) Close() error {
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	k.drop()
+	ending := k.ending
+	k.ending = nil
+	k.mu.Unlock()
+	for _, ended := range ending {
+		<-ended // soon: the program has been killed
+	}
 	return nil
 }
 
 // drop forgets the connection. The caller holds the lock.
 func (k *Kube) drop() {
-	if k.conn != nil {
-		k.conn.close()
-		k.conn = nil
+	if k.conn == nil {
+		return
 	}
+	k.ending = slices.DeleteFunc(k.ending, isClosed)
+	if ended := k.conn.close(); ended != nil {
+		k.ending = append(k.ending, ended)
+	}
+	k.conn = nil
 }
 
 // Exact asks for one pod by one request, or by at most four where it is to be
@@ -101,22 +113,38 @@ func (k *Kube) forget(conn *kubeConn) {
 }
 
 // connect returns the cluster that the options and the environment name now: a
-// kubeconfig may appear, or change, long after the server has started.
+// kubeconfig may appear, or change, long after the server has started. Files are
+// read without the lock, as they may lie where nobody answers (NFS, FUSE).
 func (k *Kube) connect() (*kubeConn, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	from, err := k.options.origin()
 	if err != nil {
 		return nil, err
 	}
-	if k.conn != nil && k.conn.from == from.key() {
+	if conn := k.current(from); conn != nil {
+		return conn, nil
+	}
+	conn, err := newKubeConn(k.options, from)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch {
+	case err != nil:
+		k.drop()
+		return nil, err
+	case k.conn != nil && k.conn.from == conn.from: // somebody was faster
+		conn.close()
 		return k.conn, nil
 	}
 	k.drop()
-	conn, err := newKubeConn(k.options, from)
-	if err != nil {
-		return nil, err
-	}
 	k.conn = conn
 	return conn, nil
+}
+
+// current is the connection that was made of the same files, nil for none.
+func (k *Kube) current(from *kubeOrigin) *kubeConn {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.conn != nil && k.conn.from == from.key() {
+		return k.conn
+	}
+	return nil
 }

@@ -72,7 +72,7 @@ func (c *kubeConn) podByUID(ctx context.Context, q Query) ([]kubePod, error) {
 }
 
 // listPods is all pods of the cluster, or of the namespace of the context where
-// no more is allowed.
+// no more is allowed. With a [*cutError] it is the first of them.
 func (c *kubeConn) listPods(ctx context.Context) ([]Workload, error) {
 	var ws []Workload
 	take := func(p *kubePod) bool {
@@ -85,14 +85,14 @@ func (c *kubeConn) listPods(ctx context.Context) ([]Workload, error) {
 	err := pages(ctx, c, r, take)
 	if isForbidden(err) && c.namespace != "" {
 		r.namespace = c.namespace
-		if pages(ctx, c, r, take) == nil {
-			return ws, nil
+		if e := pages(ctx, c, r, take); e == nil || isCut(e) {
+			return ws, e
 		}
 	}
-	if err != nil {
+	if err != nil && !isCut(err) {
 		return nil, err
 	}
-	return ws, nil
+	return ws, err
 }
 
 // detail adds to a pod what stands in other objects: which services select it,

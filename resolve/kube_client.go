@@ -110,9 +110,11 @@ func (c *kubeConn) dialer(cfg *rest.Config) error {
 
 var errRedirect = errors.New("it redirects elsewhere, which an API does not")
 
-func (c *kubeConn) close() {
-	c.plugin.stop()
+// close gives the connection up. What it returns is closed when nothing of it runs
+// any more; nil where nothing does.
+func (c *kubeConn) close() <-chan struct{} {
 	c.transport.CloseIdleConnections()
+	return c.plugin.stop()
 }
 
 // boundBodies fails when an answer is longer than maxKubeAnswer.
@@ -229,8 +231,16 @@ func (c *kubeConn) one(ctx context.Context, r kubeRequest, into kubeObject) (boo
 	return err == nil, err
 }
 
+// cutError says that a list is longer than what is read of one. What was read of it
+// counts all the same.
+type cutError struct{ what string }
+
+func (e *cutError) Error() string {
+	return fmt.Sprintf("there are more than %d %s, and only so many are looked at", maxKubePages*kubePage, e.what)
+}
+
 // pages asks for a list page by page. each gets every object and says whether to
-// go on. A list that is longer than maxKubePages is cut.
+// go on. After maxKubePages it fails with a [*cutError].
 func pages[T any](ctx context.Context, c *kubeConn, r kubeRequest, each func(*T) bool) error {
 	next := ""
 	for range maxKubePages {
@@ -247,5 +257,5 @@ func pages[T any](ctx context.Context, c *kubeConn, r kubeRequest, each func(*T)
 			return nil
 		}
 	}
-	return nil
+	return &cutError{what: r.resource}
 }

@@ -152,7 +152,7 @@ func TestKubePlugin(t *testing.T) {
 		"knows the cluster": {`case "$KUBERNETES_EXEC_INFO" in *'"server":"https://127.0.0.1'*certificate-authority-data*) ` + good + ` ;; esac`, ""},
 		"reads nothing":     {"read line; " + good, ""},
 		"wrong token":       {credential(`"token":"x"`), "does not accept the credentials"},
-		"fails":             {`echo "token expired \033[31m" >&2; echo secret; exit 3`, "failed: token expired"},
+		"fails":             {`echo "secret \033[31m" >&2; exit 3`, "failed: exit status 3"},
 		"prints nothing":    {"true", "no ExecCredential"},
 		"prints no JSON":    {"echo secret", "no ExecCredential"},
 		"no credentials":    {credential(``), "neither a token nor a certificate"},
@@ -233,10 +233,31 @@ func TestKubePluginEnds(t *testing.T) {
 	if err := api.kube.Close(); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case <-plugin.run.done:
-	case <-time.After(30 * time.Second):
-		t.Error("it runs on")
+	if plugin.running() {
+		t.Error("it runs on after Close")
+	}
+	// Who had the connection before does not start it again.
+	if _, err := plugin.get(t.Context()); err == nil || plugin.running() {
+		t.Errorf("got %v of a connection that was given up", err)
+	}
+}
+
+// What a plugin writes reaches nobody as a word of ours.
+func TestKubePluginSays(t *testing.T) {
+	t.Parallel()
+	api := pluginAPI(t, `echo "log in again \033[31m" >&2; exit 1`)
+	r := New(Config{Cluster: []Source{api.kube}})
+	t.Cleanup(r.Close)
+	r.limits.source = time.Minute
+	_, err := r.Resolve(t.Context(), Query{Pod: "web"})
+	var e *Error
+	if !errors.As(err, &e) || e.Kind != KindSource || strings.Contains(e.Message, "log in") || !strings.Contains(e.Message, "exit status 1") || e.Said != "log in again  [31m" {
+		t.Errorf("got %+v", err)
+	}
+	for _, s := range e.Steps {
+		if strings.Contains(s.Reason, "log in") {
+			t.Errorf("step %+v", s)
+		}
 	}
 }
 

@@ -83,11 +83,17 @@ func isForbidden(err error) bool {
 	return errors.As(err, &status) && status.code == http.StatusForbidden && status.Kind != ""
 }
 
+// isCut reports whether a list was longer than what is read of one.
+func isCut(err error) bool {
+	var cut *cutError
+	return errors.As(err, &cut)
+}
+
 // isAnswer reports whether the API has answered, so that connection and
 // credentials are good.
 func isAnswer(err error) bool {
 	var status *kubeStatus
-	return errors.As(err, &status) && status.Kind != "" && status.code != http.StatusUnauthorized
+	return isCut(err) || errors.As(err, &status) && status.Kind != "" && status.code != http.StatusUnauthorized
 }
 
 // reasonWord keeps what the API has for one word of its own; anything else is

@@ -1,8 +1,11 @@
 package resolve
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -234,5 +237,50 @@ func TestResolveIPByAPI(t *testing.T) {
 	api.deny("list services")
 	if e := refused(t, r, Query{IP: "10.96.0.10"}, KindNotFound); !strings.Contains(e.Message, "not allowed to list services") {
 		t.Errorf("got %+v", e)
+	}
+}
+
+// A file that nobody delivers holds up who reads it, and nobody else.
+func TestKubeFileThatHangs(t *testing.T) {
+	t.Parallel()
+	api := newKubeAPI(t, recorded(t, "running"))
+	good := api.config(t)
+	data, err := os.ReadFile(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fifo := filepath.Join(t.TempDir(), "ca.crt")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i := strings.Index(string(data), "certificate-authority-data:")
+	hangs := writeFile(t, "config", string(data[:i])+"certificate-authority: "+fifo+"}"+string(data[i+strings.IndexByte(string(data[i:]), '}')+1:]))
+	k := api.source(t, KubeOptions{Config: hangs})
+	done := make(chan error, 1)
+	go func() {
+		_, err := k.List(t.Context())
+		done <- err
+	}()
+	// A writer can open a FIFO without waiting once there is a reader.
+	var w *os.File
+	for deadline := time.Now().Add(30 * time.Second); w == nil && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		w, _ = os.OpenFile(fifo, os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	}
+	if w == nil {
+		t.Fatal("nobody reads the file")
+	}
+	closed := make(chan error, 1)
+	go func() { closed <- k.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("Close waits for the file")
+	}
+	_ = w.Close() // ends the file
+	if err := <-done; err == nil {
+		t.Error("got a list")
 	}
 }

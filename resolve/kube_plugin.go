@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -33,6 +32,7 @@ type kubePlugin struct {
 
 	mu      sync.Mutex
 	run     *pluginRun // the last one, under way or not; nil before the first
+	stopped bool       // nobody is to wait for it any more
 	expired func()     // ends connections that were made with older credentials
 }
 
@@ -66,10 +66,25 @@ const (
 )
 
 // pluginError says why there are no credentials.
-type pluginError struct{ err error }
+type pluginError struct {
+	err error
+	// said is what the program wrote, which is no word of ours: it may quote whoever
+	// it has asked.
+	said string
+}
 
 func (e *pluginError) Error() string { return e.err.Error() }
 func (e *pluginError) Unwrap() error { return e.err }
+
+// Said is what somebody else has said about the cause of err, beyond its message;
+// "" for nothing. It is one line, and to be shown as that of a stranger.
+func Said(err error) string {
+	var plugin *pluginError
+	if errors.As(err, &plugin) {
+		return plugin.said
+	}
+	return ""
+}
 
 func newKubePlugin(config *clientcmdapi.ExecConfig, cfg *rest.Config) (*kubePlugin, error) {
 	if config.InteractiveMode == clientcmdapi.AlwaysExecInteractiveMode {
@@ -116,16 +131,20 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// stop ends the program where it runs.
-func (p *kubePlugin) stop() {
+// stop ends the program where it runs. What it returns is closed when the program
+// has ended; nil where none runs. It is not started again.
+func (p *kubePlugin) stop() <-chan struct{} {
 	if p == nil {
-		return
+		return nil
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.run != nil {
-		p.run.cancel()
+	p.stopped = true
+	if p.run == nil || isClosed(p.run.done) {
+		return nil
 	}
+	p.run.cancel()
+	return p.run.done
 }
 
 // get returns credentials that are good now, and runs the program for them where
@@ -141,12 +160,16 @@ func (p *kubePlugin) get(ctx context.Context) (*kubeCredential, error) {
 	}
 	select {
 	case <-run.done:
-		if run.err != nil {
-			return nil, &pluginError{run.err}
+		var failed *pluginError
+		switch {
+		case errors.As(run.err, &failed):
+			return nil, failed
+		case run.err != nil:
+			return nil, &pluginError{err: run.err}
 		}
 		return run.credential, nil
 	case <-ctx.Done():
-		return nil, &pluginError{fmt.Errorf("the kubeconfig's credential plugin %s has not answered yet, and is given %s: call again",
+		return nil, &pluginError{err: fmt.Errorf("the kubeconfig's credential plugin %s has not answered yet, and is given %s: call again",
 			quote(p.config.Command), pluginLimit)}
 	}
 }
@@ -160,6 +183,11 @@ func (p *kubePlugin) current() *pluginRun {
 	}
 	if p.run != nil && p.expired != nil {
 		p.expired()
+	}
+	if p.stopped {
+		run := &pluginRun{done: make(chan struct{}), err: errors.New("the connection to the Kubernetes API was given up: call again")}
+		close(run.done)
+		return run
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), pluginLimit) //nolint:forbidigo // it serves all callers, and close ends it
 	run := &pluginRun{done: make(chan struct{}), cancel: cancel}
@@ -215,7 +243,10 @@ func (p *kubePlugin) execute(ctx context.Context) (*kubeCredential, error) {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("the kubeconfig's credential plugin %s took longer than %s and was ended", name, pluginLimit)
 	case err != nil:
-		return nil, fmt.Errorf("the kubeconfig's credential plugin %s failed: %s", name, cmp.Or(text(complaint.kept.String()), err.Error()))
+		return nil, &pluginError{
+			err:  fmt.Errorf("the kubeconfig's credential plugin %s failed: %w", name, err),
+			said: text(complaint.kept.String()),
+		}
 	case out.cut:
 		return nil, fmt.Errorf("the kubeconfig's credential plugin %s printed more than %d bytes", name, maxPluginAnswer)
 	}

@@ -390,6 +390,37 @@ func TestKubeThisNode(t *testing.T) {
 	}
 }
 
+// A list without an end is cut, and said to be.
+func TestKubeListIsCut(t *testing.T) {
+	t.Parallel()
+	api := newKubeAPI(t)
+	pages := 0
+	api.instead = func(w http.ResponseWriter, _ *http.Request) bool {
+		pages++
+		p := made(t, `{"metadata":{"name":"web-%d","namespace":"shop","uid":"u-%d"},"spec":{},"status":{}}`, pages, pages)
+		data, err := json.Marshal(object{"kind": "PodList", "metadata": object{"continue": "more"}, "items": []object{p}})
+		if err != nil {
+			t.Error(err)
+		}
+		_, _ = w.Write(data)
+		return true
+	}
+	r := New(Config{Cluster: []Source{api.kube}})
+	t.Cleanup(r.Close)
+	r.limits.cluster = time.Minute
+	list, err := r.Pods(t.Context(), true)
+	if err != nil || list.Total != maxKubePages || !list.Everywhere {
+		t.Fatalf("%d pods, %v, %+v", list.Total, err, list.Sources)
+	}
+	if s := list.Sources[len(list.Sources)-1]; s.State != stateOK || !strings.Contains(s.Error, "more than 20000 pods") {
+		t.Errorf("got %+v", s)
+	}
+	// Not to be found among the first is not to be not there.
+	if _, err := api.kube.Exact(t.Context(), Query{Pod: uidA}); !isCut(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func FuzzMachine(f *testing.F) {
 	f.Add("5a1f0c3e-9b7d-4e21-8f60-1c2d3e4f5a6b\n")
 	f.Add("uninitialized\n")

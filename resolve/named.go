@@ -111,6 +111,7 @@ func (r *Resolver) unknown(q Query, err *Error, reply *reply) *Error {
 		err.NoCluster = reply.noCluster
 		what = "pod " + quote(q.Pod)
 	}
+	err.Said = reply.said
 	switch {
 	case len(reply.failed) > 0 && reply.localAnswered && q.Pod != "":
 		err.Kind = KindSource

@@ -67,7 +67,9 @@ type SourceState struct {
 	Name string `json:"name"`
 	// State is "ok", "absent", "failed", "hung" or "skipped" (hung a short while
 	// ago, so not asked again yet).
-	State     string  `json:"state"`
+	State string `json:"state"`
+	// Error says why it did not answer, or with state "ok" that it knows more than it
+	// has listed.
 	Error     string  `json:"error,omitempty"`
 	MS        float64 `json:"ms"`
 	Workloads int     `json:"workloads"`

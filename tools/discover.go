@@ -142,6 +142,11 @@ func silentNotes(sources []resolve.SourceState) []Note {
 			Message: fmt.Sprintf("%s: %s; what only it knows is missing here (nsenter-mcp doctor says more)", s.Name, escape(s.Error)),
 		})
 	}
+	for _, s := range sources {
+		if s.State == "ok" && s.Error != "" {
+			notes = append(notes, Note{Code: "list_cut", Message: fmt.Sprintf("%s: %s", s.Name, escape(s.Error))})
+		}
+	}
 	return notes
 }
 

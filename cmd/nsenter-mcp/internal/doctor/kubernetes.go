@@ -16,7 +16,11 @@ func (r *Report) addKubernetes(k resolve.KubeReport, err error) {
 		r.add(Check{ID: "kubernetes", Status: Info, Detail: "no API is configured: no kubeconfig, and not in a pod", Cost: cost, Fix: "give --kubeconfig or KUBECONFIG, if there is one"})
 		return
 	case err != nil:
-		r.add(Check{ID: "kubernetes", Status: Warn, Detail: err.Error(), Cost: cost, Fix: "see whether kubectl get pods -A works with the same kubeconfig, as the same user"})
+		detail := err.Error()
+		if said := resolve.Said(err); said != "" {
+			detail += "; it says: " + said
+		}
+		r.add(Check{ID: "kubernetes", Status: Warn, Detail: detail, Cost: cost, Fix: "see whether kubectl get pods -A works with the same kubeconfig, as the same user"})
 		return
 	}
 	r.add(Check{ID: "kubernetes", Status: OK, Detail: "the API at " + k.Server + " answers"})
@@ -32,7 +36,7 @@ func (r *Report) addKubernetes(k resolve.KubeReport, err error) {
 	case k.NodeErr != nil:
 		r.add(Check{ID: "kubernetes.node", Status: Warn, Detail: k.NodeErr.Error(), Cost: "a pod of another node is recognised only by what is not here", Fix: "give --node-name or NODE_NAME"})
 	case k.Node == "":
-		r.add(Check{ID: "kubernetes.node", Status: Info, Detail: "no node of the cluster has this machine's boot ID: it is none of them, or the kubeconfig is another cluster's"})
+		r.add(Check{ID: "kubernetes.node", Status: Info, Detail: "no node of the cluster has this machine's boot ID, so it is none of them or the kubeconfig is another cluster's; or several have it (kind) and no machine ID tells them apart"})
 	default:
 		r.add(Check{ID: "kubernetes.node", Status: OK, Detail: "this is node " + k.Node})
 	}
