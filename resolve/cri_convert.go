@@ -10,14 +10,6 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// The annotations of CRI that tell what a runtime itself does not count or know
-// (pkg/kubelet/kuberuntime/labels.go of Kubernetes). Its labels are those that
-// it gives to Docker containers too.
-const (
-	annotationRestarts = "io.kubernetes.container.restartCount"
-	annotationDefault  = "kubectl.kubernetes.io/default-container"
-)
-
 // criSandbox is a pod sandbox as a runtime tells of it, in a list or in detail.
 type criSandbox struct {
 	Sandbox

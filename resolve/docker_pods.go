@@ -5,21 +5,16 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 )
 
-// Labels that the kubelet gives to Docker containers (dockershim and
-// cri-dockerd, core/labels.go). Annotations of the pod become labels of the
-// sandbox with a prefix.
+// Labels that only Docker containers have (dockershim and cri-dockerd,
+// core/labels.go). Annotations of the pod become labels of the sandbox with a
+// prefix.
 const (
-	labelPod       = "io.kubernetes.pod.name"
-	labelNamespace = "io.kubernetes.pod.namespace"
-	labelUID       = "io.kubernetes.pod.uid"
-	labelContainer = "io.kubernetes.container.name"
-	labelType      = "io.kubernetes.docker.type"
-	labelSandbox   = "io.kubernetes.sandbox.id"
-	labelRestarts  = "annotation.io.kubernetes.container.restartCount"
-	labelDefault   = "annotation.kubectl.kubernetes.io/default-container"
+	labelType     = "io.kubernetes.docker.type"
+	labelSandbox  = "io.kubernetes.sandbox.id"
+	labelRestarts = "annotation." + annotationRestarts
+	labelDefault  = "annotation." + annotationDefault
 
 	typeSandbox = "podsandbox"
 )
@@ -189,22 +184,6 @@ func latestAttempts(all []dockerContainer) []Container {
 	return latest
 }
 
-// reasonCompleted is the kubelet's word for a container that has ended well.
-const reasonCompleted = "Completed"
-
-// exitReason says in the kubelet's words why a container does not run.
-func exitReason(c *Container, oomKilled bool) string {
-	switch {
-	case c.State.Alive() || c.ExitCode == nil:
-		return ""
-	case oomKilled:
-		return "OOMKilled"
-	case *c.ExitCode == 0:
-		return reasonCompleted
-	}
-	return "Error"
-}
-
 // exitCodeIn reads the code of a list's status: "Exited (137) 2 minutes ago",
 // "Restarting (1) 3 seconds ago".
 func exitCodeIn(status string) *int {
@@ -219,18 +198,4 @@ func exitCodeIn(status string) *int {
 	}
 	exit := int(code)
 	return &exit
-}
-
-// text makes what somebody else wrote safe to show: one line, at most 200 bytes.
-func text(s string) string { return textUpTo(s, 200) }
-
-// textUpTo is text with another limit, in bytes.
-func textUpTo(s string, limit int) string {
-	s = strings.Map(func(c rune) rune {
-		if !unicode.IsGraphic(c) || c == unicode.ReplacementChar {
-			return ' '
-		}
-		return c
-	}, s[:min(len(s), limit)])
-	return strings.TrimSpace(s)
 }

@@ -100,13 +100,6 @@ const (
 	KindEphemeral ContainerKind = "ephemeral"
 )
 
-// The kubelet's words for a container that it does not start now.
-const (
-	reasonCrashLoop    = "CrashLoopBackOff"
-	reasonCreating     = "ContainerCreating"
-	reasonInitializing = "PodInitializing"
-)
-
 // Container is one container.
 type Container struct {
 	ID string `json:"id"`

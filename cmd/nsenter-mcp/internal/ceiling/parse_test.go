@@ -10,7 +10,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"toolset: [inspect]", `line 1: the key "toolset" is unknown; did you mean toolsets?`},
 		{"toolsets: [inspect]\ndestinations:\n  alow: []", `line 3: the key "alow" is unknown; did you mean allow? (destinations)`},
-		{"frobnicate: 1", "line 1: the key \"frobnicate\" is unknown; there are allow_exec_plugin, allow_host_network, allow_unsafe_methods, destinations,"},
+		{"frobnicate: 1", "line 1: the key \"frobnicate\" is unknown; there are allow_exec_plugin, allow_host_network, allow_unsafe_methods, context, destinations,"},
 		{"toolsets: [inspect, probes]", `"probes" is none of inspect, probe, capture, exec; did you mean probe? (toolsets)`},
 		{"toolsets: inspect", "line 1: here has to stand a list of toolsets"},
 		{"toolsets:", "line 1: here has to stand a list of toolsets"},
