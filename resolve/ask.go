@@ -76,6 +76,9 @@ type round struct {
 	events   chan event
 	started  time.Time
 	matched  time.Time // when the first source knew the target; zero before
+	// here: a source of this node knows it. What only the cluster knows may have a
+	// namesake here, for which the node's own sources are waited for longer.
+	here bool
 	// hinted: a source has found, by itself, the only one that the query is the
 	// beginning of, as the Docker engine does with IDs. Lists would add nothing,
 	// but another source may know the exact one.
@@ -216,7 +219,7 @@ func (w *round) done(now time.Time) bool {
 		case m.cluster:
 			return w.question.query.wantsCluster() && since < limits.identify
 		}
-		return w.question.patient || since < limits.grace
+		return w.question.patient || since < limits.grace || !w.here && w.question.query.wantsCluster() && since < limits.identify
 	})
 }
 
@@ -254,8 +257,11 @@ func (w *round) take(e event) {
 		if m.cluster {
 			w.resolver.hasCluster.Store(true)
 		}
-		if w.matched.IsZero() && exactly(w.question.query, e.workloads) {
-			w.matched = time.Now()
+		if exactly(w.question.query, e.workloads) {
+			w.here = w.here || !m.cluster
+			if w.matched.IsZero() {
+				w.matched = time.Now()
+			}
 		}
 		w.hinted = w.hinted || len(selectAll(w.question.query, e.workloads)) > 0
 	case errors.Is(e.err, ErrCannotTell):

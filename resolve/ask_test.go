@@ -212,6 +212,10 @@ func TestAsk(t *testing.T) {
 			local: []*fake{knows("docker", time.Millisecond, web)}, cluster: []*fake{knows("kubernetes", 200*time.Millisecond, pod("other", "web-0"))},
 			query: Query{Pod: "web-0", Everywhere: true}, kind: KindAmbiguous, says: "fits 2", took: 200 * time.Millisecond,
 		},
+		"the cluster is faster": {
+			local: []*fake{knows("docker", 200*time.Millisecond, web)}, cluster: []*fake{knows("kubernetes", time.Millisecond, pod("other", "web-0"))},
+			query: Query{Pod: "web-0", Everywhere: true}, kind: KindAmbiguous, says: "fits 2", took: 200 * time.Millisecond,
+		},
 		"the cluster knows the same one": {
 			local: []*fake{knows("docker", time.Millisecond, web)}, cluster: []*fake{knows("kubernetes", 200*time.Millisecond, web)},
 			query: Query{Pod: "web-0", Everywhere: true}, want: "shop/web-0", took: 200 * time.Millisecond,

@@ -199,7 +199,7 @@ func (c *Container) severity() int {
 	switch {
 	case c.State == StateRestarting, failed && c.Restarts > 0 && !c.State.Alive():
 		return 0
-	case c.State == StateDead, failed && !c.State.Alive(), c.State == StateWaiting && !starting:
+	case c.State == StateDead, failed && !c.State.Alive(), c.State == StateWaiting && !starting, c.CrashedLately(time.Now()):
 		return 1
 	case c.State == StateCreated, c.State == StateWaiting, c.State == StatePaused, c.State == StateRemoving:
 		return 2

@@ -84,6 +84,7 @@ func (d *Docker) List(ctx context.Context) ([]Workload, error) {
 		if err != nil {
 			return nil, err
 		}
+		c.lookAtRestless(ctx, all)
 		return c.workloads(all), nil
 	})
 }

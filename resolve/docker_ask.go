@@ -267,6 +267,28 @@ func (c *dockerConn) detail(ctx context.Context, all []dockerContainer) ([]Workl
 	return c.workloads(all), nil
 }
 
+// maxRestless bounds the containers of a list that are looked at closely.
+const maxRestless = 16
+
+// lookAtRestless finds out, of containers without a pod that may crash again and
+// again, how often they were restarted and when they last ended. Between two
+// crashes they look healthy. The kubelet counts for those of pods.
+func (c *dockerConn) lookAtRestless(ctx context.Context, all []dockerContainer) {
+	at := map[string]int{}
+	var ids []string
+	for i := range all {
+		if _, ofPod := all[i].pod(); all[i].restless && !ofPod && len(ids) < maxRestless {
+			at[all[i].ID] = i
+			ids = append(ids, all[i].ID)
+		}
+	}
+	// What cannot be told is welcome, not needed.
+	details, _ := c.inspectAll(ctx, ids)
+	for id, d := range details {
+		all[at[id]] = d
+	}
+}
+
 // inspectAll asks for several containers at the same time. Those that are gone
 // meanwhile are left out.
 func (c *dockerConn) inspectAll(ctx context.Context, ids []string) (map[string]dockerContainer, error) {

@@ -23,6 +23,7 @@ func fromSummary(s *container.Summary) dockerContainer {
 	}
 	c.ExitCode = exitCodeIn(s.Status)
 	c.Reason = exitReason(&c.Container, false)
+	c.restless = c.State == StateRestarting || c.State == StateRunning && startedLately(s.Status)
 	return c
 }
 

@@ -3,6 +3,7 @@ package resolve
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"nsenter-mcp/internal/lab"
 )
@@ -39,6 +40,40 @@ func TestRequestsDoNotGrow(t *testing.T) {
 
 // What a pod consisted of a moment ago is not looked for again, but only as long
 // as it is as it was.
+// Between two crashes a container looks healthy in the engine's list.
+func TestListShowsWhoCrashes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	crashing := w.Container(t, lab.ContainerSpec{Name: "crashing"})
+	_ = w.Container(t, lab.ContainerSpec{Name: "fresh"})
+	for range 3 {
+		if err := crashing.Restart(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := w.resolver.Pods(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	troubled := map[string]bool{}
+	for _, p := range list.Pods {
+		troubled[p.firstName()] = p.Troubled()
+	}
+	if len(troubled) != 2 || !troubled["crashing"] || troubled["fresh"] {
+		t.Errorf("in trouble: %v", troubled)
+	}
+	if first := list.Pods[0].Containers[0]; first.Name != "crashing" || first.Restarts != 3 || first.State != StateRunning || first.FinishedAt.IsZero() {
+		t.Errorf("the first is %+v", first)
+	}
+	now := time.Now()
+	c := Container{State: StateRunning, Restarts: 1, FinishedAt: now.Add(-time.Minute)}
+	calm, first, later := c, c, c
+	calm.Restarts, first.FinishedAt, later.FinishedAt = 0, time.Time{}, now.Add(-time.Hour)
+	if !c.CrashedLately(now) || calm.CrashedLately(now) || first.CrashedLately(now) || later.CrashedLately(now) {
+		t.Error("who has crashed lately is not told from who has not")
+	}
+}
+
 func TestRecentPod(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Labels that only Docker containers have (dockershim and cri-dockerd,
@@ -25,6 +26,9 @@ type dockerContainer struct {
 	Container
 	labels  map[string]string
 	network string // NetworkMode: "bridge", "host", "container:<id>", a network's name
+	// restless: it is being restarted or runs for a few minutes only, so that it may
+	// be one that crashes again and again. A list does not tell.
+	restless bool
 }
 
 // pod says which pod the container belongs to, by its labels, else by its name.
@@ -182,6 +186,20 @@ func latestAttempts(all []dockerContainer) []Container {
 		}
 	}
 	return latest
+}
+
+// startedLately reads from a list's status, "Up 20 seconds (healthy)", that it is
+// crashLately or less since the container was started.
+func startedLately(status string) bool {
+	up, found := strings.CutPrefix(status, "Up ")
+	if !found {
+		return false
+	}
+	up, _, _ = strings.Cut(up, " (")
+	n, unit, _ := strings.Cut(up, " ")
+	minutes, err := strconv.Atoi(n)
+	return up == "Less than a second" || up == "About a minute" || strings.HasPrefix(unit, "second") ||
+		unit == "minutes" && err == nil && time.Duration(minutes)*time.Minute <= crashLately
 }
 
 // exitCodeIn reads the code of a list's status: "Exited (137) 2 minutes ago",

@@ -26,6 +26,20 @@ func labelled(name string, more ...string) map[string]string {
 	return l
 }
 
+// What a list says of how long a container runs (docker/go-units, HumanDuration).
+func TestStartedLately(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[string]bool{
+		"Up Less than a second": true, "Up 1 second": true, "Up 59 seconds (healthy)": true, "Up About a minute": true,
+		"Up 4 minutes (health: starting)": true, "Up 5 minutes": true, "Up 6 minutes": false, "Up About an hour": false, "Up 3 hours": false,
+		"Up 2 days": false, "Exited (1) 3 seconds ago": false, "Restarting (1) 2 seconds ago": false, "Up": false, "": false, "Up x minutes": false,
+	} {
+		if got := startedLately(status); got != want {
+			t.Errorf("%q: got %v", status, got)
+		}
+	}
+}
+
 func TestGroupDocker(t *testing.T) {
 	t.Parallel()
 	sandboxOld := kubelet(sandboxContainer, 0, labelled(sandboxContainer), StateExited, "none")

@@ -78,6 +78,7 @@ func (e *Error) Unwrap() error { return e.Err }
 type Candidate struct {
 	Source    string `json:"source,omitempty"`
 	Pod       string `json:"pod,omitempty"`
+	UID       string `json:"uid,omitempty"` // of a pod whose name nobody knows
 	Namespace string `json:"namespace,omitempty"`
 	Container string `json:"container,omitempty"`
 	ID        string `json:"id,omitempty"`

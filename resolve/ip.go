@@ -21,18 +21,23 @@ const (
 	maxNetns = 4096
 )
 
-// place is a network namespace to look into: the host's, that of a process, or a
+// place is a network namespace to look into: the host's, that of processes, or a
 // named one.
 type place struct {
-	pid  int
+	// pids are the lowest of those in it, at most maxWays: the first may end before
+	// it is looked at.
+	pids []int
 	path string
 	net  uint64 // inode, where known
 }
 
+// maxWays is how many processes of a namespace are tried.
+const maxWays = 4
+
 func (p place) label() string {
 	switch {
-	case p.pid != 0:
-		return pidLabel(p.pid)
+	case len(p.pids) > 0:
+		return pidLabel(p.pids[0])
 	case p.path != "":
 		return p.path
 	}
@@ -112,27 +117,28 @@ func (s *ipSearch) run(ctx context.Context) {
 	wg.Wait()
 }
 
-// places lists each namespace once, by its lowest PID where it has processes.
+// places lists each namespace once, by its lowest PIDs where it has processes.
 func (r *Resolver) places(ctx context.Context) []place {
 	var mu sync.Mutex
-	lowest := map[uint64]int{}
+	lowest := map[uint64][]int{}
 	// What the scan could not see is not looked into; the answer says so.
 	_ = scanProcesses(ctx, r.procRoot(), scanFor{net: true}, func(p process) bool {
 		mu.Lock()
 		defer mu.Unlock()
-		if pid, ok := lowest[p.net]; !ok || p.pid < pid {
-			lowest[p.net] = p.pid
-		}
+		pids := lowest[p.net]
+		at, _ := slices.BinarySearch(pids, p.pid)
+		pids = slices.Insert(pids, at, p.pid)
+		lowest[p.net] = pids[:min(len(pids), maxWays)]
 		return true
 	})
 	host := r.cfg.Host.Identity().Inode
 	all := []place{{net: host}}
-	for net, pid := range lowest {
+	for net, pids := range lowest {
 		if net != host {
-			all = append(all, place{pid: pid, net: net})
+			all = append(all, place{pids: pids, net: net})
 		}
 	}
-	slices.SortFunc(all[1:], func(a, b place) int { return cmp.Compare(a.pid, b.pid) })
+	slices.SortFunc(all[1:], func(a, b place) int { return cmp.Compare(a.pids[0], b.pids[0]) })
 	// Most named ones have processes too; those are opened, and then skipped.
 	for _, n := range r.namedNetns() {
 		all = append(all, place{path: n.Path})
@@ -150,7 +156,7 @@ func (s *ipSearch) look(p place) {
 		t = s.keep(t)
 	case err == nil:
 		s.looked++
-	case errors.Is(err, nsexec.ErrNoProcess), errors.Is(err, nsexec.ErrZombie), errors.Is(err, nsexec.ErrGone):
+	case hasEnded(err):
 		// Ended since it was seen, and its network with it.
 	case p.path != "" && errors.Is(err, nsexec.ErrNotNetns):
 		// What a deleted namespace has left behind owns no address.
@@ -185,13 +191,9 @@ func (s *ipSearch) keep(t *Target) *Target {
 func (s *ipSearch) owner(p place) (*Target, bool, error) {
 	t := &Target{Via: ViaNetns, Node: s.Node()}
 	switch {
-	case p.pid != 0:
-		process, err := s.cfg.Home.OpenProcess(s.procRoot(), p.pid)
-		if err != nil {
-			return nil, false, err
-		}
-		if err := t.adoptProcess(process); err != nil {
-			return t, false, err.Err
+	case len(p.pids) > 0:
+		if err := s.openFirst(t, p); err != nil {
+			return t, false, err
 		}
 	case p.path != "":
 		handle, err := s.cfg.Home.OpenPathIn(s.cfg.Root, p.path)
@@ -205,6 +207,35 @@ func (s *ipSearch) owner(p place) (*Target, bool, error) {
 	}
 	owns, err := ownsAddress(t.Net, s.ip)
 	return t, owns, err
+}
+
+// openFirst enters by the first of the processes that is still there, and still in
+// the namespace in which it was seen.
+func (s *ipSearch) openFirst(t *Target, p place) error {
+	gone := nsexec.ErrGone
+	for _, pid := range p.pids {
+		process, err := s.cfg.Home.OpenProcess(s.procRoot(), pid)
+		if err == nil {
+			failed := t.adoptProcess(process)
+			switch {
+			case failed != nil:
+				err = failed.Err
+			case t.Net.Identity().Inode == p.net:
+				return nil
+			default:
+				err = nsexec.ErrGone
+			}
+		}
+		if !hasEnded(err) {
+			return err
+		}
+		gone = err
+	}
+	return gone
+}
+
+func hasEnded(err error) bool {
+	return errors.Is(err, nsexec.ErrNoProcess) || errors.Is(err, nsexec.ErrZombie) || errors.Is(err, nsexec.ErrGone)
 }
 
 // result decides, and closes what is not handed out.

@@ -43,6 +43,40 @@ func TestResolveIP(t *testing.T) {
 	}
 }
 
+// The first process of a network may end before it is looked at, or have moved.
+func TestResolveIPByTheNextProcess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.Pod(t, lab.PodSpec{Name: "web-0", Containers: []lab.ContainerSpec{{Name: "app"}, {Name: "over"}}})
+	other := w.Pod(t, lab.PodSpec{Name: "web-1"})
+	over := p.Containers[1].PID()
+	if err := p.Containers[1].Exit(0); err != nil {
+		t.Fatal(err)
+	}
+	s := &ipSearch{Resolver: w.resolver, ip: p.IP}
+	for name, pids := range map[string][]int{
+		"it is there": {p.PID}, "it has ended": {over, p.Containers[0].PID()}, "it has moved": {other.PID, p.PID},
+	} {
+		target, owns, err := s.owner(place{pids: pids, net: p.Handle.Identity().Inode})
+		if err != nil || !owns || target.PID() != pids[len(pids)-1] {
+			t.Errorf("%s: owns %v, %v", name, owns, err)
+		}
+		if target != nil {
+			_ = target.Close()
+		}
+	}
+	target, _, err := s.owner(place{pids: []int{over}, net: p.Handle.Identity().Inode})
+	if !hasEnded(err) {
+		t.Errorf("got %v", err)
+	}
+	_ = target.Close()
+	for _, at := range w.resolver.places(t.Context()) {
+		if at.net == p.Handle.Identity().Inode && (!slices.IsSorted(at.pids) || len(at.pids) != 2) {
+			t.Errorf("the pod's processes are %v", at.pids)
+		}
+	}
+}
+
 func TestResolveIPAmbiguous(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

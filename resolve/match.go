@@ -266,7 +266,10 @@ func withContainer(q Query, c choice) (choice, *Error) {
 
 func (s selection) candidate() Candidate {
 	w := s.workload
-	c := Candidate{Source: w.Source, Pod: cmp.Or(w.Pod, w.UID), Namespace: w.Namespace, Node: w.Node}
+	c := Candidate{Source: w.Source, Pod: w.Pod, Namespace: w.Namespace, Node: w.Node}
+	if w.Pod == "" {
+		c.UID = w.UID
+	}
 	if s.container == whole {
 		if w.Sandbox != nil {
 			c.ID, c.State, c.PID = w.Sandbox.ID, w.Sandbox.State, w.Sandbox.PID

@@ -100,6 +100,19 @@ const (
 	KindEphemeral ContainerKind = "ephemeral"
 )
 
+// crashLately is how long a container that was restarted is not taken for one that
+// runs: the kubelet waits up to 5 minutes between two starts, and the Docker engine,
+// which waits up to one, starts at once what has run for 10 s
+// (moby, daemon/internal/restartmanager).
+const crashLately = 5 * time.Minute
+
+// CrashedLately reports whether a container that runs was restarted because it had
+// ended a short while before now.
+func (c *Container) CrashedLately(now time.Time) bool {
+	since := now.Sub(c.FinishedAt)
+	return c.State.Alive() && c.Restarts > 0 && !c.FinishedAt.IsZero() && since >= 0 && since < crashLately
+}
+
 // Container is one container.
 type Container struct {
 	ID string `json:"id"`

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"maps"
@@ -56,12 +57,12 @@ func withoutTarget(raw json.RawMessage) map[string]any {
 // nameCandidate adds the arguments that name one of the candidates and no other.
 func nameCandidate(args map[string]any, c resolve.Candidate, all []resolve.Candidate) bool {
 	same := func(o resolve.Candidate) bool {
-		return o.Pod == c.Pod && o.Namespace == c.Namespace && o.Container == c.Container
+		return o.Pod == c.Pod && o.UID == c.UID && o.Namespace == c.Namespace && o.Container == c.Container
 	}
 	alone := !slices.ContainsFunc(all, func(o resolve.Candidate) bool { return o != c && same(o) })
 	switch {
-	case c.Pod != "" && alone:
-		args["pod"] = c.Pod
+	case (c.Pod != "" || c.UID != "") && alone:
+		args["pod"] = cmp.Or(c.Pod, c.UID)
 		if c.Namespace != "" {
 			args["namespace"] = c.Namespace
 		}

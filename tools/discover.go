@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"nsenter-mcp/resolve"
 )
@@ -23,6 +24,7 @@ type inventoryOut struct {
 // workloadOut is one line of docker ps or kubectl get pods.
 type workloadOut struct {
 	Pod         string        `json:"pod,omitempty" jsonschema:"namespace/name"`
+	UID         string        `json:"uid,omitempty" jsonschema:"of a pod whose name nobody here knows"`
 	Container   string        `json:"container,omitempty" jsonschema:"a container without a pod"`
 	State       resolve.State `json:"state,omitempty" jsonschema:"of the container that is worst off"`
 	Reason      string        `json:"reason,omitempty"`
@@ -91,7 +93,7 @@ func workloadRow(w *resolve.Workload) workloadOut {
 	case w.Pod != "":
 		row.Pod = word(w.Namespace + "/" + w.Pod)
 	case w.UID != "": // without a runtime that is all there is
-		row.Pod = word(w.UID)
+		row.UID = word(w.UID)
 	case len(w.Containers) > 0:
 		row.Container = containerLabel(&w.Containers[0])
 	}
@@ -100,6 +102,9 @@ func workloadRow(w *resolve.Workload) workloadOut {
 	}
 	if c := w.Worst(); c != nil {
 		row.State, row.Reason, row.Image = c.State, word(cmp.Or(c.Waiting, c.Reason)), c.Image
+	}
+	if c := w.Worst(); c != nil && row.Reason == "" && c.CrashedLately(time.Now()) {
+		row.Reason = "RestartedLately"
 	}
 	if s := w.Status; s != nil && row.Reason == "" {
 		row.Reason = word(s.Reason)

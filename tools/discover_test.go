@@ -17,7 +17,7 @@ func TestWorkloadsWithoutNames(t *testing.T) {
 	tests := []struct {
 		name           string
 		workload       resolve.Workload
-		pod, container string
+		uid, container string
 		next           map[string]any
 	}{
 		{"a container", resolve.Workload{Containers: running}, "", id[:12], map[string]any{"container": id}},
@@ -25,8 +25,8 @@ func TestWorkloadsWithoutNames(t *testing.T) {
 	}
 	for _, test := range tests {
 		row := workloadRow(&test.workload)
-		if row.Pod != test.pod || row.Container != test.container {
-			t.Errorf("%s is listed as pod %q, container %q", test.name, row.Pod, row.Container)
+		if row.Pod != "" || row.UID != test.uid || row.Container != test.container {
+			t.Errorf("%s is listed as pod %q, UID %q, container %q", test.name, row.Pod, row.UID, row.Container)
 		}
 		if got := nameOf(&test.workload); !maps.Equal(got, test.next) {
 			t.Errorf("%s is asked for by %v, want %v", test.name, got, test.next)

@@ -25,8 +25,10 @@ type Env struct {
 	// Root is the directory below which the host's files lie, its /proc
 	// included.
 	Root string
-	// Policy is what the operator allows; the Dispatcher fills it in.
-	Policy Policy
+	// Policy is what the operator allows, and Forwards whether calls reach other
+	// nodes; the Dispatcher fills them in.
+	Policy   Policy
+	Forwards bool
 }
 
 // Config is what a Dispatcher is made of.
@@ -66,7 +68,7 @@ func NewDispatcher(c Config) (*Dispatcher, error) {
 	if c.Audit == nil {
 		c.Audit = AuditTo(c.Log)
 	}
-	c.Env.Policy = c.Policy
+	c.Env.Policy, c.Env.Forwards = c.Policy, c.Forwarder != nil
 	d := &Dispatcher{Config: c}
 	seen := make(map[string]bool, len(c.Tools))
 	for i := range c.Tools {

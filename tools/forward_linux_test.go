@@ -404,6 +404,14 @@ func TestNamesakesOfAFront(t *testing.T) {
 	})
 	t.Cleanup(resolver.Close)
 	b.Env.Resolver = resolver
+	// Its list has the pods that it can name.
+	if _, list := succeed[ListPodsOut](t, b, "list_pods", nil); list.Total != 2 {
+		t.Errorf("listed %+v", list.Pods)
+	}
+	b.Env.Forwards = false
+	if _, list := succeed[ListPodsOut](t, b, "list_pods", nil); list.Total != 1 {
+		t.Errorf("listed without a way to other nodes: %+v", list.Pods)
+	}
 	arguments := map[string]any{"pod": "far-0"}
 	answer := b.call(t, "netns_ip_addr", arguments)
 	if answer.Error == nil || answer.Error.Code != string(resolve.KindAmbiguous) || far.count() != 0 {

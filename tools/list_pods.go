@@ -62,6 +62,8 @@ func listPods() Tool {
 }
 
 func handleListPods(ctx context.Context, env *Env, _ *resolve.Target, in ListPodsIn) (Answer[ListPodsOut], error) {
+	// Where any pod can be named, those of one node would be a part without a word.
+	in.AllNodes = in.AllNodes || env.Forwards && in.Node == ""
 	list, err := env.Resolver.Pods(ctx, in.AllNodes || in.Node != "" && in.Node != env.Resolver.Node())
 	if err != nil {
 		return Answer[ListPodsOut]{}, err
@@ -84,7 +86,7 @@ func handleListPods(ctx context.Context, env *Env, _ *resolve.Target, in ListPod
 		Summary: summarizePods(&list, fit, out.Troubled, in.filtered()),
 		Data:    out,
 		Notes:   in.notes(&list, &out),
-		Next:    nextOfList(shown),
+		Next:    nextOfList(shown, env.Forwards),
 	}, nil
 }
 
@@ -210,7 +212,7 @@ func describeTrouble(w *resolve.Workload) string {
 	if row.Restarts > 0 {
 		why = append(why, plural(row.Restarts, "restart"))
 	}
-	return fmt.Sprintf("%s (%s)", cmp.Or(row.Pod, row.Container), strings.Join(why, ", "))
+	return fmt.Sprintf("%s (%s)", cmp.Or(row.Pod, row.UID, row.Container), strings.Join(why, ", "))
 }
 
 func (in *ListPodsIn) notes(list *resolve.PodList, out *ListPodsOut) []Note {
@@ -233,8 +235,8 @@ func (in *ListPodsIn) notes(list *resolve.PodList, out *ListPodsOut) []Note {
 }
 
 // nextOfList looks closer at the first: at its state where it is in trouble, and
-// into its network where it can be entered.
-func nextOfList(shown []resolve.Listed) []Next {
+// into its network where it can be entered, which with forwards is on any node.
+func nextOfList(shown []resolve.Listed, forwards bool) []Next {
 	if len(shown) == 0 {
 		return nil
 	}
@@ -244,7 +246,7 @@ func nextOfList(shown []resolve.Listed) []Next {
 		return nil
 	}
 	next := []Next{{Tool: "resolve_pod_pid", Arguments: name, Why: "see the state of the first of them, and whose network it has"}}
-	if first.Here && first.Running() {
+	if (first.Here || forwards && first.Node != "") && first.Running() {
 		next = append(next, Next{Tool: "netns_ip_addr", Arguments: name, Why: "look into its network"})
 	}
 	return next

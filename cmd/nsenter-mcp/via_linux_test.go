@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -362,6 +363,28 @@ func TestDoctorGoesToANode(t *testing.T) {
 	}
 	if got := runHere("", "doctor", "--node", "n"); got.code != exitUsage || !strings.Contains(got.err, "--via") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A way to other nodes that does not exist takes nothing from what is here.
+func TestViaWithoutItsProgram(t *testing.T) {
+	t.Parallel()
+	const via = "/nonexistent/ssh {node}"
+	out, err := program(t, "--via", via, "call", "netns_ip_addr", "netns=host").Output()
+	if err != nil || !strings.Contains(string(out), `"interfaces"`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out, err = program(t, "--via", via, "--kubeconfig", "/nonexistent/config", "doctor", "--json").Output()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	r := decode[struct {
+		OK     bool
+		Checks []struct{ ID, Status, Cost string }
+	}](t, string(out))
+	i := slices.IndexFunc(r.Checks, func(c struct{ ID, Status, Cost string }) bool { return c.ID == "via" })
+	if !r.OK || i < 0 || r.Checks[i].Status != "warn" || !strings.Contains(r.Checks[i].Cost, "what is on this one is") {
+		t.Errorf("%s", out)
 	}
 }
 

@@ -49,7 +49,7 @@ type Status struct {
 	PID        int // 0 unless running
 	ExitCode   int
 	StartedAt  time.Time // zero if it never was
-	FinishedAt time.Time
+	FinishedAt time.Time // of the last run that ended, also while another one is under way
 	Restarts   int
 }
 

@@ -64,7 +64,7 @@ func (c *Container) start() error {
 		return errClosed
 	}
 	c.proc = p
-	c.state = Status{State: Running, PID: p.pid, StartedAt: time.Now(), Restarts: c.state.Restarts}
+	c.state = Status{State: Running, PID: p.pid, StartedAt: time.Now(), FinishedAt: c.state.FinishedAt, Restarts: c.state.Restarts}
 	return nil
 }
 
@@ -133,6 +133,7 @@ func (c *Container) Restart() error {
 	c.mu.Lock()
 	if c.proc != nil {
 		c.state.Restarts++
+		c.state.FinishedAt = c.proc.finished
 	}
 	c.mu.Unlock()
 	return c.start()

@@ -9,6 +9,7 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	mounttypes "github.com/docker/docker/api/types/mount"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/go-units"
 )
 
 // record is one container as the engine has it at one moment. It must not be
@@ -112,9 +113,9 @@ func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }
 func (c record) statusText() string {
 	switch c.status.State {
 	case Running:
-		return "Up " + time.Since(c.status.StartedAt).Round(time.Second).String()
+		return "Up " + units.HumanDuration(time.Since(c.status.StartedAt))
 	case Exited:
-		return fmt.Sprintf("Exited (%d) %s ago", c.status.ExitCode, time.Since(c.status.FinishedAt).Round(time.Second))
+		return fmt.Sprintf("Exited (%d) %s ago", c.status.ExitCode, units.HumanDuration(time.Since(c.status.FinishedAt)))
 	}
 	return "Created"
 }

@@ -90,16 +90,18 @@ type Config struct {
 func Run(ctx context.Context, cfg Config) Report {
 	r := Report{Checks: []Check{}, Grant: []Way{}}
 	missing, supported := cfg.machine(&r)
+	useful := supported && !r.failed() // by itself
 	if cfg.Front != nil {
 		r.forgive()
 		supported = true
 	}
 	if supported {
 		r.addSources(cfg.Sources(ctx))
-		r.addKubernetes(cfg.Kubernetes(ctx))
+		report, err := cfg.Kubernetes(ctx)
+		r.addKubernetes(report, err, cfg.Front != nil)
 	}
 	if cfg.Front != nil {
-		cfg.Front.examine(ctx, &r)
+		cfg.Front.examine(ctx, &r, useful)
 	}
 	r.Checks = append(r.Checks, cfg.Policy...)
 	r.judge(cfg.Tools, missing)
@@ -107,6 +109,11 @@ func Run(ctx context.Context, cfg Config) Report {
 		r.Grant = grant(missing, cfg.Executable)
 	}
 	return r
+}
+
+// failed reports whether something essential is missing so far.
+func (r *Report) failed() bool {
+	return slices.ContainsFunc(r.Checks, func(c Check) bool { return c.Status == Fail })
 }
 
 func (r *Report) add(c Check) { r.Checks = append(r.Checks, c) }

@@ -233,16 +233,17 @@ func TestKubernetes(t *testing.T) {
 		want   map[string]Status
 		says   string
 	}{
-		"absent":    {err: fmt.Errorf("no kubeconfig: %w", resolve.ErrAbsent), want: map[string]Status{"kubernetes": Info}, says: "no API is configured"},
-		"down":      {err: errors.New("cannot be reached"), want: map[string]Status{"kubernetes": Warn}, says: "cannot be reached"},
-		"well":      {report: resolve.KubeReport{Server: "s", Node: "node-1"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": OK}, says: "this is node node-1"},
-		"forbidden": {report: resolve.KubeReport{Denied: []string{"list pods"}, Node: "n", Grant: "kubectl create"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": Warn, "kubernetes.node": OK}, says: "list pods"},
-		"other":     {report: resolve.KubeReport{}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": Info}, says: "another cluster's"},
-		"nameless":  {report: resolve.KubeReport{NodeErr: errors.New("not allowed to list nodes")}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": Warn}, says: "not allowed to list nodes"},
+		"absent":            {err: fmt.Errorf("no kubeconfig: %w", resolve.ErrAbsent), want: map[string]Status{"kubernetes": Info}, says: "no API is configured"},
+		"absent of a front": {err: fmt.Errorf("no kubeconfig: %w", resolve.ErrAbsent), want: map[string]Status{"kubernetes": Warn}, says: "no API is configured"},
+		"down":              {err: errors.New("cannot be reached"), want: map[string]Status{"kubernetes": Warn}, says: "cannot be reached"},
+		"well":              {report: resolve.KubeReport{Server: "s", Node: "node-1"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": OK}, says: "this is node node-1"},
+		"forbidden":         {report: resolve.KubeReport{Denied: []string{"list pods"}, Node: "n", Grant: "kubectl create"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": Warn, "kubernetes.node": OK}, says: "list pods"},
+		"other":             {report: resolve.KubeReport{}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": Info}, says: "another cluster's"},
+		"nameless":          {report: resolve.KubeReport{NodeErr: errors.New("not allowed to list nodes")}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": Warn}, says: "not allowed to list nodes"},
 	}
 	for name, test := range tests {
 		var r Report
-		r.addKubernetes(test.report, test.err)
+		r.addKubernetes(test.report, test.err, strings.HasSuffix(name, "of a front"))
 		got, said := map[string]Status{}, ""
 		for _, c := range r.Checks {
 			got[c.ID] = c.Status

@@ -21,12 +21,16 @@ type Front struct {
 	Reach func(ctx context.Context, node string) (version, seen string, err *tools.Error)
 }
 
-// examine looks whether other nodes are reached.
-func (f *Front) examine(ctx context.Context, r *Report) {
+// examine looks whether other nodes are reached. useful: the tools work on this
+// machine whether or not.
+func (f *Front) examine(ctx context.Context, r *Report, useful bool) {
 	c := Check{ID: "via", Status: OK, Detail: f.Path + " leads to other nodes; doctor --node NAME tries one"}
 	if f.Err != nil {
 		c.Status, c.Detail = Fail, fmt.Sprintf("%s: %v", f.Command, f.Err)
 		c.Cost, c.Fix = "no other node is reached", "install it, or give its full path in --via"
+		if useful {
+			c.Status, c.Cost = Warn, "no other node is reached; what is on this one is"
+		}
 	}
 	r.add(c)
 	if f.Node == "" || f.Err != nil {

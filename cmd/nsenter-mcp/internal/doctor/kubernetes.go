@@ -8,10 +8,16 @@ import (
 )
 
 // addKubernetes reports whether the API can be asked, what it allows, and which
-// node this is.
-func (r *Report) addKubernetes(k resolve.KubeReport, err error) {
+// node this is. front: calls are to go to other nodes.
+func (r *Report) addKubernetes(k resolve.KubeReport, err error, front bool) {
 	const cost = "pods of other nodes, owners (deploy/web), services, and why a pod does not start are not known"
 	switch {
+	case errors.Is(err, resolve.ErrAbsent) && front:
+		r.add(Check{
+			ID: "kubernetes", Status: Warn, Detail: "no API is configured: no kubeconfig, and not in a pod",
+			Cost: "--via does not know on which node a pod is: each call has to name the node (node), and " + cost, Fix: "give --kubeconfig or KUBECONFIG",
+		})
+		return
 	case errors.Is(err, resolve.ErrAbsent):
 		r.add(Check{ID: "kubernetes", Status: Info, Detail: "no API is configured: no kubeconfig, and not in a pod", Cost: cost, Fix: "give --kubeconfig or KUBECONFIG, if there is one"})
 		return
