@@ -112,7 +112,7 @@ func TestCausesOnASharedPort(t *testing.T) {
 			keepConnecting(s, netip.AddrPortFrom(other.IP, 80))
 			return netip.AddrPortFrom(s.lab.Node.IP, 90)
 		}, fact.OutcomeTimeout, fact.CauseLost, "server"},
-		{"rewritten, and the answer dropped, while another is lost", func(s *scene, other *lab.Pod) netip.AddrPort {
+		{"rewritten, and the answer dropped, while another is lost", func(s *scene, _ *lab.Pod) netip.AddrPort {
 			_, err := s.server.Serve(":90", http.NotFoundHandler())
 			s.must(err)
 			sendOn(s, 90, s.server.IP)
