@@ -94,6 +94,11 @@ func TestCausesOnASharedPort(t *testing.T) {
 			keepConnecting(s, netip.AddrPortFrom(other.IP, 80))
 			return s.to
 		}, fact.OutcomeTimeout, fact.CauseLost, ""},
+		{"lost over IPv6, while another is answered", func(s *scene, other *lab.Pod) netip.AddrPort {
+			firewall(s, s.server.Netns, nftables.ChainHookInput, portIs(2, 80), drop())
+			keepConnecting(s, netip.AddrPortFrom(other.IP6, 80))
+			return netip.AddrPortFrom(s.server.IP6, 80)
+		}, fact.OutcomeTimeout, fact.CauseLost, ""},
 		{"answer dropped, while another is lost", func(s *scene, other *lab.Pod) netip.AddrPort {
 			at, err := other.Serve(":90", http.NotFoundHandler())
 			s.must(err)
@@ -124,13 +129,17 @@ func TestCausesOnASharedPort(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
-			other := s.lab.Pod(t, lab.PodSpec{Name: "other"})
-			_, err := other.Serve(":80", http.NotFoundHandler())
+			other := s.lab.Pod(t, lab.PodSpec{Name: "other", IPv6: true})
+			_, err := other.Serve("[::]:80", http.NotFoundHandler())
 			s.must(err)
 			onePort(s)
 			to := c.prepare(s, other)
 			_, a := s.connect(to, enough)
-			if a.Outcome != c.outcome || a.Cause != c.cause || a.Local != netip.AddrPortFrom(s.pod.IP, 40000).String() {
+			own := s.pod.IP
+			if to.Addr().Is6() {
+				own = s.pod.IP6
+			}
+			if a.Outcome != c.outcome || a.Cause != c.cause || a.Local != netip.AddrPortFrom(own, 40000).String() {
 				t.Errorf("%s, %s from %s; want %s, %s", a.Outcome, a.Cause, a.Local, c.outcome, c.cause)
 			}
 			if c.sentTo == "server" {
