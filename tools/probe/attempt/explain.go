@@ -237,6 +237,8 @@ func (e explanation) silent() {
 	switch {
 	case e.Wire != nil && e.Wire.SYNACKIn > 0:
 		e.answerDropped()
+	case e.Wire != nil && e.Wire.SentTo != "":
+		e.lostElsewhere()
 	case e.local():
 		e.silentHere()
 	case e.unresolved():
@@ -318,12 +320,19 @@ func (e explanation) lost() {
 	if e.Neigh != nil && e.Neigh.Resolved() && e.Neigh.Lladdr != "" {
 		to += " (" + e.Neigh.Lladdr + ")"
 	}
-	nat := ""
-	if e.Wire != nil && e.Wire.SentTo != "" {
-		nat = ", rewritten to " + e.Wire.SentTo
+	e.set(fact.OutcomeTimeout, fact.CauseLost, "the SYN was sent %s%s and nothing came back: it is lost %s",
+		times(e.SYNRetransmits+1), to, where)
+}
+
+// lostElsewhere: the target's own NAT made the SYN go to another address. The
+// route and the next hop that were measured are not those of its way.
+func (e explanation) lostElsewhere() {
+	where := "it is lost on the way, or dropped by the destination"
+	if e.Wire.Dev == "lo" {
+		where = "that is the target itself, where the accept queue is full or its own firewall drops it"
 	}
-	e.set(fact.OutcomeTimeout, fact.CauseLost, "the SYN was sent %s%s%s and nothing came back: it is lost %s",
-		times(e.SYNRetransmits+1), to, nat, where)
+	e.set(fact.OutcomeTimeout, fact.CauseLost, "the SYN was sent %s by %s, rewritten by the target's own NAT to %s, and nothing came back: %s",
+		times(e.SYNRetransmits+1), e.Wire.Dev, e.Wire.SentTo, where)
 }
 
 // listensOn reports whether one of the listeners would take a connection to
