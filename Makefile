@@ -60,7 +60,7 @@ BED ?= /var/tmp/nsenter-mcp-bed
 on-bed = CGO_ENABLED=0 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' $1 -count=1 -tags e2e \
 	-exec '$(CURDIR)/.ci/as-root $(CURDIR)/internal/testbed/node $(BED)'
 
-e2e-kube: build ## the part of it on a Kubernetes of its own, which is built and started for it
+e2e-kube: build ## the part of it on a Kubernetes of its own, which is built and started for it; BED_FLAVOUR=containerd2
 	.ci/install-packages kube
 	$(call on-bed,internal/testbed/run '$(BED)' $(GOTEST)) -timeout 20m ./internal/e2e/kube
 

@@ -266,11 +266,20 @@ func TestParseCRIInfoRecorded(t *testing.T) {
 	const sandbox16 = "d9a346e8bce296a12ceeda51161cc1f6b807681b7aa682e2d198a0537e31c57b"
 	kept16 := "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/" + sandbox16
 	files16 := map[string]string{"/etc/resolv.conf": kept16 + "/resolv.conf", "/etc/hosts": kept16 + "/hosts", "/etc/hostname": kept16 + "/hostname"}
+	const sandbox22 = "ff0a7ef24d2220df25de52947d5168f46d39897fee85440cb03ab9b4f8686a85"
+	kept22 := "/var/lib/containerd/io.containerd.grpc.v1.cri/sandboxes/" + sandbox22
+	files22 := map[string]string{
+		"/etc/resolv.conf": kept22 + "/resolv.conf", "/etc/hostname": kept22 + "/hostname",
+		"/etc/hosts": "/var/lib/kubelet/pods/a0c18a6d-be7d-4c4c-bfb0-028294f0c6e0/etc-hosts",
+	}
 	const pauseCRIO = "/var/data/crioruntimestorage/overlay-containers/134b58ab2e0cfd7432a9db818b1b4ec52fdc747333f0ba2c9342860dc2ea7c50/userdata"
 	for name, want := range map[string]criInfo{
 		"containerd-1.6-sandbox":   {pid: 11094, netnsPath: "/var/run/netns/cni-ab44bb84-e510-5b2e-e9b4-fe20143f69b8", runtime: "runc", hostFiles: map[string]string{"/etc/resolv.conf": kept16 + "/resolv.conf"}},
 		"containerd-1.6-container": {pid: 11138, sandboxID: sandbox16, runtime: "runc", hostFiles: files16},
 		"containerd-1.6-failed":    {sandboxID: sandbox16, runtime: "runc", hostFiles: files16},
+		"containerd-2.2-sandbox":   {pid: 27327, netnsPath: "/var/run/netns/cni-15270460-333a-70cb-9324-c1ba81f98ebe", runtime: "runc", hostFiles: map[string]string{"/etc/resolv.conf": kept22 + "/resolv.conf"}},
+		"containerd-2.2-container": {pid: 27360, sandboxID: sandbox22, runtime: "runc", hostFiles: files22},
+		"containerd-2.2-failed":    {sandboxID: sandbox22, runtime: "runc", hostFiles: files22},
 		// No process: what is entered is the path.
 		"crio-dropped-sandbox": {netnsPath: "/var/run/netns/dec735d1-0e86-44c1-94e0-a102173334a4"},
 		"crio-container":       {pid: 1835083, sandboxID: "1f04600dc6949359da68eee5fe7c4069706a567c07d1ef89fe3bbfdeac7a6dca"},

@@ -186,7 +186,8 @@ func shape(info map[string]any) (map[string]string, error) {
 
 // sandboxInfo has the fields of
 //   - containerd, pkg/cri/server/sandbox_status.go of 1.6 and 1.7, and
-//     internal/cri/server/podsandbox/types/sandbox_info.go of 2.1, and
+//     internal/cri/server/podsandbox/types/sandbox_info.go of 2.1, and as 2.2 says,
+//     resolve/testdata/cri, and
 //   - CRI-O 1.37, server/sandbox_status.go; what it has told of real ones lies in
 //     resolve/testdata/cri.
 func (c record) sandboxInfo(kind RuntimeKind) map[string]any {
@@ -211,6 +212,7 @@ func (c record) sandboxInfo(kind RuntimeKind) map[string]any {
 	case Containerd16, Containerd17, Kata, KataRust:
 		info["runtimeHandler"] = c.handler(kind)
 	case Containerd2:
+		info["runtimeOptions"] = nil
 		info["sandboxMetadata"] = map[string]any{"Version": "v1", "Metadata": map[string]any{
 			"ID": c.ID, "Name": c.Name, "NetNSPath": c.pinned(), "RuntimeHandler": "", "ProcessLabel": "",
 		}}

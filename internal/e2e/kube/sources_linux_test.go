@@ -3,12 +3,15 @@
 package kube
 
 import (
+	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +61,29 @@ func TestWithoutASource(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestRuntime: the runtime that is asked is the one that the bed was made with.
+func TestRuntime(t *testing.T) {
+	t.Parallel()
+	want := "containerd 1."
+	if os.Getenv("BED_FLAVOUR") == "containerd2" {
+		want = "containerd 2."
+	}
+	out, err := exec.CommandContext(t.Context(), program(), "doctor", "--json").Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	var report struct{ Checks []struct{ ID, Detail string } }
+	if err := json.Unmarshal(out, &report); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range report.Checks {
+		if c.ID == "source.containerd" && strings.HasPrefix(c.Detail, want) {
+			return
+		}
+	}
+	t.Errorf("%s, want %s", out, want)
 }
 
 // TestWhoFailed asks for a pod that nobody knows: the answer comes in time, and
@@ -141,6 +167,8 @@ func another(t *testing.T, p *pod) (server string) {
 		if strings.HasSuffix(r.URL.Path, "/abroad") {
 			words = append([]string{`"here"`, `"abroad"`}, words...)
 		}
+		// What runs here has IDs that no other cluster has.
+		out = regexp.MustCompile(`containerd://[0-9a-f]{64}`).ReplaceAllString(out, "containerd://"+strings.Repeat("0", 64))
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = strings.NewReplacer(words...).WriteString(w, out)
 	}))
