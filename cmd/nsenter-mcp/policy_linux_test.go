@@ -166,7 +166,7 @@ func TestKubeconfigOfACaller(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // nobody has to find his own file
+	if err := os.Chmod(dir, 0o755); err != nil { // nobody has to find his own file
 		t.Fatal(err)
 	}
 	secret := filepath.Join(dir, "secret")
