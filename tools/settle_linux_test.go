@@ -109,7 +109,7 @@ func walkStrings(v any, see func(string)) {
 // An answer that needs no tempering passes as it was written.
 func TestFarDataPassesAsItIs(t *testing.T) {
 	t.Parallel()
-	for _, data := range []string{`{"b":1,"a":[1.50,true,null]}`, `{"b":1,"a":"x"}`} {
+	for _, data := range []string{`{"b":1,"a":[1.50,true,null]}`, `{"b":1,"a":"x"}`, `{"b":"\\x1b \"\n\u00e4","a":["\\\\"]}`} {
 		got, err := temper(&Envelope{Summary: "s", Data: json.RawMessage(data)})
 		if err != nil || string(got.Data.(json.RawMessage)) != data {
 			t.Errorf("%s became %s, %v", data, got.Data, err)

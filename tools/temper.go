@@ -37,22 +37,45 @@ func temper(answer *Envelope) (*Envelope, error) {
 	if err := decodeNumbers(text, tempered); err != nil {
 		return nil, fmt.Errorf("answer of the other server: %w", err)
 	}
-	raw, ok := data.(json.RawMessage)
-	if ok && mayNeedTempering(raw) {
-		if raw, err = temperJSON(raw, 0, 0); err != nil {
+	if raw, ok := data.(json.RawMessage); ok {
+		if tempered.Data, err = temperData(raw); err != nil {
 			return nil, err
 		}
-	}
-	if ok {
-		tempered.Data = raw
 	}
 	return tempered, nil
 }
 
-// mayNeedTempering reports whether JSON may hold a character that escape changes:
-// it would be beyond ASCII or written as an escape sequence.
-func mayNeedTempering(data []byte) bool {
-	return slices.ContainsFunc(data, func(c byte) bool { return c == '\\' || c >= utf8.RuneSelf || c == 0x7f })
+// temperData escapes the strings in data. Data that needs that nowhere, as all of a
+// server of ours, stays as it was written.
+func temperData(data json.RawMessage) (json.RawMessage, error) {
+	// What escape changes is beyond ASCII or written as an escape sequence.
+	if !slices.ContainsFunc(data, func(c byte) bool { return c == '\\' || c >= utf8.RuneSelf || c == 0x7f }) {
+		return data, nil
+	}
+	var tree any
+	if err := decodeNumbers(data, &tree); err != nil {
+		return nil, fmt.Errorf("answer of the other server: %w", err)
+	}
+	if isTempered(tree) {
+		return data, nil
+	}
+	return encodeData(temperTree(tree, 0, 0))
+}
+
+func isTempered(v any) bool {
+	switch v := v.(type) {
+	case string:
+		return escape(v) == v
+	case []any:
+		return !slices.ContainsFunc(v, func(e any) bool { return !isTempered(e) })
+	case map[string]any:
+		for name, e := range v {
+			if !isTempered(name) || !isTempered(e) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // temperJSON writes v anew, each string escaped and cut at limit bytes, each list
