@@ -461,7 +461,7 @@ func (s *scenario) run(t *testing.T, pod *lab.Pod, o *originals, family string) 
 			// Two measurements of one thing: on a busy machine they may differ once,
 			// for a wrong rule they always do.
 			var differences []string
-			for range 4 {
+			for range 8 {
 				if differences = s.compare(t, pod, o, flavour, family); len(differences) == 0 {
 					return
 				}
