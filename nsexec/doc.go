@@ -13,7 +13,9 @@
 // caller inside, for the few synchronous reads that depend on the thread.
 //
 // A thread that cannot be brought home is never used again: its goroutine
-// ends while still locked, and the Go runtime destroys the thread. This
+// ends while still locked, and the Go runtime destroys the thread. Where that is
+// the caller's, after a socket, the thread serves it to its end, but nothing of
+// this package's is done on it any more. This
 // package locks the main goroutine to the main thread at init, because the
 // main thread is the one that cannot be destroyed and whose namespace
 // /proc/self/net shows; programs that link nsexec therefore run their work on
