@@ -323,6 +323,38 @@ func TestViaThatLeadsNowhere(t *testing.T) {
 	f.mustAsk("netns_ip_addr", map[string]any{"netns": "host"})
 }
 
+// What the flags of a front take away, the node's server heeds:
+// only there it is known in which network a process is, and where a name leads to.
+func TestViaIsNarrowed(t *testing.T) {
+	t.Parallel()
+	l := lab.Start(t)
+	pod, host := l.Pod(t, lab.PodSpec{}), l.Pod(t, lab.PodSpec{Style: lab.HostNetwork})
+	calls := []struct {
+		code, tool string
+		arguments  map[string]any
+	}{
+		{"host_network_denied", "netns_ip_addr", map[string]any{"pid": host.PID}},
+		{"host_network_denied", "resolve_pod_pid", map[string]any{"netns": fmt.Sprintf("/proc/%d/ns/net", host.PID)}},
+		{"destination_denied", "netns_curl", map[string]any{"pid": pod.PID, "url": "http://10.244.0.0:9/", "timeout_ms": 300}},
+		{"", "netns_ip_addr", map[string]any{"pid": pod.PID}},
+	}
+	narrow := startFront(t, viaNodes(t, l.Node), "--allow-host-network=false", "--deny-destination=10.244.0.0/16")
+	wide := startFront(t, viaNodes(t, l.Node))
+	for _, c := range calls {
+		c.arguments["node"] = l.Node.Name
+		for f, want := range map[*front]string{narrow: c.code, wide: ""} {
+			answer, err := f.ask(c.tool, c.arguments)
+			code := ""
+			if err == nil && answer.Error != nil {
+				code = answer.Error.Code
+			}
+			if err != nil || code != want {
+				t.Errorf("%s %v: code %q, %v; want %q", c.tool, c.arguments, code, err, want)
+			}
+		}
+	}
+}
+
 // A far end that forwards too must not send the call on.
 func TestViaDoesNotGoInCircles(t *testing.T) {
 	t.Parallel()
