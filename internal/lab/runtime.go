@@ -34,7 +34,7 @@ const (
 	CRIDockerd RuntimeKind = "cri-dockerd"
 	// Kata is containerd 1.7 with a handler that runs pods in virtual machines. The
 	// one process that it tells of, for the sandbox and for each container, is that
-	// of the machine's monitor, which is in the pod's network (Kata Containers 3.32,
+	// of the machine's monitor, which is in the pod's network (Kata Containers,
 	// src/runtime/pkg/containerd-shim-v2/service.go: hpid). Here it is the sandbox's.
 	Kata RuntimeKind = "kata"
 	// KataRust is the other implementation of the same, which tells of its shim
