@@ -236,12 +236,7 @@ func BenchmarkResolveOfManyCRI(b *testing.B) {
 // BenchmarkStart: from spawning to the answered initialize, against the least
 // server that the same library makes; and what the program weighs then.
 func BenchmarkStart(b *testing.B) {
-	bare := filepath.Join(b.TempDir(), "bare")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", bare, "./testdata/bare")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("%v\n%s", err, out)
-	}
+	bare, libraries := buildTestdata(b, "bare"), buildTestdata(b, "libraries")
 	start := func(path string) func() {
 		return func() {
 			client, err := mcpclient.Start(b.Context(), exec.Command(path))
@@ -259,6 +254,8 @@ func BenchmarkStart(b *testing.B) {
 		b.ReportMetric(ratio, "x-time")
 		table.add("start to initialize answered / bare mcp-go server", "1.5 x the time", ratio <= 1.5,
 			"%s / %s: %.2f x", ours, theirs, ratio)
+		linked, theirs := paired(40, start(libraries), start(bare))
+		table.note("the same of a bare server that links our libraries", "%s / %s: %.2f x", linked, theirs, float64(linked)/float64(theirs))
 
 		cmd := exec.Command(program())
 		client, err := mcpclient.Start(b.Context(), cmd)
@@ -274,6 +271,18 @@ func BenchmarkStart(b *testing.B) {
 		}
 		table.add("stripped binary", "under 30 MB", file.Size() < 30_000_000, "%.1f MB", float64(file.Size())/1e6)
 	}
+}
+
+// buildTestdata builds a program that ours is compared with, as ours is built.
+func buildTestdata(b *testing.B, name string) string {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), name)
+	build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", path, "./testdata/"+name)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	return path
 }
 
 // BenchmarkHanging: 1,000 calls at once that wait for an engine that never
