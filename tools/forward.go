@@ -83,7 +83,9 @@ func (e *NodeError) Unwrap() error { return e.Err }
 // public words the error for the agent.
 func (e *NodeError) public() *Error {
 	shown := &Error{
-		Code: e.Code, Stage: stageForward, Message: e.Message, Hint: e.Hint, Details: ErrorDetails{Node: e.Node},
+		Code: e.Code, Stage: stageForward, Details: ErrorDetails{Node: e.Node},
+		// What the other end said may be part of an error.
+		Message: temperText(e.Message, maxFarText), Hint: temperText(e.Hint, maxFarText),
 	}
 	if e.Said != "" {
 		shown.Details.Untrusted = &containerText{Message: escape(e.Said)}

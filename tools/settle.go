@@ -13,21 +13,22 @@ import (
 // policy forbids does not come so far, or goes along as a [Narrowing] where only
 // the other server can tell; that one has a policy of its own.
 func (d *Dispatcher) forward(ctx context.Context, c Call, tool *Tool, call *invocation, to place) *Envelope {
+	policy := d.Policy.narrowedBy(c.Narrowing)
 	if d.Authorize != nil {
 		if err := d.Authorize(ctx, c.Caller, tool.Spec, &resolve.Target{Query: call.query, Node: to.node}); err != nil {
 			return failed(nil, err, stagePolicy)
 		}
 	}
-	if d.Policy.NoHostNetwork && call.query.Netns == "host" {
+	if policy.NoHostNetwork && call.query.Netns == "host" {
 		return failed(nil, hostNetworkDenied(to.node), stagePolicy)
 	}
 	if call.permitted != nil {
-		if err := call.permitted(d.Policy); err != nil {
+		if err := call.permitted(policy); err != nil {
 			return failed(nil, err, stagePolicy)
 		}
 	}
 	answer, err := d.Forwarder.Forward(ctx, Forwarded{
-		Node: to.node, Tool: tool.Name, Narrowing: d.Policy.narrowing(), Progress: temperedProgress(c.Progress),
+		Node: to.node, Tool: tool.Name, Narrowing: policy.narrowing(), Progress: temperedProgress(c.Progress),
 		Arguments: func() (json.RawMessage, error) { return to.arguments(c.Arguments, timeThere(ctx)) },
 	})
 	if err == nil {
@@ -38,7 +39,7 @@ func (d *Dispatcher) forward(ctx context.Context, c Call, tool *Tool, call *invo
 		failure.Error.Details.Node = to.node
 		return failure
 	}
-	return d.settle(tool, to, answer)
+	return d.settle(tool, policy, to, answer)
 }
 
 // hostNetworkDenied: what is closed here is closed on other nodes too. node is ""
@@ -58,8 +59,8 @@ func hostNetworkDenied(node string) error {
 
 // settle makes another server's answer one of this server: within the same
 // bounds, and with next steps that can be sent to this server as they are.
-func (d *Dispatcher) settle(tool *Tool, to place, answer *Envelope) *Envelope {
-	if answer.Target != nil && answer.Target.HostNetwork && d.Policy.NoHostNetwork {
+func (d *Dispatcher) settle(tool *Tool, policy Policy, to place, answer *Envelope) *Envelope {
+	if answer.Target != nil && answer.Target.HostNetwork && policy.NoHostNetwork {
 		return failed(nil, hostNetworkDenied(to.node), stagePolicy)
 	}
 	if data, ok := answer.Data.(json.RawMessage); ok && len(data) > tool.MaxBytes {

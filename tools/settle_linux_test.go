@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/resolve"
@@ -114,6 +115,64 @@ func TestFarDataPassesAsItIs(t *testing.T) {
 		if err != nil || string(got.Data.(json.RawMessage)) != data {
 			t.Errorf("%s became %s, %v", data, got.Data, err)
 		}
+	}
+}
+
+// Whatever it is written like, it passes as one line of valid JSON without what
+// hides.
+func TestFarDataIsMadeSafe(t *testing.T) {
+	t.Parallel()
+	for name, data := range map[string]string{
+		"white space":          "{\"a\":\t[1,\r\n 2]}",
+		"not UTF-8":            "{\"a\":\"\xff\xfe\"}",
+		"a name twice":         `{"a":"\u001b[31m\u202e","a":"ok"}`,
+		"a name twice, raw":    "{\"a\":\"\u202e\",\"a\":\"\"}",
+		"a name that hides":    `{"\u202e":1,"b":"ä"}`,
+		"a name that is twice": "{\"\u202e\":1,\"\u202e\":2}",
+	} {
+		got, err := temper(&Envelope{Summary: "s", Data: json.RawMessage(data)})
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		text := string(got.Data.(json.RawMessage))
+		if !json.Valid([]byte(text)) || !utf8.ValidString(text) || strings.ContainsAny(text, "\t\r\n\u202e") || strings.Contains(text, `\u001b`) {
+			t.Errorf("%s: %q became %q", name, data, text)
+		}
+	}
+	if got, err := temper(&Envelope{Summary: "s", Data: json.RawMessage(`{"a":`)}); err == nil {
+		t.Errorf("half an object became %s", got.Data)
+	}
+}
+
+// A failure on the way may quote the other end, and is bounded and escaped too.
+func TestFarFailureIsTempered(t *testing.T) {
+	t.Parallel()
+	b, far := newFront(t, nil)
+	far.answer = func() (*Envelope, error) {
+		return nil, &NodeError{Code: CodeNodeUnreachable, Node: "far", Message: evil, Hint: evil, Said: evil}
+	}
+	answer := b.Call(t.Context(), Call{Tool: "netns_ip_addr", Arguments: json.RawMessage(`{"pod":"far-0"}`)})
+	if answer.Error == nil || len(answer.Summary) > 2*maxFarText || len(answer.Error.Hint) > 2*maxFarText ||
+		dangerous(answer.Summary) || dangerous(answer.Error.Message) || dangerous(answer.Error.Hint) {
+		t.Errorf("%.200q", answer.Summary)
+	}
+}
+
+// A call that comes narrowed goes on narrowed.
+func TestNarrowingGoesOn(t *testing.T) {
+	t.Parallel()
+	b, far := newFront(t, nil)
+	far.answer = answerThere
+	b.Call(t.Context(), Call{Tool: "netns_ip_addr", Arguments: json.RawMessage(`{"pod":"far-0"}`), Narrowing: &Narrowing{NoHostNetwork: true}})
+	if c, _ := far.last(t); c.Narrowing == nil || !c.Narrowing.NoHostNetwork {
+		t.Errorf("it went on with %+v", c.Narrowing)
+	}
+	refused := b.Call(t.Context(), Call{
+		Tool: "netns_ip_addr", Arguments: json.RawMessage(`{"node":"far","netns":"host"}`), Narrowing: &Narrowing{NoHostNetwork: true},
+	})
+	if refused.Error == nil || refused.Error.Code != string(resolve.KindHostNetworkDenied) {
+		t.Errorf("%+v", refused.Error)
 	}
 }
 

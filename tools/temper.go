@@ -3,7 +3,9 @@ package tools
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -45,37 +47,44 @@ func temper(answer *Envelope) (*Envelope, error) {
 	return tempered, nil
 }
 
-// temperData escapes the strings in data. Data that needs that nowhere, as all of a
-// server of ours, stays as it was written.
+// temperData makes data compact and escapes the strings in it. Data that needs no
+// escape, as all of a server of ours, keeps its order.
 func temperData(data json.RawMessage) (json.RawMessage, error) {
-	// What escape changes is beyond ASCII or written as an escape sequence.
-	if !slices.ContainsFunc(data, func(c byte) bool { return c == '\\' || c >= utf8.RuneSelf || c == 0x7f }) {
-		return data, nil
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, data); err != nil {
+		return nil, fmt.Errorf("answer of the other server: %w", err)
+	}
+	if isTempered(compact.Bytes()) {
+		return compact.Bytes(), nil
 	}
 	var tree any
 	if err := decodeNumbers(data, &tree); err != nil {
 		return nil, fmt.Errorf("answer of the other server: %w", err)
 	}
-	if isTempered(tree) {
-		return data, nil
-	}
 	return encodeData(temperTree(tree, 0, 0))
 }
 
-func isTempered(v any) bool {
-	switch v := v.(type) {
-	case string:
-		return escape(v) == v
-	case []any:
-		return !slices.ContainsFunc(v, func(e any) bool { return !isTempered(e) })
-	case map[string]any:
-		for name, e := range v {
-			if !isTempered(name) || !isTempered(e) {
-				return false
-			}
+// isTempered looks at each string of valid JSON as it is written: of two fields
+// with one name a decoder would show the last.
+func isTempered(text []byte) bool {
+	// What escape changes is beyond ASCII or written as an escape sequence.
+	if !slices.ContainsFunc(text, func(c byte) bool { return c == '\\' || c >= utf8.RuneSelf || c == 0x7f }) {
+		return true
+	}
+	if !utf8.Valid(text) { // a decoder would replace what is not
+		return false
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	for {
+		token, err := decoder.Token()
+		if err != nil {
+			return errors.Is(err, io.EOF)
+		}
+		if s, ok := token.(string); ok && escape(s) != s {
+			return false
 		}
 	}
-	return true
 }
 
 // temperJSON writes v anew, each string escaped and cut at limit bytes, each list

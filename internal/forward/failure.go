@@ -38,7 +38,7 @@ func whyNot(ctx context.Context, node, command string, p *process, err error) *t
 	said := p.said.String()
 	stray, broken := p.out.failure()
 	name := filepath.Base(command)
-	why := fmt.Sprintf("%s led to no server: %v", name, err)
+	why := fmt.Sprintf("%s led to no server: %s", name, brief(err))
 	hint := "try it by hand: the command of --via with this node in it and the word version at its end"
 	switch ended := exit(p); {
 	case broken != nil:
@@ -62,6 +62,16 @@ func whyNot(ctx context.Context, node, command string, p *process, err error) *t
 	e := unreachable(node, why, said, hint)
 	e.Err = err
 	return e
+}
+
+// brief bounds an error that may quote what the other end said.
+func brief(err error) string {
+	const limit = 500 // bytes
+	text := err.Error()
+	if len(text) > limit {
+		text = strings.ToValidUTF8(text[:limit], "") + "..."
+	}
+	return text
 }
 
 // cure knows what the usual commands say when they fail, as they say it in

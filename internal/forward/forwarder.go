@@ -167,7 +167,7 @@ func (f *Forwarder) failure(ctx context.Context, s *session, sent time.Time, err
 	}
 	return nil, &tools.NodeError{
 		Code: tools.CodeNodeLost, Node: s.node, Err: err, Said: s.process.said.String(),
-		Message: fmt.Sprintf("the call could not be sent to node %s: %v", s.node, err),
+		Message: fmt.Sprintf("the call could not be sent to node %s: %s", s.node, brief(err)),
 		Hint:    "call again in a moment, with fewer calls at a time",
 	}
 }

@@ -52,7 +52,7 @@ func (s *session) open(ctx context.Context, template Template, l limits) {
 	client, err := mcpclient.Connect(ctx, p.out, p.in)
 	if err == nil {
 		if name := client.Server().Name; name != serverName {
-			err = fmt.Errorf("the server that answers is %q, not %s", name, serverName)
+			err = fmt.Errorf("the server that answers is %s, not %s", clip(name), serverName)
 		}
 	}
 	if err == nil {

@@ -69,7 +69,10 @@ func parseMessage(raw []byte, received time.Time) (message, error) {
 
 // wantsProgress reports whether notifications/progress about the request may be on
 // their way before its answer; where it cannot be sure, it says so too.
-func (m *message) wantsProgress() bool { return bytes.Contains(m.params, []byte("progressToken")) }
+func (m *message) wantsProgress() bool {
+	// With an escape sequence in it the name may stand there in other letters.
+	return bytes.Contains(m.params, []byte("progressToken")) || bytes.Contains(m.params, []byte(`\u`))
+}
 
 // callParams are the parameters of tools/call as far as this package reads
 // them.

@@ -12,6 +12,7 @@ import (
 type output struct {
 	w       io.Writer
 	writing chan struct{} // held by who writes, so that lines never mix
+	broken  bool          // a write has failed, perhaps half-way; guarded by writing
 	// last are replies that must not overtake the notifications of their calls.
 	last          chan []byte
 	notifications <-chan mcp.JSONRPCNotification
@@ -102,7 +103,16 @@ func (o *output) write(line []byte, giveUp <-chan struct{}) error {
 		return nil
 	}
 	defer func() { <-o.writing }()
+	select {
+	case <-o.done:
+		return nil
+	default:
+	}
+	if o.broken {
+		return nil
+	}
 	if _, err := o.w.Write(line); err != nil {
+		o.broken = true
 		return fmt.Errorf("write to the client: %w", err)
 	}
 	return nil

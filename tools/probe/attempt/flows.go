@@ -21,7 +21,8 @@ type flows struct {
 
 	syns    []sighting // by sequence number
 	answers []sighting // SYN-ACKs, by the number that they acknowledge
-	missed  bool       // there were more than maxFlows
+	// There were more than maxFlows of them.
+	missedSYNs, missedAnswers bool
 }
 
 // maxFlows bounds how many connections of one port are told apart.
@@ -51,24 +52,31 @@ func (f *flows) add(seg *segment, index int, outgoing bool) {
 	port := f.local.Port()
 	switch {
 	case outgoing && seg.src.Port() == port && !seg.has(flagACK):
-		if s := f.sighting(&f.syns, seg.seq, seg.dst, index); s != nil && s.index == index {
+		s := sightingOf(&f.syns, seg.seq, seg.dst, index)
+		switch {
+		case s == nil:
+			f.missedSYNs = true
+		case s.index == index:
 			s.count++
 			s.whose = max(s.whose, f.identify(seg))
 		}
 	case !outgoing && seg.dst.Port() == port && seg.has(flagSYN|flagACK):
-		if s := f.sighting(&f.answers, seg.ack, seg.dst, index); s != nil && s.index == index {
+		s := sightingOf(&f.answers, seg.ack, seg.dst, index)
+		switch {
+		case s == nil:
+			f.missedAnswers = true
+		case s.index == index:
 			s.count++
 		}
 	}
 }
 
-// sighting finds or makes that of a number; nil where there are too many.
-func (f *flows) sighting(list *[]sighting, number uint32, to netip.AddrPort, index int) *sighting {
+// sightingOf finds or makes that of a number; nil where there are too many.
+func sightingOf(list *[]sighting, number uint32, to netip.AddrPort, index int) *sighting {
 	if i := slices.IndexFunc(*list, func(s sighting) bool { return s.number == number }); i >= 0 {
 		return &(*list)[i]
 	}
 	if len(*list) == maxFlows {
-		f.missed = true
 		return nil
 	}
 	*list = append(*list, sighting{number: number, to: to, index: index})
@@ -120,8 +128,11 @@ func (f *flows) mine() (wire *fact.Wire, index int) {
 			}
 		}
 	}
-	if wire.SYNOut == 0 && (len(f.syns) > 0 || f.missed) {
+	if wire.SYNOut == 0 && (len(f.syns) > 0 || f.missedSYNs) {
 		return nil, 0
+	}
+	if wire.SYNACKIn == 0 && f.missedAnswers {
+		return nil, 0 // it may have been one of them
 	}
 	return wire, index
 }

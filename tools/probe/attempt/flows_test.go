@@ -47,8 +47,12 @@ func TestFlowsOfOnePort(t *testing.T) {
 	other4 := netip.MustParseAddrPort("198.51.100.7:443")
 	backend4 := netip.MustParseAddrPort("10.0.0.9:8080")
 	many := make([]seen, 0, 2*maxFlows)
+	answers := make([]seen, 0, maxFlows)
 	for i := range cap(many) {
 		many = append(many, syn(client4, other4, others+uint32(i), 0))
+	}
+	for i := range cap(answers) {
+		answers = append(answers, synACK(other4, netip.MustParseAddrPort("10.9.9.9:40000"), others+uint32(i)))
 	}
 	for _, c := range []struct {
 		name    string
@@ -91,6 +95,8 @@ func TestFlowsOfOnePort(t *testing.T) {
 			synACK(server4, client4, 0).by(eth0), synACK(server4, client4, 0).by(bridge),
 		}, &fact.Wire{SYNOut: 1, SYNACKIn: 1}, bridge},
 		{"more than are told apart", false, append(many, syn(client4, server4, mine, 0)), nil, 0},
+		{"answers, more than are told apart", false, append(append([]seen{syn(client4, server4, mine, 0)}, answers...), synACK(server4, client4, 0)), nil, 0},
+		{"our answer before all those", false, append([]seen{syn(client4, server4, mine, 0), synACK(server4, client4, 0)}, answers...), &fact.Wire{SYNOut: 1, SYNACKIn: 1}, eth0},
 		{"ours, and more than are told apart", false, append([]seen{syn(client4, server4, mine, 0)}, many...), &fact.Wire{SYNOut: 1}, eth0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
