@@ -52,12 +52,13 @@ func (a *away) has(tid int) bool {
 //
 // Where the thread cannot be brought back it stays locked to the calling
 // goroutine, which goes on, and counts as away: nothing of this package's is done
-// on it any more, and with the goroutine it ends.
+// on it any more, and with the goroutine it ends. As others would fare no better,
+// all further steps are visits.
 func (h *Home) step(target *Handle, action func() error) error {
 	// An away or the main thread is locked to its goroutine, so the answer stays
 	// true also where this goroutine goes to another thread now.
 	switch tid := unix.Gettid(); {
-	case h.away.has(tid), tid == h.mainThread && !target.isHome:
+	case h.away.has(tid), !target.isHome && (tid == h.mainThread || h.noWayBack.Load()):
 		return h.visit(target, action)
 	case target.isHome:
 		if err := target.enter(); err != nil {
@@ -74,6 +75,7 @@ func (h *Home) step(target *Handle, action func() error) error {
 	}
 	err := action()
 	if h.self.setns() != nil {
+		h.noWayBack.Store(true)
 		h.away.add(unix.Gettid())
 		h.retired.Add(1)
 		return err

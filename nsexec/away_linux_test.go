@@ -79,6 +79,17 @@ func TestSocketOnThreadThatIsLost(t *testing.T) {
 		if n := home.RetiredThreads(); n != 2 {
 			t.Errorf("%d threads were retired, want another one for another socket", n)
 		}
+		before := countThreads(t)
+		for range 2 * maxThreads {
+			done := make(chan error)
+			go func() { done <- madeIn(target) }()
+			if err := <-done; err != nil {
+				t.Errorf("a socket for another goroutine: %v", err)
+			}
+		}
+		if n := countThreads(t) - before; n > maxThreads {
+			t.Errorf("%d threads more are left", n)
+		}
 		close(lost)
 		<-finish
 		// The goroutine is locked to it.

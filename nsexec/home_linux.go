@@ -19,7 +19,9 @@ type Home struct {
 	readers *readers
 	retired atomic.Int64
 	away    away
-	slots   chan struct{} // counting semaphore
+	// noWayBack: a thread could not be brought home after a step.
+	noWayBack atomic.Bool
+	slots     chan struct{} // counting semaphore
 	// mainThread is the one that must never enter a namespace (see mainthread.go).
 	mainThread int
 }

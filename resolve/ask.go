@@ -241,7 +241,7 @@ func (w *round) nextLook(now time.Time) time.Duration {
 
 func (w *round) take(e event) {
 	m := w.members[e.from]
-	w.reply.steps = append(w.reply.steps, stepOf(m.guard, e))
+	w.addStep(m, e.what, stepOf(m.guard, e))
 	w.reply.said = cmp.Or(w.reply.said, Said(e.err))
 	if e.what == list {
 		m.listed, m.all = true, e.workloads
@@ -316,6 +316,7 @@ func (w *round) finish() reply {
 			w.reply.unlisted = append(w.reply.unlisted, w.giveUp(m, list))
 		}
 	}
+	slices.SortStableFunc(w.reply.steps, func(a, b Step) int { return cmp.Compare(a.place, b.place) })
 	w.reply.steps = foldFamilies(w.reply.steps,
 		func(s *Step) (membership, string) { return s.of, s.Action },
 		func(s *Step, family string) { s.Source = family })
@@ -327,10 +328,16 @@ func (w *round) finish() reply {
 func (w *round) giveUp(m *member, what request) string {
 	waited := time.Since(m.began)
 	reason := fmt.Errorf("no answer within %s", waited.Round(time.Millisecond))
-	w.reply.steps = append(w.reply.steps, Step{
+	w.addStep(m, what, Step{
 		Source: m.source.Name(), Action: what.String(), Outcome: outcomeFailed, Reason: reason.Error(), MS: milliseconds(waited),
 	})
 	return said(m, reason)
+}
+
+// addStep gives a step its place: not that of its answer, which is one of chance.
+func (w *round) addStep(m *member, what request, s Step) {
+	s.place = int(what)*len(w.members) + slices.Index(w.members, m)
+	w.reply.steps = append(w.reply.steps, s)
 }
 
 func plural(n int, thing string) string {

@@ -30,7 +30,8 @@ type Step struct {
 	Reason  string  `json:"reason,omitempty"`
 	MS      float64 `json:"ms"`
 
-	of membership
+	of    membership
+	place int // among the steps of a round
 }
 
 // The outcomes of a step.
