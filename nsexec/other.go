@@ -102,6 +102,9 @@ func (p *Process) ReadFile(name string, _ int) ([]byte, error) { return nil, uns
 // Namespaces fails with [ErrUnsupported].
 func (p *Process) Namespaces() (map[string]Identity, error) { return nil, ErrUnsupported }
 
+// RootIs is always false.
+func (p *Process) RootIs(string) bool { return false }
+
 // Net fails with [ErrUnsupported].
 func (p *Process) Net() (*Handle, error) { return nil, ErrUnsupported }
 

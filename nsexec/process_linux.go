@@ -158,6 +158,17 @@ func (p *Process) namespace(kind string) (id Identity, err error) {
 	return id, err
 }
 
+// RootIs reports whether dir is the root directory of the process. It is false
+// where that cannot be told.
+func (p *Process) RootIs(dir string) bool {
+	var root, other unix.Stat_t
+	err := withFD(p.dir, func(fd int) error { return unix.Fstatat(fd, "root", &root, 0) })
+	if err != nil || unix.Stat(dir, &other) != nil {
+		return false
+	}
+	return root.Dev == other.Dev && root.Ino == other.Ino
+}
+
 // Net pins the network namespace of the process. The caller closes the handle.
 func (p *Process) Net() (*Handle, error) {
 	fd, err := p.openAt("ns/net", unix.O_RDONLY)

@@ -49,6 +49,9 @@ func TestProcess(t *testing.T) {
 	if _, err := p.ReadFile("nosuch", 10); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file of a process that lives: %v", err)
 	}
+	if !p.RootIs("/") || p.RootIs(t.TempDir()) || p.RootIs("/nosuch") {
+		t.Error("its root directory is /, and no other")
+	}
 	net, err := p.Net()
 	if err != nil {
 		t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"nsenter-mcp/nsexec"
 )
 
 // entry opens the network of one workload. It tries, in this order: where the
@@ -198,8 +200,8 @@ func (e *entry) tryProcess(what string, via Via, c claim) {
 		if err != nil {
 			return errors.Join(err, p.Close())
 		}
-		if !e.workload.HostNetwork && isVM(e.workload.runtime()) && handle.Identity().Same(e.cfg.Host.Identity()) {
-			return errors.Join(fmt.Errorf("pid %d: %w", c.pid, errShim), handle.Close(), p.Close())
+		if why := e.notInside(p, handle); why != nil {
+			return errors.Join(fmt.Errorf("pid %d: %w", c.pid, why), handle.Close(), p.Close())
 		}
 		if e.target.Net == nil {
 			e.target.own(handle)
@@ -217,7 +219,26 @@ func (e *entry) tryProcess(what string, via Via, c claim) {
 	})
 }
 
+// notInside says why a process that is in the host's network stands for no
+// container, nil where it does.
+func (e *entry) notInside(p *nsexec.Process, net *nsexec.Handle) error {
+	switch w := e.workload; {
+	case w.HostNetwork || !net.Identity().Same(e.cfg.Host.Identity()):
+		return nil
+	case isVM(w.runtime()):
+		return errShim
+	// The runtime puts what will be the container into its cgroup first, and into
+	// its namespaces and root directory then (runc, libcontainer/process_linux.go).
+	// A container in the host's network has a root directory of its own.
+	case p.RootIs(e.cfg.Root):
+		return errNotYet
+	}
+	return nil
+}
+
 var (
+	// errNotYet: the container is being made.
+	errNotYet = errors.New("it is still the runtime's, and about to become the container")
 	// errElsewhere: a process of the workload has moved to another network.
 	errElsewhere = errors.New("process is in another network namespace")
 	// errShim: the runtime has named what serves the virtual machine, and not what

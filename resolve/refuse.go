@@ -209,7 +209,7 @@ func (e *entry) explain() *Error {
 	err := &Error{
 		Kind:    KindGone,
 		Message: fmt.Sprintf("%s: none of its processes could be entered", what),
-		Hint:    "It was probably just stopped or restarted: call again. If that does not help, see details.steps.",
+		Hint:    "It was probably just stopped or restarted, or is just being started: call again. If that does not help, see details.steps.",
 	}
 	switch w := e.workload; {
 	case away:
