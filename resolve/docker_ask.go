@@ -267,12 +267,20 @@ func (c *dockerConn) detail(ctx context.Context, all []dockerContainer) ([]Workl
 	return c.workloads(all), nil
 }
 
-// maxRestless bounds the containers of a list that are looked at closely.
-const maxRestless = 16
+const (
+	// maxRestless bounds the containers of a list that are looked at closely.
+	maxRestless = 16
+	// restlessLimit is how long that may take: one that is stuck holds its lock, and
+	// is inspected by nobody.
+	restlessLimit = 300 * time.Millisecond
+)
 
 // lookAtRestless finds out, of containers without a pod that may crash again and
 // again, how often they were restarted and when they last ended. Between two
 // crashes they look healthy. The kubelet counts for those of pods.
+//
+// It takes at most a third of the time that is left: what was listed already must
+// not be lost for it.
 func (c *dockerConn) lookAtRestless(ctx context.Context, all []dockerContainer) {
 	at := map[string]int{}
 	var ids []string
@@ -282,7 +290,13 @@ func (c *dockerConn) lookAtRestless(ctx context.Context, all []dockerContainer) 
 			ids = append(ids, all[i].ID)
 		}
 	}
-	// What cannot be told is welcome, not needed.
+	limit := restlessLimit
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(deadline)/3)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	// What can be told is welcome, not needed.
 	details, _ := c.inspectAll(ctx, ids)
 	for id, d := range details {
 		all[at[id]] = d

@@ -166,6 +166,30 @@ func TestDockerSparseAnswers(t *testing.T) {
 	}
 }
 
+// A container that the engine cannot inspect holds up neither the list nor the next
+// one.
+func TestDockerListWithStuckContainer(t *testing.T) {
+	t.Parallel()
+	d := engineOf(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/_ping"):
+			w.Header().Set("Api-Version", "1.41")
+		case strings.HasSuffix(r.URL.Path, "/containers/json"):
+			_, _ = io.WriteString(w, `[{"Id":"`+idA+`","Names":["/good"],"State":"running","Status":"Up 2 hours"},
+				{"Id":"`+idB+`","Names":["/stuck"],"State":"restarting","Status":"Restarting (1) 2 seconds ago"}]`)
+		default:
+			<-r.Context().Done() // another request holds that container's lock
+		}
+	})
+	g := newGuard(d)
+	for range 2 {
+		ws, err := g.call(t.Context(), list, 30*time.Second, time.Now, time.Hour, d.List)
+		if err != nil || len(ws) != 2 || ws[0].Containers[0].Name != "good" || ws[1].Containers[0].State != StateRestarting {
+			t.Fatalf("got %+v, %v", ws, err)
+		}
+	}
+}
+
 func TestDockerHost(t *testing.T) { // not parallel: changes the environment
 	for _, name := range []string{"DOCKER_HOST", "DOCKER_API_VERSION", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY", "XDG_RUNTIME_DIR"} {
 		t.Setenv(name, "")
