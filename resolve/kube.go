@@ -15,7 +15,8 @@ type KubeOptions struct {
 	Config string
 	// Operator: Config is the operator's word, or nobody's. KUBECONFIG and the home
 	// directory are not looked at, and the user whose process this is need not be able
-	// to read what it may read.
+	// to read Config and the files that it names. Otherwise they are read with no more
+	// rights than he has.
 	Operator bool
 	// Context is one of the kubeconfig's; "" is its current one.
 	Context string

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -29,10 +28,6 @@ type kubeFile struct {
 	info fs.FileInfo
 }
 
-// maxKubeconfig bounds a kubeconfig. Those of a hundred clusters with their
-// certificates take about 500 kB.
-const maxKubeconfig = 4 << 20
-
 // key changes when the settings may have.
 func (o *kubeOrigin) key() string {
 	if len(o.files) == 0 {
@@ -51,7 +46,7 @@ func (o *KubeOptions) origin() (*kubeOrigin, error) {
 	paths, named := o.kubeconfigs()
 	origin := &kubeOrigin{}
 	for _, p := range paths {
-		info, err := os.Stat(p)
+		info, err := o.stat(p)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // kubectl passes over them, too
@@ -101,7 +96,11 @@ func (o *KubeOptions) kubeconfigs() (paths []string, named string) {
 // restConfig reads the settings. It returns the credential plugin by itself,
 // since it is started by us and not by the library, see [kubePlugin].
 func (o *KubeOptions) restConfig(origin *kubeOrigin) (cfg *rest.Config, plugin *clientcmdapi.ExecConfig, namespace string, err error) {
+	read := o.reader()
 	if len(origin.files) == 0 {
+		if _, _, err := read(inClusterToken); err != nil {
+			return nil, nil, "", fmt.Errorf("service account of this pod: %w", err)
+		}
 		cfg, err = rest.InClusterConfig()
 		if err != nil {
 			err = fmt.Errorf("service account of this pod: %w", err)
@@ -110,7 +109,7 @@ func (o *KubeOptions) restConfig(origin *kubeOrigin) (cfg *rest.Config, plugin *
 	}
 	merged := clientcmdapi.NewConfig()
 	for _, f := range origin.files {
-		one, err := readKubeconfig(f, o.Operator)
+		one, err := readKubeconfig(f, read)
 		if err != nil {
 			return nil, nil, "", err
 		}
@@ -119,6 +118,11 @@ func (o *KubeOptions) restConfig(origin *kubeOrigin) (cfg *rest.Config, plugin *
 	chosen := cmp.Or(o.Context, merged.CurrentContext)
 	if _, ok := merged.Contexts[chosen]; !ok {
 		return nil, nil, "", noContext(chosen, merged)
+	}
+	if o.borrowed() {
+		if err := embedFiles(merged, merged.Contexts[chosen], read); err != nil {
+			return nil, nil, "", err
+		}
 	}
 	client := clientcmd.NewNonInteractiveClientConfig(*merged, chosen, &clientcmd.ConfigOverrides{}, nil)
 	if cfg, err = client.ClientConfig(); err != nil {
@@ -153,31 +157,14 @@ func noContext(name string, merged *clientcmdapi.Config) error {
 
 // readKubeconfig reads a file that only its owner can have changed. As root, or with
 // the capability to read every file, that must be root: a kubeconfig names files to
-// read and send, and programs to run. operator: it is named by somebody who may have
-// it read.
-func readKubeconfig(f kubeFile, operator bool) (*clientcmdapi.Config, error) {
-	if !operator && !mayRead(f.path) {
-		return nil, fmt.Errorf("kubeconfig %s: the user who runs this may not read it, although this program could: "+
-			"let him read it, or let the operator's file name it", quote(f.path))
-	}
-	file, err := os.Open(f.path)
+// read and send, and programs to run.
+func readKubeconfig(f kubeFile, read kubeReader) (*clientcmdapi.Config, error) {
+	info, data, err := read(f.path)
 	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
-	}
-	defer func() { _ = file.Close() }() // was only read from
-	info, err := file.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
+		return nil, fmt.Errorf("kubeconfig %s: %w", quote(f.path), err)
 	}
 	if err := trusted(f.path, info); err != nil {
 		return nil, err
-	}
-	data, err := io.ReadAll(io.LimitReader(file, maxKubeconfig+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("kubeconfig: %w", err)
-	case len(data) > maxKubeconfig:
-		return nil, fmt.Errorf("kubeconfig %s is longer than %d bytes", quote(f.path), maxKubeconfig)
 	}
 	cfg, err := clientcmd.Load(data)
 	if err != nil {
