@@ -262,6 +262,7 @@ func latestOf(all []criContainer) []Container {
 		if at < 0 {
 			latest = append(latest, c)
 		} else {
+			c.follows(&latest[at])
 			latest[at] = c
 		}
 	}

@@ -236,7 +236,7 @@ func TestCRIAttempts(t *testing.T) {
 	if a := target.Workload.Attempts; len(a) != 1 || a[0].ID != old.Sandbox.ID || a[0].State != StateExited || noted(target, "older_attempts") == "" {
 		t.Errorf("older ones are %+v", a)
 	}
-	if c := target.Workload.Containers; len(c) != 1 || c[0].ID != now.Containers[0].ID || c[0].Restarts != 1 {
+	if c := target.Workload.Containers; len(c) != 1 || c[0].ID != now.Containers[0].ID || c[0].Restarts != 1 || !c[0].CrashedLately(time.Now()) {
 		t.Errorf("containers are %+v", c)
 	}
 	// Created again: another UID, while the old one is still there.

@@ -423,6 +423,54 @@ func TestCRIConversion(t *testing.T) {
 
 // Of several places of one sort of runtime, those where none is are not
 // mentioned, or once.
+// A container that crashes again and again is a new one each time, of whose last end
+// only the one before it can tell, or when it was made.
+func TestCrashedLatelyOfPods(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	attempt := func(n int, state State, created, finished time.Duration) Container {
+		c := Container{ID: idA, Name: "app", State: state, Restarts: n, Created: now.Add(-created)}
+		if finished > 0 {
+			c.FinishedAt = now.Add(-finished)
+		}
+		return c
+	}
+	const unknown = 0
+	tests := map[string]struct {
+		attempts []Container
+		lately   bool
+		finished time.Duration // unknown: is not said
+	}{
+		"the first":           {[]Container{attempt(0, StateRunning, time.Minute, unknown)}, false, unknown},
+		"restarted":           {[]Container{attempt(1, StateRunning, time.Minute, unknown), attempt(0, StateExited, time.Hour, unknown)}, true, unknown},
+		"restarted, end told": {[]Container{attempt(1, StateRunning, time.Minute, unknown), attempt(0, StateExited, time.Hour, 2*time.Minute)}, true, 2 * time.Minute},
+		"restarted long ago":  {[]Container{attempt(1, StateRunning, time.Hour, unknown), attempt(0, StateExited, 2*time.Hour, unknown)}, false, unknown},
+		"ended long ago":      {[]Container{attempt(1, StateRunning, time.Minute, unknown), attempt(0, StateExited, 2*time.Hour, time.Hour)}, false, time.Hour},
+		"ended again":         {[]Container{attempt(1, StateExited, time.Minute, unknown), attempt(0, StateExited, time.Hour, 2*time.Minute)}, false, unknown},
+		"both run":            {[]Container{attempt(1, StateRunning, time.Minute, unknown), attempt(0, StateRunning, time.Hour, unknown)}, false, unknown},
+		"several": {[]Container{
+			attempt(0, StateExited, 3*time.Hour, 2*time.Hour), attempt(2, StateRunning, time.Minute, unknown), attempt(1, StateExited, time.Hour, 3*time.Minute),
+		}, true, 3 * time.Minute},
+	}
+	for name, test := range tests {
+		var cri []criContainer
+		var docker []dockerContainer
+		for _, c := range test.attempts {
+			cri = append(cri, criContainer{Container: c})
+			docker = append(docker, dockerContainer{Container: c})
+		}
+		for by, got := range map[string][]Container{"CRI": latestOf(cri), "Docker": latestAttempts(docker)} {
+			var finished time.Time
+			if test.finished != unknown {
+				finished = now.Add(-test.finished)
+			}
+			if len(got) != 1 || got[0].CrashedLately(now) != test.lately || !got[0].FinishedAt.Equal(finished) {
+				t.Errorf("%s by %s: got %+v", name, by, got)
+			}
+		}
+	}
+}
+
 func TestCRIFamily(t *testing.T) {
 	t.Parallel()
 	all, err := NewCRI(CRIOptions{Root: t.TempDir()})

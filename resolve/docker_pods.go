@@ -182,6 +182,7 @@ func latestAttempts(all []dockerContainer) []Container {
 		case at < 0:
 			latest = append(latest, c)
 		case c.Restarts >= latest[at].Restarts:
+			c.follows(&latest[at])
 			latest[at] = c
 		}
 	}

@@ -146,9 +146,10 @@ func (c *Container) absorb(o *Container) {
 	fill(&c.Restarts, o.Restarts)
 	fill(&c.StartedAt, o.StartedAt)
 	fill(&c.FinishedAt, o.FinishedAt)
-	// A PID is no fact to carry from one container to a later one of its name.
+	// These are no facts to carry from one container to a later one of its name.
 	if c.ID == o.ID {
 		fill(&c.PID, o.PID)
+		fill(&c.tookOver, o.tookOver)
 	}
 }
 

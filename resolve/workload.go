@@ -109,8 +109,20 @@ const crashLately = 5 * time.Minute
 // CrashedLately reports whether a container that runs was restarted because it had
 // ended a short while before now.
 func (c *Container) CrashedLately(now time.Time) bool {
-	since := now.Sub(c.FinishedAt)
-	return c.State.Alive() && c.Restarts > 0 && !c.FinishedAt.IsZero() && since >= 0 && since < crashLately
+	ended := c.FinishedAt
+	fill(&ended, c.tookOver)
+	since := now.Sub(ended)
+	return c.State.Alive() && c.Restarts > 0 && !ended.IsZero() && since >= 0 && since < crashLately
+}
+
+// follows makes c the one that took the place of an older attempt of its name. Lists
+// do not say when that ended: no later than c was made.
+func (c *Container) follows(older *Container) {
+	if !c.State.Alive() || older.State.Alive() {
+		return
+	}
+	fill(&c.FinishedAt, older.FinishedAt)
+	c.tookOver = c.Created
 }
 
 // Container is one container.
@@ -144,6 +156,8 @@ type Container struct {
 	NetnsPath  string    `json:"netns_path,omitempty"`
 	Runtime    string    `json:"runtime,omitempty"`
 
+	// tookOver is when it was made in place of one that had ended; zero for none.
+	tookOver time.Time
 	// hostFiles are files that the runtime mounts into the container: path in the
 	// container to path on the host. They can be read without any process.
 	hostFiles map[string]string
