@@ -289,8 +289,8 @@ func TestKubePluginEnds(t *testing.T) {
 	if plugin.running() {
 		t.Error("it runs on after Close")
 	}
-	// Who had the connection before does not start it again.
-	if _, err := plugin.get(t.Context()); err == nil || plugin.running() {
+	// Who had the connection before does not start it again, and learns why.
+	if _, err := plugin.get(t.Context()); err == nil || !strings.Contains(err.Error(), "was ended, since the connection to the Kubernetes API was given up") || plugin.running() {
 		t.Errorf("got %v of a connection that was given up", err)
 	}
 }

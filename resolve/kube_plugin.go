@@ -174,6 +174,8 @@ func (p *kubePlugin) get(ctx context.Context) (*kubeCredential, error) {
 	}
 }
 
+var errGivenUp = errors.New("the connection to the Kubernetes API was given up: call again")
+
 // current is the run whose outcome counts now.
 func (p *kubePlugin) current() *pluginRun {
 	p.mu.Lock()
@@ -185,7 +187,7 @@ func (p *kubePlugin) current() *pluginRun {
 		p.expired()
 	}
 	if p.stopped {
-		run := &pluginRun{done: make(chan struct{}), err: errors.New("the connection to the Kubernetes API was given up: call again")}
+		run := &pluginRun{done: make(chan struct{}), err: errGivenUp}
 		close(run.done)
 		return run
 	}
@@ -240,6 +242,8 @@ func (p *kubePlugin) execute(ctx context.Context) (*kubeCredential, error) {
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrNotExist):
 		return nil, fmt.Errorf("the kubeconfig's credential plugin %s is not installed here", name)
+	case errors.Is(ctx.Err(), context.Canceled): // by stop
+		return nil, fmt.Errorf("the kubeconfig's credential plugin %s was ended, since %w", name, errGivenUp)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("the kubeconfig's credential plugin %s took longer than %s and was ended", name, pluginLimit)
 	case err != nil:
