@@ -76,7 +76,7 @@ func (e explanation) refused() {
 		e.set(fact.OutcomeRefused, fact.CauseICMP,
 			"refused, probably by an ICMP error, as the counter of those moved: a firewall, or a service without endpoints")
 	case answer == nil && !e.local():
-		e.set(fact.OutcomeRefused, fact.CauseResetAnswer, "%s answered with RST: nothing listens there, or a firewall there resets", e.Address)
+		e.reset(e.Address)
 	case answer != nil && answer.Kind == "icmp" && answer.Own:
 		e.set(fact.OutcomeBlockedLocally, fact.CausePodReject,
 			"refused by the target's own firewall: it made the ICMP error (%s) itself", answer.ICMP)
@@ -92,9 +92,19 @@ func (e explanation) refused() {
 		e.set(fact.OutcomeBlockedLocally, fact.CausePodReject,
 			"refused by the target's own firewall: the RST in the name of %s was made in the target itself", e.Address)
 	default:
-		e.set(fact.OutcomeRefused, fact.CauseResetAnswer,
-			"%s answered with RST: nothing listens there, or a firewall there resets", answer.From)
+		e.reset(answer.From)
 	}
+}
+
+// reset: a RST came in the name of from, which somebody else may have made where
+// the target's own NAT leads elsewhere.
+func (e explanation) reset(from string) {
+	if e.Wire != nil && e.Wire.SentTo != "" {
+		e.set(fact.OutcomeRefused, fact.CauseResetAnswer,
+			"a RST came back; the target's own NAT had rewritten %s to %s: nothing listens there, or a firewall there resets", e.Address, e.Wire.SentTo)
+		return
+	}
+	e.set(fact.OutcomeRefused, fact.CauseResetAnswer, "%s answered with RST: nothing listens there, or a firewall there resets", from)
 }
 
 // refusedHere: both ends are in the namespace, so its sockets are known.
@@ -146,10 +156,26 @@ func (e explanation) unreachable() {
 	}
 }
 
+// passesOn: the ICMP error is one by which a router says that it cannot pass a
+// packet on, which a destination has no need to. In its name they come where its
+// address is translated: conntrack writes that into what a router behind it answers
+// (nf_nat_icmp_reply_translation in the kernel's net/netfilter/nf_nat_proto.c).
+func passesOn(icmp string) bool {
+	switch icmp {
+	case "host unreachable", "address unreachable", "net unreachable", "no route", "time exceeded":
+		return true
+	}
+	return false
+}
+
 // byICMP: somebody else on the way said no.
 func (e explanation) byICMP(outcome fact.Outcome) {
 	who := "router " + e.Answer.From
 	switch {
+	case e.Answer.From == hostOf(e.Address) && passesOn(e.Answer.ICMP):
+		e.set(outcome, fact.CauseICMP, "ICMP %s came back in the destination's own name: its address is translated (a service), "+
+			"and what is behind it cannot be reached; or a firewall there answers so", e.Answer.ICMP)
+		return
 	case e.Answer.From == hostOf(e.Address):
 		who = "the destination itself"
 	case e.Route != nil && e.Answer.From == e.Route.Gateway:
@@ -318,7 +344,11 @@ func (e explanation) lost() {
 		}
 	}
 	if e.Neigh != nil && e.Neigh.Resolved() && e.Neigh.Lladdr != "" {
-		to += " (" + e.Neigh.Lladdr + ")"
+		if e.Route != nil && e.Route.Gateway != "" {
+			to += " (" + e.Neigh.Lladdr + ")"
+		} else {
+			to += " to next hop " + e.Neigh.Lladdr
+		}
 	}
 	e.set(fact.OutcomeTimeout, fact.CauseLost, "the SYN was sent %s%s and nothing came back: it is lost %s",
 		times(e.SYNRetransmits+1), to, where)
