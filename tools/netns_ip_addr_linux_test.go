@@ -146,7 +146,7 @@ func TestFindings(t *testing.T) {
 			_, err := p.Node.Output("ip", "link", "set", "cni0", "down")
 			return err
 		}, []string{"link.bridge_down"}, "cni0 on the host, of which HOST, the other end of eth0, is a port, is administratively down"},
-		{"MTU", lab.PodSpec{}, lab.ShrinkPeer, []string{"link.mtu_mismatch"}, "eth0 has mtu 1500, its other end on the host, HOST, has 1400: packets above 1400 bytes sent from inside are dropped"},
+		{"MTU", lab.PodSpec{}, lab.ShrinkPeer, []string{"link.mtu_mismatch"}, "eth0 has mtu 1500, its other end on the host, HOST, has 1400: packets above 1400 bytes sent from inside may be dropped"},
 		{"MTU, routed", lab.PodSpec{Style: lab.Calico}, lab.ShrinkPeer, []string{"link.mtu_mismatch"}, "has 1380"},
 		{"no address", lab.PodSpec{}, lab.RemoveAddress, []string{"addr.none"}, "eth0 is up, but no interface has an address"},
 		{"one address of two", lab.PodSpec{IPv6: true}, lab.RemoveAddress, []string{}, ""},

@@ -163,7 +163,9 @@ func manyErrors(c fact.Counters) bool {
 	return errors >= fewErrors && errors*100 >= errorPercent*(packets+errors)
 }
 
-// mtuMismatch: an end of a pair drops what is larger than its own MTU.
+// mtuMismatch: an end of a pair drops what is larger than its own MTU, but for
+// what is still to be cut into segments (__is_skb_forwardable in the kernel's
+// include/linux/netdevice.h).
 func mtuMismatch(e LinkEvidence) []fact.Finding {
 	var findings []fact.Finding
 	for i := range e.Links {
@@ -177,7 +179,7 @@ func mtuMismatch(e LinkEvidence) []fact.Finding {
 			from = "sent to it"
 		}
 		findings = append(findings, finding("link.mtu_mismatch",
-			"%s has mtu %d, its other end on the host, %s, has %d: packets above %d bytes %s are dropped",
+			"%s has mtu %d, its other end on the host, %s, has %d: packets above %d bytes %s may be dropped",
 			l.Name, *l.MTU, peer.Name, peer.MTU, min(*l.MTU, peer.MTU), from)...)
 	}
 	return findings

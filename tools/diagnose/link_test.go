@@ -135,8 +135,8 @@ func TestLinks(t *testing.T) {
 		{name: "lo down", links: []fact.Link{lo(down), eth0()}, want: []string{"link.lo_down"}, says: "lo is down"},
 		{name: "lo down, on the host", links: []fact.Link{lo(down), eth0()}, host: true, want: []string{"link.lo_down"}},
 
-		{name: "larger than its peer", links: []fact.Link{lo(), eth0(func(l *fact.Link) { l.HostPeer.MTU = 1400 })}, want: []string{"link.mtu_mismatch"}, says: "above 1400 bytes sent from inside are dropped"},
-		{name: "smaller than its peer", links: []fact.Link{lo(), eth0(func(l *fact.Link) { l.MTU = new(1400) })}, want: []string{"link.mtu_mismatch"}, says: "above 1400 bytes sent to it are dropped"},
+		{name: "larger than its peer", links: []fact.Link{lo(), eth0(func(l *fact.Link) { l.HostPeer.MTU = 1400 })}, want: []string{"link.mtu_mismatch"}, says: "above 1400 bytes sent from inside may be dropped"},
+		{name: "smaller than its peer", links: []fact.Link{lo(), eth0(func(l *fact.Link) { l.MTU = new(1400) })}, want: []string{"link.mtu_mismatch"}, says: "above 1400 bytes sent to it may be dropped"},
 		{name: "MTU of a link that is down", links: []fact.Link{lo(), eth0(down, func(l *fact.Link) { l.MTU = new(1400) })}, want: []string{"link.down"}},
 
 		{name: "IPv6 disabled on an IPv6 bridge", links: []fact.Link{lo(), eth0(func(l *fact.Link) { l.IPv6Disabled, l.HostPeer.IPv6 = new(true), []string{"fd00::1"} })}, want: []string{"addr.ipv6_disabled"}, says: "while cni0 on the host has fd00::1"},
