@@ -35,6 +35,8 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"--no-such-flag"}, "no-such-flag"},
 		{[]string{"--log-level", "loud", "call", "netns_ip_addr"}, "none of debug, info, warn, error"},
 		{[]string{"--log-format", "xml", "call", "netns_ip_addr"}, "none of text, json"},
+		{[]string{"--log-level", "nope", "tools"}, "none of debug, info, warn, error"},
+		{[]string{"--log-format", "xml", "tools", "--json"}, "none of text, json"},
 		{[]string{"--toolsets", "inspect,exec", "tools"}, "does not allow toolset exec (allowed: inspect, probe)"},
 		{[]string{"--toolsets", "prob", "tools"}, "did you mean probe?"},
 		{[]string{"--allow-unsafe-methods", "tools"}, "set allow_unsafe_methods: true in /etc/nsenter-mcp.yaml"},

@@ -24,6 +24,10 @@ func newTools(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			// It has nothing to log, but a wrong flag is as wrong here as elsewhere.
+			if _, err := o.logger(io.Discard, slog.LevelWarn); err != nil {
+				return err
+			}
 			d, err := tools.NewDispatcher(tools.Config{Tools: tools.All(), Policy: policy.Policy})
 			if err != nil {
 				return err
