@@ -29,7 +29,10 @@ func (l *ledger) note(p *pod) {
 }
 
 // sighting is what a client was told of one pod in two calls.
-type sighting struct{ asked, uid, addresses string }
+type sighting struct {
+	asked, uid, addresses string
+	how                   string // the target was found
+}
 
 // TestReplacedWhileAsked re-creates 20 pods under their old names, five at a
 // time, while 8 clients resolve and read them: each answer must be about the pod
@@ -125,7 +128,7 @@ func look(ctx context.Context, c *client, namespace, name string) (s sighting, c
 	if err != nil || what.Error != nil {
 		return s, codeOf(what), err
 	}
-	s.asked = name
+	s.asked, s.how = name, fmt.Sprintf("%+v %s", what.Target, who.Data)
 	if s.uid, err = field[string](who, "uid"); err != nil {
 		return s, "", err
 	}
