@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -218,6 +219,37 @@ func TestDNSLookupFindings(t *testing.T) {
 				t.Errorf("%s %v, want %s %v (%+v)", out.Outcome, got, c.outcome, c.codes, answer.Findings)
 			}
 			checkSize(t, answer)
+		})
+	}
+}
+
+// TestDNSLookupFindingsOfRareErrors: ICMP errors are limited in rate, so most of many
+// questions meet silence, and more so in the call after. The first error is proof.
+func TestDNSLookupFindingsOfRareErrors(t *testing.T) {
+	t.Parallel()
+	const search = "search a.test b.test c.test d.test e.test f.test g.test h.test"
+	for _, c := range []struct{ title, server, code string }{
+		{"the gateway has no route", "10.99.0.10", "dns.nameserver_unreachable"},
+		{"nobody listens", "", "dns.nameserver_refused"},
+	} {
+		t.Run(c.title, func(t *testing.T) {
+			t.Parallel()
+			b := newDNSBed(t, nil)
+			ip(t, b.lab.Node.Netns, "route add unreachable 10.99.0.0/24\n")
+			b.web(t, nil, search, "nameserver "+cmp.Or(c.server, b.at), "options ndots:5")
+			for call := range 2 {
+				answer, out := b.lookUp(t, map[string]any{"name": "api", "details": true})
+				if got := codes(answer.Findings); !slices.Equal(got, []string{c.code}) {
+					t.Errorf("call %d: %s %v, want %s (%+v)", call, out.Outcome, got, c.code, answer.Findings)
+				}
+				// The rule is tried only where both stand side by side.
+				meets := func(outcome string) bool {
+					return slices.ContainsFunc(out.Tried, func(t fact.DNSTry) bool { return t.Outcome == outcome })
+				}
+				if !meets("unreachable") || !meets("timeout") {
+					t.Errorf("call %d: no mix of errors and silence: %+v", call, out.Tried)
+				}
+			}
 		})
 	}
 }

@@ -92,15 +92,71 @@ func (g *serverTries) all(holds func(*fact.DNSTry, *fact.DNSAnswer) bool) (int, 
 	return count, count > 0
 }
 
+// isResponse reports whether an outcome is that of a DNS response. An ICMP error
+// is none, whoever sent it.
+func isResponse(outcome string) bool {
+	return outcome != "" && outcome != "timeout" && outcome != "unreachable"
+}
+
+// heard reports whether a server has answered anything. Where TCP was used it has,
+// over UDP, or nobody asked it there; what TCP does is told by tcpUnavailable.
+func (g *serverTries) heard() bool {
+	return slices.ContainsFunc(g.tries, func(t *fact.DNSTry) bool {
+		return t.TCP != "" || slices.ContainsFunc(t.Answers, func(a fact.DNSAnswer) bool { return isResponse(a.Outcome) })
+	})
+}
+
+// refusal is the reason where the host says that nobody listens.
+const refusal = "ECONNREFUSED"
+
+// failure is the error that a server which never answered is known by, a refusal
+// before all others: it came from farthest. One proves it. The others of a lookup's
+// questions, all sent at once, may well have met silence: whoever sends ICMP errors
+// limits their rate, Linux to half a dozen and then one a second for each host that
+// asks (ip_error in net/ipv4/route.c, inet_peer_xrlim_allow in net/ipv4/inetpeer.c).
+// It is nil where there is none.
+func (g *serverTries) failure() *fact.DNSAnswer {
+	if g.heard() {
+		return nil
+	}
+	var first *fact.DNSAnswer
+	for _, t := range g.tries {
+		for i := range t.Answers {
+			a := &t.Answers[i]
+			if a.Outcome == "unreachable" && (first == nil || a.Reason == refusal && first.Reason != refusal) {
+				first = a
+			}
+		}
+	}
+	return first
+}
+
+// icmpReasons are the errors that come by ICMP.
+var icmpReasons = [...]string{refusal, "EHOSTUNREACH", "ENETUNREACH"}
+
+// silentRest words how many questions went without the error that others met.
+func (g *serverTries) silentRest(reason string) string {
+	silent, all := 0, 0
+	for _, t := range g.tries {
+		for _, a := range t.Answers {
+			all++
+			if a.Outcome == "timeout" {
+				silent++
+			}
+		}
+	}
+	if silent == 0 || !slices.Contains(icmpReasons[:], reason) {
+		return ""
+	}
+	return fmt.Sprintf("; no ICMP error for %d of %d questions, as the rate of these is limited", silent, all)
+}
+
 // nameserverRefused: the server's host answers that nobody listens there. A
 // firewall that rejects says the same.
 func nameserverRefused(l *fact.DNSLookup) []fact.Finding {
 	var findings []fact.Finding
 	for _, g := range byServer(l) {
-		_, refused := g.all(func(t *fact.DNSTry, a *fact.DNSAnswer) bool {
-			return a.Outcome == "unreachable" && a.Reason == "ECONNREFUSED" && t.TCP == ""
-		})
-		if !refused {
+		if failed := g.failure(); failed == nil || failed.Reason != refusal {
 			continue
 		}
 		text := fmt.Sprintf("nameserver %s refuses port 53 (ECONNREFUSED): nobody listens there, or a firewall rejects", g.server)
@@ -110,14 +166,14 @@ func nameserverRefused(l *fact.DNSLookup) []fact.Finding {
 		case strings.HasPrefix(g.server, "127.") || g.server == "::1":
 			text = fmt.Sprintf("nameserver %s refuses: it is the target's own loopback address, and nobody listens on it in there", g.server)
 		}
-		findings = append(findings, finding("dns.nameserver_refused", "%s", text)...)
+		findings = append(findings, finding("dns.nameserver_refused", "%s", text+g.silentRest(refusal))...)
 	}
 	return findings
 }
 
 // unreachableReasons explain the errors that are neither silence nor refusal.
 var unreachableReasons = map[string]string{
-	"ENETUNREACH":   "there is no route to it",
+	"ENETUNREACH":   "there is no route to it, at the target or at a router on the way",
 	"EHOSTUNREACH":  "it or the next hop does not answer at the link layer, or a router on the way says that it cannot be reached",
 	"EPERM":         "the target's own firewall drops the query",
 	"EACCES":        "a route of the target prohibits it",
@@ -132,21 +188,18 @@ var unreachableReasons = map[string]string{
 func nameserverUnreachable(l *fact.DNSLookup) []fact.Finding {
 	var findings []fact.Finding
 	for _, g := range byServer(l) {
-		reason := ""
-		_, unreachable := g.all(func(t *fact.DNSTry, a *fact.DNSAnswer) bool {
-			reason = a.Reason
-			return a.Outcome == "unreachable" && a.Reason != "ECONNREFUSED" && t.TCP == ""
-		})
-		if !unreachable {
+		failed := g.failure()
+		if failed == nil || failed.Reason == refusal {
 			continue
 		}
+		reason := failed.Reason
 		text := fmt.Sprintf("nameserver %s cannot be asked", g.server)
 		if why := unreachableReasons[reason]; why != "" {
 			text += fmt.Sprintf(" (%s): %s", reason, why)
 		} else if reason != "" {
 			text += fmt.Sprintf(" (%s)", reason)
 		}
-		findings = append(findings, finding("dns.nameserver_unreachable", "%s", text)...)
+		findings = append(findings, finding("dns.nameserver_unreachable", "%s", text+g.silentRest(reason))...)
 	}
 	return findings
 }
@@ -168,6 +221,9 @@ func nameserverTimeout(l *fact.DNSLookup) []fact.Finding {
 			}
 			findings = append(findings, finding("dns.nameserver_timeout", "%s", text)...)
 			continue
+		}
+		if !g.heard() {
+			continue // an error says why
 		}
 		for _, t := range g.tries {
 			if l.Outcome == "timeout" && t.Name == l.Name && t.Outcome == "timeout" && len(t.Types) == 0 && t.TCP == "" {
@@ -213,7 +269,7 @@ func tcpUnavailable(l *fact.DNSLookup) []fact.Finding {
 func aaaaTimeout(l *fact.DNSLookup) []fact.Finding {
 	for _, g := range byServer(l) {
 		for _, t := range g.tries {
-			if t.Beside || t.Types["AAAA"] != "timeout" || t.Types["A"] == "timeout" || t.Types["A"] == "" {
+			if t.Beside || t.Types["AAAA"] != "timeout" || !isResponse(t.Types["A"]) {
 				continue
 			}
 			text := fmt.Sprintf("nameserver %s answers A for %s and not AAAA", g.server, t.Name)
