@@ -68,6 +68,9 @@ func handleListPods(ctx context.Context, env *Env, _ *resolve.Target, in ListPod
 	if err != nil {
 		return Answer[ListPodsOut]{}, err
 	}
+	if in.Node != "" && in.Node != list.Node && !list.Everywhere {
+		return Answer[ListPodsOut]{}, nodeUnknown(in.Node, &list)
+	}
 	fit := slices.DeleteFunc(list.Pods, func(p resolve.Listed) bool { return !in.fits(&p, list.Node) })
 	out := ListPodsOut{Total: len(fit), Node: word(list.Node), Sources: list.Sources}
 	for i := range fit {
@@ -88,6 +91,24 @@ func handleListPods(ctx context.Context, env *Env, _ *resolve.Target, in ListPod
 		Notes:   in.notes(&list, &out),
 		Next:    nextOfList(shown, env.Forwards),
 	}, nil
+}
+
+// nodeUnknown: only an API knows the pods of other nodes. That none fit would say
+// that there are none.
+func nodeUnknown(node string, list *resolve.PodList) error {
+	here, hint := "this is node "+word(list.Node), "leave node out to list the pods of this node"
+	if list.Node == "" {
+		here, hint = "nothing says how this node is called", hint+", or name it (--node-name)"
+	}
+	why, first := "the Kubernetes API did not answer", "call again, or "
+	if list.NoCluster {
+		why, first = "no Kubernetes API is configured", "give a kubeconfig (--kubeconfig or KUBECONFIG), or "
+	}
+	return &failure{public: Error{
+		Code: string(resolve.KindSource), Stage: stageResolve,
+		Message: fmt.Sprintf("the pods of node %s are not known: %s, and %s", quote(node), here, why),
+		Hint:    first + hint,
+	}}
 }
 
 // fits holds one against the filters. here is this node's name, for what is
@@ -224,7 +245,7 @@ func (in *ListPodsIn) notes(list *resolve.PodList, out *ListPodsOut) []Note {
 	if list.Total == 0 && list.NoRuntime && !list.Everywhere {
 		notes = append(notes, noRuntimeNote())
 	}
-	if (in.AllNodes || in.Node != "") && !list.Everywhere {
+	if in.AllNodes && !list.Everywhere {
 		why := "the Kubernetes API did not answer, so only pods of this node are listed"
 		if list.NoCluster {
 			why = "no Kubernetes API is configured, so only pods of this node are listed: give a kubeconfig (--kubeconfig or KUBECONFIG)"

@@ -212,6 +212,32 @@ func TestListPodsWithoutCluster(t *testing.T) {
 	}
 }
 
+// Of another node only an API knows: without one, that none fit would be wrong.
+func TestListPodsOfAnotherNodeWithoutCluster(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		failed       error
+		message, try string
+	}{
+		"no answer": {errors.New("connection refused"), "the Kubernetes API did not answer", "call again"},
+		"none":      {resolve.ErrAbsent, "this is node node-1, and no Kubernetes API is configured", "--kubeconfig"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := listBench(t, &cluster{failed: c.failed}, func(l *lab.Lab) ([]*lab.Pod, []*lab.Container) {
+				return []*lab.Pod{l.Pod(t, lab.PodSpec{Name: "web-0", Containers: []lab.ContainerSpec{{Name: "app"}}})}, nil
+			})
+			err := fail(t, b, string(resolve.KindSource), "list_pods", map[string]any{"node": "foo"})
+			if !strings.Contains(err.Message, c.message) || !strings.Contains(err.Hint, c.try) {
+				t.Errorf("%q, %q", err.Message, err.Hint)
+			}
+			if _, out := succeed[ListPodsOut](t, b, "list_pods", map[string]any{"node": "node-1"}); len(out.Pods) != 1 {
+				t.Errorf("this node by name: %+v", out)
+			}
+		})
+	}
+}
+
 // Without a runtime and without an API the list is empty, and says what to do
 // instead of repeating who is not here.
 func TestListPodsWithoutRuntime(t *testing.T) {
