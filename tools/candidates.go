@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -28,7 +29,7 @@ func (d *Dispatcher) afterAmbiguous(err error, c Call) []Next {
 		if !nameCandidate(args, candidate, ambiguous.Candidates) {
 			continue
 		}
-		n := Next{Tool: tool, Arguments: args, Why: "the one " + describeCandidate(candidate)}
+		n := Next{Tool: tool, Arguments: args, Why: "the one " + describeCandidate(candidate, ambiguous.Candidates)}
 		if d.mayCall(n) && len(next) < maxNext {
 			next = append(next, n)
 		}
@@ -81,12 +82,25 @@ func nameCandidate(args map[string]any, c resolve.Candidate, all []resolve.Candi
 	return true
 }
 
-func describeCandidate(c resolve.Candidate) string {
+// describeCandidate says by what one differs from the others: nobody may know the
+// owners of an address by a name.
+func describeCandidate(c resolve.Candidate, all []resolve.Candidate) string {
+	neighbour := func(o resolve.Candidate) bool { return o != c && o.Namespace == c.Namespace }
 	switch {
+	case c.Namespace != "" && c.Pod != "" && slices.ContainsFunc(all, neighbour):
+		text := "of pod " + word(c.Namespace+"/"+c.Pod)
+		if c.Container != "" {
+			text += ", container " + word(c.Container)
+		}
+		return text
 	case c.Namespace != "":
 		return "in namespace " + word(c.Namespace)
 	case c.Container != "":
 		return "that is container " + word(c.Container)
+	case c.PID != 0:
+		return fmt.Sprintf("of process %d", c.PID)
+	case c.Netns != "":
+		return "that is " + word(c.Netns)
 	}
 	return "known to " + word(c.Source)
 }
