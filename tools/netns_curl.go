@@ -96,9 +96,10 @@ func curl(ctx context.Context, prober *attempt.Prober, env *Env, target *resolve
 	variables := fetch.ParseEnviron(environ)
 	allow := allowed(ctx, env.Policy.Destinations, target)
 	var roots fetch.Roots
+	var lookups []*fact.DNSLookup // one after the other
 	client := fetch.Client{
 		Prober: prober, Target: target.Net, Allow: allow, Environ: variables,
-		Lookup: nameLookup(target, environ, allow),
+		Lookup: nameLookup(target, environ, allow, func(l *fact.DNSLookup) { lookups = append(lookups, l) }),
 		Roots: func(ctx context.Context) fetch.Roots {
 			host, done := hostFileReader(env)
 			defer done()
@@ -113,7 +114,7 @@ func curl(ctx context.Context, prober *attempt.Prober, env *Env, target *resolve
 	return Answer[fact.Fetch]{
 		Summary:  summarizeFetch(answer),
 		Data:     *answer,
-		Findings: fetchFindings(answer, target),
+		Findings: fetchFindings(answer, target, lookups),
 		Notes:    curlNotes(answer, roots, target),
 		Next:     curlNext(ctx, env, answer, target, in),
 	}, nil

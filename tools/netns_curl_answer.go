@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"nsenter-mcp/resolve"
@@ -12,10 +13,18 @@ import (
 	"nsenter-mcp/tools/probe/fetch"
 )
 
-// fetchFindings judges a request; what a pod's own firewall does is the node's
-// where the target is the node.
-func fetchFindings(f *fact.Fetch, target *resolve.Target) []fact.Finding {
+// fetchFindings judges a request, and the lookup that it failed at; what a pod's own
+// firewall does is the node's where the target is the node.
+func fetchFindings(f *fact.Fetch, target *resolve.Target, lookups []*fact.DNSLookup) []fact.Finding {
 	findings := diagnose.Fetch(f)
+	if f.Stage == fact.StageDNS && f.DNS != nil {
+		for _, l := range slices.Backward(lookups) {
+			if l.Asked == f.DNS.Name {
+				findings = append(findings, diagnose.FailedLookup(l)...)
+				break
+			}
+		}
+	}
 	if target.HostNetwork {
 		findings = diagnose.OnHost(findings)
 	}

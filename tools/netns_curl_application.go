@@ -59,8 +59,9 @@ func wholeFile(file nsexec.File, err error) ([]byte, error) {
 	return file.Data, err
 }
 
-// nameLookup looks names up as the target's applications do.
-func nameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error) fetch.Lookup {
+// nameLookup looks names up as the target's applications do. Each lookup is given
+// to tell too.
+func nameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error, tell func(*fact.DNSLookup)) fetch.Lookup {
 	whose := lookup.Target{
 		Network:   lookup.Network{Handle: target.Net, Allow: allow},
 		WholeRoot: target.Files != nil,
@@ -75,6 +76,7 @@ func nameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPor
 		if err != nil {
 			return nil, fact.Resolution{}, err
 		}
+		tell(found)
 		how := fact.Resolution{
 			Name: name, Outcome: found.Outcome, Addresses: found.Addresses, Source: found.Source, AppWaitMS: found.AppWaitMS,
 		}

@@ -99,8 +99,11 @@ func TestCurlByName(t *testing.T) {
 	}
 	// Nobody listens at the nameserver: that says nothing of the name.
 	answer, data = succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://other.test/"))
-	if answer.Summary != "No request was sent: the name could not be looked up: unreachable (127.0.0.1)." || data.DNS.Outcome != "unreachable" {
+	if answer.Summary != "No request was sent: the name could not be looked up: no nameserver can be reached (127.0.0.1)." || data.DNS.Outcome != "unreachable" {
 		t.Errorf("summary %q, %+v", answer.Summary, data.DNS)
+	}
+	if got := codes(answer.Findings); !slices.Equal(got, []string{"dns.nameserver_refused"}) {
+		t.Errorf("%+v", answer.Findings)
 	}
 	answer, data = succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://web.test:81/"))
 	if data.Outcome != fact.OutcomeRefused || len(answer.Findings) != 1 || answer.Findings[0].Code != "tcp.refused" {
@@ -217,8 +220,11 @@ func TestCurlByDNS(t *testing.T) {
 	if data.Outcome != fact.OutcomeDNSFailed || data.Stage != fact.StageDNS || data.DNS.Outcome != "nxdomain" || len(data.Attempts) != 0 {
 		t.Errorf("%+v %+v", data, data.DNS)
 	}
-	if answer.Summary != "No request was sent: the name has no address: nxdomain." || data.DNS.Source != "10.244.1.250" {
+	if answer.Summary != "No request was sent: the name has no address: it does not exist." || data.DNS.Source != "10.244.1.250" {
 		t.Errorf("summary %q, source %q", answer.Summary, data.DNS.Source)
+	}
+	if len(answer.Findings) != 1 || answer.Findings[0].Code != "dns.nxdomain" || !strings.HasPrefix(answer.Findings[0].Fact, "none of the 3 names") {
+		t.Errorf("%+v", answer.Findings)
 	}
 	fail(t, b, CodeDestinationDenied, "netns_curl", curlArgs("http://evil.test/"))
 }

@@ -33,6 +33,24 @@ func DNS(l *fact.DNSLookup) []fact.Finding {
 	return findings
 }
 
+// FailedLookup returns the faults that a lookup proves which gave no address and
+// ended as soon as that was known. What was cut off then looks like silence, so
+// that is proof only where it is the result, and what the application would not
+// have asked is none.
+func FailedLookup(l *fact.DNSLookup) []fact.Finding {
+	if l.Outcome == "answered" {
+		return nil
+	}
+	decided := isResponse(l.Outcome)
+	whole := *l
+	whole.Tried = slices.DeleteFunc(slices.Clone(l.Tried), func(t fact.DNSTry) bool {
+		return t.Beside || decided && t.Outcome == "timeout"
+	})
+	return slices.DeleteFunc(DNS(&whole), func(f fact.Finding) bool {
+		return decided && strings.HasSuffix(f.Code, "_timeout")
+	})
+}
+
 // noNameserver: the file was read and names nobody, and the library's default
 // does not answer. That no file is known proves nothing.
 func noNameserver(l *fact.DNSLookup) []fact.Finding {

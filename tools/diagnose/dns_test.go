@@ -40,6 +40,47 @@ func overTCP(t fact.DNSTry, tcp string) fact.DNSTry {
 	return t
 }
 
+// TestFailedLookup: what was cut off proves nothing.
+func TestFailedLookup(t *testing.T) {
+	t.Parallel()
+	const one, two = "10.0.0.1", "10.0.0.2"
+	both := fact.DNSResolver{File: "/etc/resolv.conf", Servers: []string{one, two}}
+	for _, c := range []struct {
+		title string
+		l     fact.DNSLookup
+		codes string
+	}{
+		{"answered", fact.DNSLookup{Outcome: "answered", Source: "dns", AppWaitMS: 5000, Resolver: both, Tried: []fact.DNSTry{try("a.", one, "timeout"), try("a.", two, "answered")}}, ""},
+		{"denied by one before the other said anything", fact.DNSLookup{Outcome: "nxdomain", Name: "a.", Server: one, Resolver: both,
+			Tried: []fact.DNSTry{try("a.", one, "nxdomain"), try("a.", two, "timeout")}}, "dns.nxdomain"},
+		{"denied before AAAA was answered", fact.DNSLookup{Outcome: "nxdomain", Name: "a.", Server: one, Resolver: both,
+			Tried: []fact.DNSTry{try("a.", one, "nxdomain", "timeout"), beside(try("a.", two, "timeout"))}}, "dns.nxdomain"},
+		{"denied by the second, the first is closed", fact.DNSLookup{Outcome: "nxdomain", Name: "a.", Server: two, Resolver: both,
+			Tried: []fact.DNSTry{try("a.", one, "unreachable:ECONNREFUSED"), try("a.", two, "nxdomain")}}, "dns.nameserver_refused dns.nxdomain"},
+		{"refused before the rest was answered", fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: both,
+			Tried: []fact.DNSTry{try("a.", one, "unreachable:ECONNREFUSED"), try("a.", two, "unreachable:EHOSTUNREACH"), beside(try("a.x.", one, "timeout"))}},
+			"dns.nameserver_refused dns.nameserver_unreachable"},
+		{"silence that decides", fact.DNSLookup{Outcome: "timeout", Name: "a.", Resolver: both,
+			Tried: []fact.DNSTry{try("a.", one, "timeout"), try("a.", two, "timeout")}}, "dns.nameserver_timeout dns.nameserver_timeout"},
+		{"no nameserver", fact.DNSLookup{Outcome: "no_nameserver", Resolver: fact.DNSResolver{File: "/etc/resolv.conf", Servers: []string{"127.0.0.1"}, Defaulted: true},
+			Tried: []fact.DNSTry{try("a.", "127.0.0.1", "unreachable:ECONNREFUSED")}}, "dns.no_nameserver"},
+	} {
+		t.Run(c.title, func(t *testing.T) {
+			t.Parallel()
+			var codes []string
+			for _, f := range FailedLookup(&c.l) {
+				codes = append(codes, f.Code)
+				if strings.Contains(f.Fact, "no ICMP error") {
+					t.Errorf("questions that were cut off are counted: %s", f.Fact)
+				}
+			}
+			if got := strings.Join(codes, " "); got != c.codes {
+				t.Errorf("%s, want %s", got, c.codes)
+			}
+		})
+	}
+}
+
 func TestDNS(t *testing.T) {
 	t.Parallel()
 	const one, two = "10.0.0.1", "10.0.0.2"

@@ -241,14 +241,33 @@ func (s *step) resolve(ctx context.Context, target host, port uint16) (to []neti
 // where a server said so; whoever is silent or refuses says nothing of the name.
 func noAddress(how *fact.Resolution) string {
 	switch how.Outcome {
-	case "nxdomain", "nodata":
-		return "the name has no address: " + how.Outcome
+	case "nxdomain":
+		return "the name has no address: it does not exist"
+	case "nodata":
+		return "the name has no address: it exists without one"
 	}
-	why := "the name could not be looked up: " + how.Outcome
-	if how.Source != "" {
+	what := how.Outcome
+	if words := lookupFailures[how.Outcome]; words != "" {
+		what = words
+	}
+	why := "the name could not be looked up: " + what
+	switch {
+	case how.Source == "":
+	case how.Outcome == "no_nameserver":
+		why += ", and nobody answers at the library's own choice, " + how.Source
+	default:
 		why += " (" + how.Source + ")"
 	}
 	return why
+}
+
+// lookupFailures word what keeps a name from being looked up.
+var lookupFailures = map[string]string{
+	"servfail":      "the nameserver fails",
+	"refused":       "the nameserver refuses to answer",
+	"timeout":       "no nameserver answered in time",
+	"unreachable":   "no nameserver can be reached",
+	"no_nameserver": "no nameserver is known",
 }
 
 func (s *step) addresses(ctx context.Context, target host, port uint16) ([]netip.Addr, error) {
