@@ -402,6 +402,22 @@ func TestCurlTooShortToTell(t *testing.T) {
 	}
 }
 
+// Where a server does not speak HTTP/2, the first step is to speak HTTP/1.1.
+func TestCurlHTTP1ToWhomHTTP2WasSpoken(t *testing.T) {
+	t.Parallel()
+	s := newCurlScene(t)
+	answer, _ := succeed[fact.Fetch](t, s.bench, "netns_curl", curlArgs(s.http(hello), "http_version", "h2c"))
+	if got := codes(answer.Findings); !slices.Equal(got, []string{"http.not_http"}) || !strings.Contains(answer.Summary, "speaks HTTP/1.1, not h2c") {
+		t.Errorf("%v, %s", got, answer.Summary)
+	}
+	if len(answer.Next) == 0 || answer.Next[0].Arguments["http_version"] != "1.1" {
+		t.Fatalf("next is %+v", answer.Next)
+	}
+	if _, data := succeed[fact.Fetch](t, s.bench, "netns_curl", answer.Next[0].Arguments); data.Outcome != fact.OutcomeOK {
+		t.Errorf("%+v", data)
+	}
+}
+
 // Where a port speaks plain HTTP, the first step is to speak it too.
 func TestCurlPlainHTTPOnTLS(t *testing.T) {
 	t.Parallel()

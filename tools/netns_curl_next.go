@@ -26,6 +26,9 @@ func curlNext(ctx context.Context, env *Env, f *fact.Fetch, target *resolve.Targ
 	if plain := plainURL(f, in); plain != "" {
 		n.again("the same without TLS: the port speaks plain HTTP", map[string]any{"url": plain})
 	}
+	if f.ReasonCode == fact.ReasonNoHTTP2 {
+		n.again("the same over HTTP/1.1: the server does not speak HTTP/2", map[string]any{"http_version": "1.1"})
+	}
 	switch {
 	case f.Stage == fact.StageDNS && f.DNS != nil:
 		n.lookUp("what each name server says to each name of the search list")

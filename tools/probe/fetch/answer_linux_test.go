@@ -78,8 +78,24 @@ func TestAnswers(t *testing.T) {
 		}
 	})
 	b.run("h2c to a server that does not speak it", func(b *bench) {
-		f := b.fetch(Request{URL: "http://" + b.says("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"), Version: H2C})
+		for answer, want := range map[string]string{
+			"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n": "the server speaks HTTP/1.1, not h2c: it answered with status 400",
+			"HTTP/1.0 505\r\n\r\n":  "the server speaks HTTP/1.0, not h2c: it answered with status 505",
+			"HTTP/1.1 evil\r\n\r\n": "the server speaks HTTP/1.1, not h2c",
+		} {
+			f := b.fetch(Request{URL: "http://" + b.says(answer), Version: H2C})
+			b.expect(f, fact.OutcomeNotHTTP, fact.StageResponse)
+			if f.Reason != want || f.ReasonCode != fact.ReasonNoHTTP2 {
+				b.Errorf("%q: %s, %q", answer, f.ReasonCode, f.Reason)
+			}
+		}
+	})
+	b.run("h2c to Go's own server without it", func(b *bench) {
+		f := b.fetch(Request{URL: "http://" + b.serve(hello), Version: H2C})
 		b.expect(f, fact.OutcomeNotHTTP, fact.StageResponse)
+		if f.ReasonCode != fact.ReasonNoHTTP2 || !strings.HasPrefix(f.Reason, "the server speaks HTTP/1.1, not h2c") {
+			b.Errorf("%s, %q", f.ReasonCode, f.Reason)
+		}
 	})
 	b.run("HEAD", func(b *bench) {
 		f := b.fetch(Request{URL: "http://" + b.serve(hello), Method: "head"})

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -220,7 +221,7 @@ func (s *step) noResponse(ctx context.Context, err error, heard *recorder, wrote
 		s.notHTTP(stage, fact.ReasonMalformed, "the HTTP/2 answer breaks its rules (untrusted.error)")
 		s.text().Error = line(s.secrets.hide(err.Error()), 200)
 	default:
-		code, reason := notHTTP(first)
+		code, reason := notHTTP(first, s.Version)
 		s.notHTTP(stage, code, reason)
 		s.text().FirstBytes, _ = printable([]byte(s.secrets.hide(string(first))), 4*maxFirstBytes, false)
 		s.text().Error = line(s.secrets.hide(err.Error()), 200)
@@ -251,8 +252,8 @@ func (s *step) refuse(alert uint8) {
 	s.fail(fact.StageTLS, fact.OutcomeTLSFailed, s.answer.TLS.Error.Message)
 }
 
-// notHTTP says what an answer is that is no HTTP.
-func notHTTP(first []byte) (code, reason string) {
+// notHTTP says what an answer is that is no HTTP of the version that was spoken.
+func notHTTP(first []byte, spoken Version) (code, reason string) {
 	const (
 		alertRecord     = 0x15
 		handshakeRecord = 0x16
@@ -261,6 +262,12 @@ func notHTTP(first []byte) (code, reason string) {
 	switch {
 	case len(first) > 2 && (first[0] == alertRecord || first[0] == handshakeRecord) && first[1] == 3:
 		return fact.ReasonTLSPort, "the port speaks TLS: use https://"
+	case spoken == H2C && strings.HasPrefix(string(first), "HTTP/1."):
+		version := "HTTP/1.1"
+		if strings.HasPrefix(string(first), "HTTP/1.0") {
+			version = "HTTP/1.0"
+		}
+		return fact.ReasonNoHTTP2, "the server speaks " + version + ", not h2c" + statusOf(first)
 	case strings.HasPrefix(string(first), "HTTP/"):
 		return fact.ReasonMalformed, "the answer begins as HTTP and then breaks its rules (untrusted.error)"
 	case len(first) > 8 && first[0] == 0 && first[1] == 0 && first[3] == settingsFrame:
@@ -269,6 +276,17 @@ func notHTTP(first []byte) (code, reason string) {
 		return fact.ReasonNotHTTP, "the port speaks SSH"
 	}
 	return fact.ReasonNotHTTP, "the answer is no HTTP (untrusted.first_bytes)"
+}
+
+// statusOf words the status of an answer of HTTP/1, "" where it begins otherwise.
+func statusOf(first []byte) string {
+	_, rest, _ := strings.Cut(string(first), " ")
+	code, _, _ := strings.Cut(rest, " ")
+	code, _, _ = strings.Cut(code, "\r")
+	if status, err := strconv.ParseUint(code, 10, 16); err == nil && status >= 100 && status <= 999 {
+		return fmt.Sprintf(": it answered with status %d", status)
+	}
+	return ""
 }
 
 // silence words what the kernel knows of a connection on which nothing came;
