@@ -111,10 +111,11 @@ func curl(ctx context.Context, prober *attempt.Prober, env *Env, target *resolve
 	if err != nil {
 		return Answer[fact.Fetch]{}, curlError(err)
 	}
+	mtu := blameMTU(ctx, env, target, answer) // before the reason is quoted
 	return Answer[fact.Fetch]{
 		Summary:  summarizeFetch(answer),
 		Data:     *answer,
-		Findings: fetchFindings(answer, target, lookups),
+		Findings: append(mtu, fetchFindings(answer, target, lookups)...),
 		Notes:    curlNotes(answer, roots, target),
 		Next:     curlNext(ctx, env, answer, target, in),
 	}, nil

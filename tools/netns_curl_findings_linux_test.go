@@ -164,6 +164,31 @@ func (s *curlScene) filter(n *lab.Netns, hook *nftables.ChainHook, offset uint32
 	s.must(errors.Join(conn.Flush(), conn.CloseLasting()))
 }
 
+// filterPush drops the segments of port 80 that carry a whole write (PSH), so
+// that connections are made and nothing can be sent on them.
+func (s *curlScene) filterPush(n *lab.Netns) {
+	s.Helper()
+	var conn *nftables.Conn
+	s.must(n.Handle.Do(func() (err error) {
+		conn, err = nftables.New(nftables.AsLasting())
+		return err
+	}))
+	table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "fault"})
+	chain := conn.AddChain(&nftables.Chain{
+		Name: "fault", Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter,
+	})
+	const flags, push = 13, 8 // in the header of TCP
+	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: flags, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{push}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{push}},
+		drop,
+	}})
+	s.must(errors.Join(conn.Flush(), conn.CloseLasting()))
+}
+
 var (
 	drop        = &expr.Verdict{Kind: expr.VerdictDrop}
 	rejectReset = &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}
@@ -399,6 +424,53 @@ func TestCurlTooShortToTell(t *testing.T) {
 	longer, _ := succeed[fact.Fetch](t, s.bench, "netns_curl", answer.Next[0].Arguments)
 	if got := codes(longer.Findings); !slices.Equal(got, []string{"tcp.timeout"}) {
 		t.Errorf("with more time: %v, %s", got, longer.Summary)
+	}
+}
+
+// A segment that the other end of the veth has no room for is refused in the
+// sender's own call, as a firewall's drop is.
+func TestCurlSmallerMTUAtTheOtherEnd(t *testing.T) {
+	t.Parallel()
+	// With its headers a single segment of more than 1404 bytes, which are the MTU and
+	// the room for a VLAN tag; what is longer than a segment passes, as it is cut later.
+	header := map[string]any{"X-Long": strings.Repeat("a", 1250)}
+	s := newCurlScene(t)
+	url := s.http(hello)
+	if _, data := succeed[fact.Fetch](t, s.bench, "netns_curl", curlArgs(url, "headers", header)); data.Outcome != fact.OutcomeOK {
+		t.Fatalf("before the fault: %+v", data)
+	}
+	s.must(lab.ShrinkPeer(s.pod))
+	answer, data := succeed[fact.Fetch](t, s.bench, "netns_curl", curlArgs(url, "headers", header, "timeout_ms", 3000))
+	if got := codes(answer.Findings); data.Outcome != fact.OutcomeTimeout || !slices.Equal(got, []string{"link.mtu_mismatch", "http.no_response"}) {
+		t.Errorf("%s %v: %s %+v", data.Outcome, got, answer.Summary, data.Conn)
+	}
+	if !strings.Contains(answer.Summary, "the other end of eth0 on the host, has mtu 1400 and drops what is longer") || strings.Contains(answer.Summary, "firewall") {
+		t.Errorf("%s", answer.Summary)
+	}
+	if len(answer.Next) == 0 || answer.Next[0].Tool != "netns_ip_addr" {
+		t.Errorf("next is %+v", answer.Next)
+	}
+}
+
+// What the pod's own firewall drops on an established connection is not blamed on
+// an MTU that is right.
+func TestCurlFirewallOnEstablished(t *testing.T) {
+	t.Parallel()
+	for _, length := range []int{10, 1250} {
+		s := newCurlScene(t)
+		header := map[string]any{"X-Long": strings.Repeat("a", length)}
+		url := s.raw(func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
+		s.filterPush(s.pod.Netns)
+		answer, data := succeed[fact.Fetch](t, s.bench, "netns_curl", curlArgs(url, "headers", header, "timeout_ms", 3000))
+		if got := codes(answer.Findings); data.Outcome != fact.OutcomeTimeout || !slices.Equal(got, []string{"http.no_response"}) {
+			t.Errorf("%s %v: %s %+v", data.Outcome, got, answer.Summary, data.Conn)
+		}
+		if suspects := strings.Contains(answer.Summary, "smaller MTU"); !strings.Contains(answer.Summary, "firewall or traffic control drops") || suspects != (length > 1000) {
+			t.Errorf("%d bytes: %s", length, answer.Summary)
+		}
+		if len(answer.Next) == 0 || answer.Next[0].Tool != "netns_ip_addr" {
+			t.Errorf("next is %+v", answer.Next)
+		}
 	}
 }
 

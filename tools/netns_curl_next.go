@@ -30,6 +30,8 @@ func curlNext(ctx context.Context, env *Env, f *fact.Fetch, target *resolve.Targ
 		n.again("the same over HTTP/1.1: the server does not speak HTTP/2", map[string]any{"http_version": "1.1"})
 	}
 	switch {
+	case f.Outcome == fact.OutcomeTimeout && f.Conn.CannotSend() && !target.HostNetwork:
+		n.showLink("the MTU of the interface and of its other end on the host: what is longer is dropped")
 	case f.Stage == fact.StageDNS && f.DNS != nil:
 		n.lookUp("what each name server says to each name of the search list")
 	case f.DNS != nil && f.DNS.AppWaitMS >= slowLookup:

@@ -163,26 +163,29 @@ func manyErrors(c fact.Counters) bool {
 	return errors >= fewErrors && errors*100 >= errorPercent*(packets+errors)
 }
 
-// mtuMismatch: an end of a pair drops what is larger than its own MTU, but for
-// what is still to be cut into segments (__is_skb_forwardable in the kernel's
-// include/linux/netdevice.h).
 func mtuMismatch(e LinkEvidence) []fact.Finding {
 	var findings []fact.Finding
 	for i := range e.Links {
-		l := &e.Links[i]
-		peer := l.HostPeer
-		if peer == nil || l.MTU == nil || *l.MTU == peer.MTU || !l.Up() {
-			continue
-		}
-		from := "sent from inside"
-		if *l.MTU < peer.MTU {
-			from = "sent to it"
-		}
-		findings = append(findings, finding("link.mtu_mismatch",
-			"%s has mtu %d, its other end on the host, %s, has %d: packets above %d bytes %s may be dropped",
-			l.Name, *l.MTU, peer.Name, peer.MTU, min(*l.MTU, peer.MTU), from)...)
+		findings = append(findings, MTUMismatch(&e.Links[i])...)
 	}
 	return findings
+}
+
+// MTUMismatch judges one link: an end of a pair drops what is larger than its own
+// MTU, but for what is still to be cut into segments (__is_skb_forwardable in the
+// kernel's include/linux/netdevice.h).
+func MTUMismatch(l *fact.Link) []fact.Finding {
+	peer := l.HostPeer
+	if peer == nil || l.MTU == nil || *l.MTU == peer.MTU || !l.Up() {
+		return nil
+	}
+	from := "sent from inside"
+	if *l.MTU < peer.MTU {
+		from = "sent to it"
+	}
+	return finding("link.mtu_mismatch",
+		"%s has mtu %d, its other end on the host, %s, has %d: packets above %d bytes %s may be dropped",
+		l.Name, *l.MTU, peer.Name, peer.MTU, min(*l.MTU, peer.MTU), from)
 }
 
 // addrNone: a link is up and no link has an address. One link without an

@@ -289,6 +289,9 @@ func statusOf(first []byte) string {
 	return ""
 }
 
+// smallSegment fits through every path (RFC 879).
+const smallSegment = 536
+
 // silence words what the kernel knows of a connection on which nothing came;
 // "" where that is nothing.
 func silence(c *fact.ConnState, stage fact.Stage) string {
@@ -301,7 +304,11 @@ func silence(c *fact.ConnState, stage fact.Stage) string {
 			"the large ones if the path carries less than %d bytes", c.PMTU)
 	case c.NotSent > 0 && c.SendWindow == 0:
 		return "the other side has closed its receive window: its application does not read"
-	case c.NotSent > 0 && c.Unacked == 0:
+	case c.CannotSend() && min(c.NotSent, c.MSS) > smallSegment:
+		// A veth drops in its sender's call what is longer than the other end's MTU.
+		return fmt.Sprintf("the target's own kernel cannot send segments of %d bytes on the established connection: "+
+			"the other end of its interface has a smaller MTU, or its own firewall or traffic control drops what is sent", min(c.NotSent, c.MSS))
+	case c.CannotSend():
 		return "the target's own kernel cannot send on the established connection: its firewall or traffic control drops what is sent"
 	case c.Unacked > 0 && c.Retransmits > 0:
 		return fmt.Sprintf("what was sent was repeated (%d segments) and never confirmed: packets of the established connection are lost on the way there", c.Retransmits)

@@ -1,0 +1,56 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/diagnose"
+	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe"
+)
+
+// blameMTU looks, where the target's kernel could not send on an established
+// connection, at the interface that it was to leave by. Where its other end on the
+// host has too small an MTU for the segments, it changes the reason and returns the
+// finding: of the same symptom a firewall would be suspected first, in vain.
+func blameMTU(ctx context.Context, env *Env, target *resolve.Target, f *fact.Fetch) []fact.Finding {
+	if f.Outcome != fact.OutcomeTimeout || !f.Conn.CannotSend() || target.HostNetwork || env.Host == nil {
+		return nil
+	}
+	from, err := netip.ParseAddrPort(f.Local)
+	if err != nil {
+		return nil
+	}
+	list, err := probe.Links(ctx, target.Net, probe.LinkOptions{})
+	if err != nil || probe.HostPeers(ctx, target.Net, env.Host, list.Links, probe.LinkOptions{}) != nil {
+		return nil // the reason stands as a guess
+	}
+	ip := from.Addr().Unmap().WithZone("")
+	i := slices.IndexFunc(list.Links, func(l fact.Link) bool { return hasAddress(&l, ip) })
+	if i < 0 {
+		return nil
+	}
+	segment := min(f.Conn.NotSent, f.Conn.MSS)
+	l := &list.Links[i]
+	if l.HostPeer == nil || l.HostPeer.MTU == 0 || segment+headers(f.Conn, ip) <= l.HostPeer.MTU {
+		return nil
+	}
+	f.Reason = fmt.Sprintf("the target's own kernel cannot send segments of %d bytes on the established connection: "+
+		"%s, the other end of %s on the host, has mtu %d and drops what is longer", segment, word(l.HostPeer.Name), word(l.Name), l.HostPeer.MTU)
+	return diagnose.MTUMismatch(l)
+}
+
+// headers is what IP and TCP put before a segment, in bytes: what the kernel
+// leaves of the path's MTU, or where its segments are smaller for another reason, the
+// usual with timestamps (RFC 7323).
+func headers(c *fact.ConnState, ip netip.Addr) int {
+	const tcp, timestamps, v4, v6 = 20, 12, 20, 40
+	usual := v4 + tcp + timestamps
+	if ip.Is6() {
+		usual = v6 + tcp + timestamps
+	}
+	return min(usual, c.PMTU-c.MSS)
+}
