@@ -169,9 +169,9 @@ type ConnState struct {
 	RTTMS      float64 `json:"rtt_ms"`
 }
 
-// CannotSend: the kernel has something to send, the other side has room for it,
-// and what was sent is confirmed; so what the kernel tries to send is dropped
-// where it tells, before it has left.
+// CannotSend reports whether the kernel has something to send, the other side has
+// room for it, and what was sent is confirmed; so what the kernel tries to send is
+// dropped where it tells, before it has left.
 func (c *ConnState) CannotSend() bool {
 	return c != nil && c.NotSent > 0 && c.Unacked == 0 && c.SendWindow > 0 && c.OutOfOrder == 0
 }
