@@ -200,7 +200,7 @@ func (e *entry) tryProcess(what string, via Via, c claim) {
 		if err != nil {
 			return errors.Join(err, p.Close())
 		}
-		if why := e.notInside(p, handle); why != nil {
+		if why := e.notInside(e.workload, p, handle); why != nil {
 			return errors.Join(fmt.Errorf("pid %d: %w", c.pid, why), handle.Close(), p.Close())
 		}
 		if e.target.Net == nil {
@@ -219,18 +219,18 @@ func (e *entry) tryProcess(what string, via Via, c claim) {
 	})
 }
 
-// notInside says why a process that is in the host's network stands for no
+// notInside says why a process of w that is in the host's network stands for no
 // container, nil where it does.
-func (e *entry) notInside(p *nsexec.Process, net *nsexec.Handle) error {
-	switch w := e.workload; {
-	case w.HostNetwork || !net.Identity().Same(e.cfg.Host.Identity()):
+func (r *Resolver) notInside(w *Workload, p *nsexec.Process, net *nsexec.Handle) error {
+	switch {
+	case w.HostNetwork || !net.Identity().Same(r.cfg.Host.Identity()):
 		return nil
 	case isVM(w.runtime()):
 		return errShim
 	// The runtime puts what will be the container into its cgroup first, and into
 	// its namespaces and root directory then (runc, libcontainer/process_linux.go).
 	// A container in the host's network has a root directory of its own.
-	case p.RootIs(e.cfg.Root):
+	case p.RootIs(r.cfg.Root):
 		return errNotYet
 	}
 	return nil

@@ -42,9 +42,13 @@ func TestProcessThatBecomesTheContainer(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = net.Close() })
-			e := &entry{Resolver: &Resolver{cfg: Config{Home: home, Host: home.Self(), Root: test.root}}, workload: &test.w}
-			if err := e.notInside(p, net); !errors.Is(err, test.want) {
+			r := &Resolver{cfg: Config{Home: home, Host: home.Self(), Root: test.root}}
+			if err := r.notInside(&test.w, p, net); !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
+			}
+			// A list looks for another process.
+			if _, ok := r.networkOf(&test.w, p); ok != (test.want == nil) {
+				t.Errorf("taken for the pod's in a list: %v", ok)
 			}
 		})
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"nsenter-mcp/nsexec"
 )
 
 // PodList is what [Resolver.Pods] found: pods, and the containers of this node
@@ -125,26 +127,34 @@ func (r *Resolver) network(w *Workload) Network {
 		if err != nil {
 			continue
 		}
-		found := Network{Started: p.Started()}
-		handle, err := p.Net()
+		found, ok := r.networkOf(w, p)
 		_ = p.Close() // was only looked at
-		if err != nil {
+		if ok {
 			return found
 		}
-		host := handle.Identity().Same(r.cfg.Host.Identity())
-		if host && !w.HostNetwork && isVM(w.runtime()) {
-			_ = handle.Close() // it serves the virtual machine, and is not in its network
-			continue
-		}
-		found.Host = &host
-		if !host { // the node's addresses are no pod's
-			// What cannot be read is not known.
-			found.Addresses, _ = globalAddresses(handle)
-		}
-		_ = handle.Close() // likewise
-		return found
 	}
 	return Network{}
+}
+
+// networkOf looks into the network of a process of w; not ok where the process is
+// not in that of w.
+func (r *Resolver) networkOf(w *Workload, p *nsexec.Process) (found Network, ok bool) {
+	found.Started = p.Started()
+	handle, err := p.Net()
+	if err != nil {
+		return found, true
+	}
+	defer func() { _ = handle.Close() }() // was only looked at
+	if r.notInside(w, p, handle) != nil {
+		return Network{}, false
+	}
+	host := handle.Identity().Same(r.cfg.Host.Identity())
+	found.Host = &host
+	if !host { // the node's addresses are no pod's
+		// What cannot be read is not known.
+		found.Addresses, _ = globalAddresses(handle)
+	}
+	return found, true
 }
 
 // processes are the claims of what runs of w, the sandbox's first. A list may be

@@ -147,26 +147,32 @@ func (s *curlScene) raw(talk func(net.Conn)) string {
 // offset of its header (0 source, 2 destination) meets the verdict.
 func (s *curlScene) filter(n *lab.Netns, hook *nftables.ChainHook, offset uint32, port uint16, verdict expr.Any) {
 	s.Helper()
-	var conn *nftables.Conn
-	s.must(n.Handle.Do(func() (err error) {
-		conn, err = nftables.New(nftables.AsLasting())
-		return err
-	}))
-	table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "fault"})
-	chain := conn.AddChain(&nftables.Chain{Name: "fault", Table: table, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityFilter})
-	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+	s.rule(n, hook,
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, port)},
 		verdict,
-	}})
-	s.must(errors.Join(conn.Flush(), conn.CloseLasting()))
+	)
 }
 
 // filterPush drops the segments of port 80 that carry a whole write (PSH), so
 // that connections are made and nothing can be sent on them.
 func (s *curlScene) filterPush(n *lab.Netns) {
+	s.Helper()
+	const flags, push = 13, 8 // in the header of TCP
+	s.rule(n, nftables.ChainHookOutput,
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: flags, Len: 1},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{push}, Xor: []byte{0}},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{push}},
+		drop,
+	)
+}
+
+// rule adds a chain with one rule to a namespace.
+func (s *curlScene) rule(n *lab.Netns, hook *nftables.ChainHook, rule ...expr.Any) {
 	s.Helper()
 	var conn *nftables.Conn
 	s.must(n.Handle.Do(func() (err error) {
@@ -174,18 +180,8 @@ func (s *curlScene) filterPush(n *lab.Netns) {
 		return err
 	}))
 	table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "fault"})
-	chain := conn.AddChain(&nftables.Chain{
-		Name: "fault", Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter,
-	})
-	const flags, push = 13, 8 // in the header of TCP
-	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
-		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: flags, Len: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{push}, Xor: []byte{0}},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{push}},
-		drop,
-	}})
+	chain := conn.AddChain(&nftables.Chain{Name: "fault", Table: table, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityFilter})
+	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule})
 	s.must(errors.Join(conn.Flush(), conn.CloseLasting()))
 }
 

@@ -33,24 +33,12 @@ func blameMTU(ctx context.Context, env *Env, target *resolve.Target, f *fact.Fet
 	if i < 0 {
 		return nil
 	}
-	segment := min(f.Conn.NotSent, f.Conn.MSS)
 	l := &list.Links[i]
-	if l.HostPeer == nil || l.HostPeer.MTU == 0 || segment+headers(f.Conn, ip) <= l.HostPeer.MTU {
+	segment := diagnose.TooLongForPeer(f.Conn, ip, l)
+	if segment == 0 {
 		return nil
 	}
 	f.Reason = fmt.Sprintf("the target's own kernel cannot send segments of %d bytes on the established connection: "+
 		"%s, the other end of %s on the host, has mtu %d and drops what is longer", segment, word(l.HostPeer.Name), word(l.Name), l.HostPeer.MTU)
 	return diagnose.MTUMismatch(l)
-}
-
-// headers is what IP and TCP put before a segment, in bytes: what the kernel
-// leaves of the path's MTU, or where its segments are smaller for another reason, the
-// usual with timestamps (RFC 7323).
-func headers(c *fact.ConnState, ip netip.Addr) int {
-	const tcp, timestamps, v4, v6 = 20, 12, 20, 40
-	usual := v4 + tcp + timestamps
-	if ip.Is6() {
-		usual = v6 + tcp + timestamps
-	}
-	return min(usual, c.PMTU-c.MSS)
 }

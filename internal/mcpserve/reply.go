@@ -2,6 +2,7 @@ package mcpserve
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -44,13 +45,14 @@ func marshalReply(reply mcp.JSONRPCMessage) ([]byte, error) {
 }
 
 // isPlain reports whether a result says nothing but one JSON object, as text and
-// as structured content.
+// as structured content, and that on one line, so that it can be put in as it is.
 func isPlain(r *mcp.CallToolResult) bool {
 	if len(r.Content) != 1 || r.Meta != nil || len(r.InputRequests) > 0 || r.RequestState != "" {
 		return false
 	}
 	text, ok := r.Content[0].(mcp.TextContent)
-	return ok && text.Annotations == nil && text.Meta == nil && len(r.RawStructuredContent) > 0 && text.Text == string(r.RawStructuredContent)
+	return ok && text.Annotations == nil && text.Meta == nil && len(r.RawStructuredContent) > 0 && text.Text == string(r.RawStructuredContent) &&
+		!slices.ContainsFunc(r.RawStructuredContent, func(c byte) bool { return c < ' ' })
 }
 
 // appendPlain appends the encoding of a result for which isPlain holds.
@@ -68,8 +70,8 @@ func appendPlain(b []byte, r *mcp.CallToolResult) []byte {
 	return append(b, '}')
 }
 
-// appendQuoted appends compact JSON as a JSON string: besides quotes and
-// backslashes it holds nothing that a string must escape (RFC 8259, 7).
+// appendQuoted appends text without control characters as a JSON string: besides
+// those, only quotes and backslashes must be escaped (RFC 8259, 7).
 func appendQuoted(b, text []byte) []byte {
 	b = append(b, '"')
 	for _, c := range text {

@@ -23,9 +23,12 @@ func TestMarshalReply(t *testing.T) {
 				Content: []mcp.Content{mcp.NewTextContent(`{"a":"\\\""}`)}, RawStructuredContent: []byte(`{"a":"\\\""}`),
 			},
 			"one whose text differs": &mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent("a\nb")}, RawStructuredContent: []byte(`{"a":1}`)},
-			"its value":              mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent("x")}},
-			"another result":         mcp.EmptyResult{},
-			"nothing":                nil,
+			"one that was laid out": &mcp.CallToolResult{
+				Content: []mcp.Content{mcp.NewTextContent("{\n\t\"a\": 1\n}")}, RawStructuredContent: []byte("{\n\t\"a\": 1\n}"),
+			},
+			"its value":      mcp.CallToolResult{Content: []mcp.Content{mcp.NewTextContent("x")}},
+			"another result": mcp.EmptyResult{},
+			"nothing":        nil,
 		} {
 			reply := mcp.JSONRPCResponse{JSONRPC: mcp.JSONRPC_VERSION, ID: mcp.NewRequestId(id), Result: result}
 			want, err := json.Marshal(reply)
@@ -33,7 +36,7 @@ func TestMarshalReply(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := marshalReply(reply)
-			if err != nil || !sameJSON(t, got, want) {
+			if err != nil || !sameJSON(t, got, want) || bytes.ContainsAny(got, "\n\t") {
 				t.Errorf("%s: %s, %v; want %s", name, got, err, want)
 			}
 		}
