@@ -95,11 +95,20 @@ func (p *Process) Started() time.Time {
 // Stat reads /proc/PID/stat now. It fails with [ErrGone] after the process
 // was reaped.
 func (p *Process) Stat() (ProcStat, error) {
-	line, err := p.ReadFile("stat", 4096)
+	fd, err := p.openAt("stat", unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return ProcStat{}, err
 	}
-	return parseProcStat(line)
+	defer closeFD(fd)
+	// One read has it all: the kernel writes the line as one record, and hands a
+	// record out whole where it fits (fs/proc/base.c, proc_single_show;
+	// fs/seq_file.c, seq_read_iter). It has 52 numbers and a name.
+	var line [2048]byte
+	n, err := unix.Read(fd, line[:])
+	if err != nil {
+		return ProcStat{}, p.explain("stat", os.NewSyscallError("read", err))
+	}
+	return parseProcStat(line[:n])
 }
 
 // Alive reports whether the process still runs; a zombie does not, nor one that

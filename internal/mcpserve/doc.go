@@ -6,7 +6,8 @@
 // the library leaves gaps that a server on a production node cannot have: it
 // drops running calls at the end of input, reads lines of any length, starts a
 // goroutine for each request without limit, keeps one session object for the
-// whole process, and says nothing useful about a tool that does not exist.
+// whole process, and says nothing useful about a tool that does not exist. Calls of
+// which nothing is left to interpret (Server.answer) go to the dispatcher directly.
 //
 // A [Server] is what is served, built once from a [Dispatcher]. A transport
 // reads requests and hands each to Server.respond, with its origin in the

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -33,11 +35,12 @@ var (
 func parseMessage(raw []byte, received time.Time) (message, error) {
 	m := message{raw: raw, received: received}
 	var fields struct {
-		ID     json.RawMessage `json:"id"`
-		Method json.RawMessage `json:"method"`
-		Params json.RawMessage `json:"params"`
-		Result json.RawMessage `json:"result"`
-		Error  json.RawMessage `json:"error"`
+		JSONRPC json.RawMessage `json:"jsonrpc"`
+		ID      json.RawMessage `json:"id"`
+		Method  json.RawMessage `json:"method"`
+		Params  json.RawMessage `json:"params"`
+		Result  json.RawMessage `json:"result"`
+		Error   json.RawMessage `json:"error"`
 	}
 	if json.Unmarshal(raw, &fields) != nil {
 		switch {
@@ -55,7 +58,7 @@ func parseMessage(raw []byte, received time.Time) (message, error) {
 		}
 		m.id = fields.ID
 	}
-	if json.Unmarshal(fields.Method, &m.method) != nil || m.method == "" {
+	if m.method = text(fields.Method); m.method == "" {
 		if fields.Result != nil || fields.Error != nil {
 			return m, nil // a response
 		}
@@ -63,6 +66,7 @@ func parseMessage(raw []byte, received time.Time) (message, error) {
 	}
 	if m.method == string(mcp.MethodToolsCall) {
 		m.call = parseCall(m.params)
+		m.call.plain = m.call.plain && m.id != nil && fields.Result == nil && text(fields.JSONRPC) == mcp.JSONRPC_VERSION
 	}
 	return m, nil
 }
@@ -84,11 +88,18 @@ type callParams struct {
 	TimeoutMS int `json:"-"`
 	// broken parameters are mcp-go's to answer.
 	broken bool
+	// plain: the request holds a name, arguments and no more that mcp-go would
+	// have to interpret.
+	plain bool
 }
 
 func parseCall(params json.RawMessage) callParams {
 	var c callParams
-	if json.Unmarshal(params, &c) != nil {
+	strict := json.NewDecoder(bytes.NewReader(params))
+	strict.DisallowUnknownFields()
+	if strict.Decode(&c) == nil {
+		c.plain = true
+	} else if c = (callParams{}); json.Unmarshal(params, &c) != nil {
 		return callParams{broken: true}
 	}
 	const name = "timeout_ms"
@@ -112,11 +123,25 @@ func isID(raw json.RawMessage) bool {
 // idKey makes ids comparable: equal strings are one id however they were
 // escaped, and the string "1" is another id than the number 1.
 func idKey(id json.RawMessage) string {
-	var s string
-	if json.Unmarshal(id, &s) == nil {
-		return `"` + s
+	if len(id) > 0 && id[0] == '"' {
+		return `"` + text(id)
 	}
 	return string(id)
+}
+
+// text is the string that raw, a valid JSON value or nothing, stands for; "" where
+// it is something else. Most need no decoding.
+func text(raw json.RawMessage) string {
+	if len(raw) < 2 || raw[0] != '"' {
+		return ""
+	}
+	inner := raw[1 : len(raw)-1]
+	if !slices.ContainsFunc(inner, func(b byte) bool { return b == '\\' || b >= utf8.RuneSelf }) {
+		return string(inner)
+	}
+	var s string
+	_ = json.Unmarshal(raw, &s) // it is valid
+	return s
 }
 
 // errorReply is the JSON-RPC error with this code for the request id; a nil

@@ -11,6 +11,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -47,13 +48,19 @@ type Server struct {
 	dispatcher Dispatcher
 	caller     string
 	deadlines  map[string]time.Duration // of the tools that are served
-	log        *slog.Logger
+	// publish hands the tools to mcp-go, once. It decodes all their schemas for
+	// that, which nobody needs before initialize is answered.
+	publish func()
+	// direct: calls that are plain need not pass through mcp-go, as nothing was
+	// given to it that could change them.
+	direct bool
+	log    *slog.Logger
 }
 
 // New registers the dispatcher's tools. It fails on a tool whose schemas no
 // client could use.
 func New(cfg Config) (*Server, error) {
-	s := &Server{dispatcher: cfg.Dispatcher, caller: cmp.Or(cfg.Caller, "stdio"), deadlines: map[string]time.Duration{}, log: cfg.Logger}
+	s := &Server{dispatcher: cfg.Dispatcher, caller: cmp.Or(cfg.Caller, "stdio"), deadlines: map[string]time.Duration{}, direct: len(cfg.Options) == 0, log: cfg.Logger}
 	hooks := &server.Hooks{}
 	hooks.AddAfterInitialize(func(ctx context.Context, _ any, in *mcp.InitializeRequest, out *mcp.InitializeResult) {
 		s.log.InfoContext(ctx, "client connected",
@@ -70,18 +77,25 @@ func New(cfg Config) (*Server, error) {
 		server.WithExperimental(map[string]any{tools.NarrowingMeta: map[string]any{}}),
 		server.WithHooks(hooks),
 	}, cfg.Options...)...)
-	for _, tool := range cfg.Dispatcher.Tools() {
-		if err := s.add(tool); err != nil {
+	all := cfg.Dispatcher.Tools()
+	for _, tool := range all {
+		if err := s.check(tool); err != nil {
 			return nil, fmt.Errorf("tool %q: %w", tool.Name, err)
 		}
+		s.deadlines[tool.Name] = tool.Deadline
 	}
+	s.publish = sync.OnceFunc(func() {
+		for _, tool := range all {
+			s.mcp.AddTool(published(tool), s.call)
+		}
+	})
 	return s, nil
 }
 
 // clip bounds what a client says of itself.
 func clip(s string) string { return s[:min(len(s), 100)] }
 
-func (s *Server) add(tool tools.Tool) error {
+func (s *Server) check(tool tools.Tool) error {
 	if _, taken := s.deadlines[tool.Name]; taken || tool.Name == "" {
 		return errors.New("name is empty or taken")
 	}
@@ -91,29 +105,44 @@ func (s *Server) add(tool tools.Tool) error {
 	if err := checkSchema(tool.OutputSchema); err != nil {
 		return fmt.Errorf("output schema: %w", err)
 	}
-	s.deadlines[tool.Name] = tool.Deadline
-	s.mcp.AddTool(published(tool), s.call)
 	return nil
 }
 
 // checkSchema refuses what mcp-go would publish without a word and what makes
-// every call fail at the client.
+// every call fail at the client. It reads no further than the type and the
+// properties, with which schemas begin here: they are long, and have been valid JSON
+// since they were made.
 func checkSchema(raw json.RawMessage) error {
-	var root struct {
-		Type       string                     `json:"type"`
-		Properties map[string]json.RawMessage `json:"properties"`
+	errNoObject := errors.New("the root must be an object with properties")
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if open, err := d.Token(); err != nil || open != json.Delim('{') {
+		return cmp.Or(err, errNoObject)
 	}
-	if err := json.Unmarshal(raw, &root); err != nil {
-		return err
+	object := false
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return err
+		}
+		value, err := d.Token()
+		if err != nil {
+			return err
+		}
+		switch {
+		case key == "type":
+			object = value == "object"
+		case key == "properties" && object && value == json.Delim('{'):
+			return nil
+		default:
+			return errNoObject
+		}
 	}
-	if root.Type != "object" || root.Properties == nil {
-		return errors.New("the root must be an object with properties")
-	}
-	return nil
+	return errNoObject
 }
 
 // ListTools returns the result of tools/list: exactly what a model is shown.
 func (s *Server) ListTools(ctx context.Context) (json.RawMessage, error) {
+	s.publish()
 	reply := s.mcp.HandleMessage(ctx, json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
 	response, ok := reply.(mcp.JSONRPCResponse)
 	if !ok {
@@ -136,9 +165,15 @@ func (s *Server) respond(ctx context.Context, m message) (reply mcp.JSONRPCMessa
 			reply = errorReply(m.id, mcp.INTERNAL_ERROR, "internal error: the server's log has more")
 		}
 	}()
+	if m.method != string(mcp.MethodInitialize) {
+		s.publish()
+	}
 	if m.method == string(mcp.MethodToolsCall) {
 		if refusal := s.refuse(ctx, m); refusal != nil {
 			return refusal
+		}
+		if _, served := s.deadlines[m.call.Name]; served && m.call.plain && s.direct {
+			return s.answer(ctx, m)
 		}
 	}
 	return withID(s.mcp.HandleMessage(ctx, m.raw), m.id)
@@ -176,6 +211,17 @@ func (s *Server) refuse(ctx context.Context, m message) mcp.JSONRPCMessage {
 	refusal := errorReply(m.id, mcp.INVALID_PARAMS, text).(mcp.JSONRPCError)
 	refusal.Error.Data = answer.Error
 	return refusal
+}
+
+// answer carries out a plain call. mcp-go would decode the message five times more
+// to find that its parameters are all that there is, which takes as long as a third
+// of the system calls of a short tool.
+func (s *Server) answer(ctx context.Context, m message) mcp.JSONRPCMessage {
+	result, err := s.call(ctx, mcp.CallToolRequest{Params: mcp.CallToolParams{Name: m.call.Name, RawArguments: m.call.Arguments}})
+	if err != nil {
+		return errorReply(m.id, mcp.INTERNAL_ERROR, err.Error())
+	}
+	return mcp.NewJSONRPCResultResponse(requestID(m.id), result)
 }
 
 // call is the handler of every tool.

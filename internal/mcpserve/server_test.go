@@ -19,7 +19,9 @@ import (
 // The ways in which mcp-go's client reaches the server in these tests.
 func clients(t *testing.T) map[string]*client.Client {
 	t.Helper()
-	inProcess, err := client.NewInProcessClient(newFakeServer(t, &fakeDispatcher{}).mcp)
+	direct := newFakeServer(t, &fakeDispatcher{})
+	direct.publish()
+	inProcess, err := client.NewInProcessClient(direct.mcp)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,6 +218,10 @@ func TestNewRefusesUnusableTools(t *testing.T) {
 		"empty schema":     {change(func(t *tools.Tool) { t.InputSchema = json.RawMessage(`{}`) })},
 		"boolean schema":   {change(func(t *tools.Tool) { t.InputSchema = json.RawMessage(`true`) })},
 		"no properties":    {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object"}`) })},
+		"properties null":  {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","properties":null}`) })},
+		"type not first":   {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"properties":{},"type":"object"}`) })},
+		"another type":     {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"array","properties":{}}`) })},
+		"cut short":        {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","prop`) })},
 	} {
 		d := &listDispatcher{list: list}
 		if _, err := New(Config{Dispatcher: d, Logger: slog.New(slog.DiscardHandler)}); err == nil {
