@@ -146,13 +146,15 @@ func (r *Resolver) noSuchNetns(name string) *Error {
 }
 
 // processNetns is the path by which people name the namespace of a process.
-var processNetns = regexp.MustCompile(`^/proc/([0-9]{1,7})/(?:task/[0-9]{1,7}/)?ns/net$`)
+var processNetns = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^/proc/([0-9]{1,7})/(?:task/[0-9]{1,7}/)?ns/net$`)
+})
 
 func (r *Resolver) openNetnsPath(t *Target, file string) *Error {
 	file = path.Clean(file)
 	// Through the process, which is then pinned and known; below another root
 	// such a link could not be followed at all.
-	if m := processNetns.FindStringSubmatch(file); m != nil {
+	if m := processNetns().FindStringSubmatch(file); m != nil {
 		pid, err := strconv.Atoi(m[1])
 		if err != nil {
 			return enterError(quote(file), err)

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -53,14 +54,20 @@ const maxAuditBytes = 1024
 
 // secret matches JSON members and header lines whose values are credentials.
 // It works on text, as arguments that did not even decode are audited too.
-var secret = regexp.MustCompile(`(?i)((?:proxy-)?authorization"?\s*[:=]\s*|(?:set-)?cookie2?"?\s*[:=]\s*|[\w-]*(?:token|secret|passw(?:or)?d|api-?key)"?\s*[:=]\s*)(\[[^\]]*\]?|"(?:[^"\\]|\\.)*"?|(?:[^"\\\n]|\\.)+)`)
+var secret = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)((?:proxy-)?authorization"?\s*[:=]\s*|(?:set-)?cookie2?"?\s*[:=]\s*|[\w-]*(?:token|secret|passw(?:or)?d|api-?key)"?\s*[:=]\s*)(\[[^\]]*\]?|"(?:[^"\\]|\\.)*"?|(?:[^"\\\n]|\\.)+)`)
+})
 
 // userinfo matches the credentials in a URL. A password may hold an @ that
 // nobody has escaped.
-var userinfo = regexp.MustCompile(`://[^/\s"]+@`)
+var userinfo = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`://[^/\s"]+@`)
+})
 
 // cutUserinfo matches what may be credentials at the end of a text that was cut.
-var cutUserinfo = regexp.MustCompile(`://[^/\s"@]*$`)
+var cutUserinfo = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`://[^/\s"@]*$`)
+})
 
 // mayHoldSecret reports whether secret or userinfo could match: the expressions
 // take longer than many a call, and hardly any call has something for them.
@@ -83,11 +90,11 @@ func redact(arguments []byte) string {
 	}
 	clean := strings.ToValidUTF8(string(text), "?")
 	if mayHoldSecret(clean) {
-		clean = secret.ReplaceAllString(clean, `${1}"REDACTED"`)
-		clean = userinfo.ReplaceAllString(clean, "://REDACTED@")
+		clean = secret().ReplaceAllString(clean, `${1}"REDACTED"`)
+		clean = userinfo().ReplaceAllString(clean, "://REDACTED@")
 	}
 	if cut {
-		clean = cutUserinfo.ReplaceAllString(clean, "://REDACTED") + "..."
+		clean = cutUserinfo().ReplaceAllString(clean, "://REDACTED") + "..."
 	}
 	return clean
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"sync"
 	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -136,10 +137,10 @@ func define[In, Out any, P interface {
 		return tool
 	}
 	tool.remake, tool.whole = makeSchemas[In, Out], wholeOutput[Out]
-	arguments := shapeOf(reflect.TypeFor[In]())
+	arguments := sync.OnceValue(func() shape { return shapeOf(reflect.TypeFor[In]()) })
 	tool.prepare = func(raw json.RawMessage) (*invocation, error) {
 		in := P(new(In))
-		if err := arguments.decode(raw, in); err != nil {
+		if err := arguments().decode(raw, in); err != nil {
 			return nil, err
 		}
 		common := in.common()

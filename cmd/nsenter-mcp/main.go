@@ -15,6 +15,7 @@ import (
 )
 
 func main() {
+	keepRoots()
 	lab.Main() // the containers of the demo are processes of this executable
 	// The main thread must stay out of namespaces (package nsexec), so the main
 	// goroutine, which is locked to it, only waits.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -42,19 +41,8 @@ func serveStdio(cmd *cobra.Command, o *options) error {
 	broken := make(chan os.Signal, 1)
 	signal.Notify(broken, syscall.SIGPIPE)
 	defer signal.Stop(broken)
-	collectLess()
 	log.Info("serving on standard input and output", slog.String("version", buildInfo().Version))
 	return server.ServeStdio(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
-}
-
-// collectLess lets twice as much garbage gather as is usual. Little is alive in the
-// server of one client between two calls, so that the runtime, which collects from
-// 4 MB on, would do it every few dozen calls; 4 MB more save a tenth of the work of
-// a call. What GOGC says counts.
-func collectLess() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(200)
-	}
 }
 
 // greet tells a person what to do with a program that is meant to be started

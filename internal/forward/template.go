@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"mvdan.cc/sh/v3/syntax"
 
@@ -20,7 +21,9 @@ type Template struct {
 const nodePlaceholder = "{node}"
 
 // placeholder matches whatever looks like one.
-var placeholder = regexp.MustCompile(`\{[A-Za-z_][A-Za-z0-9_.-]*\}`)
+var placeholder = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\{[A-Za-z_][A-Za-z0-9_.-]*\}`)
+})
 
 // ParseTemplate splits a command line into words as a POSIX shell does, quotes
 // included. No shell ever runs it: what only a shell could carry out (variables,
@@ -32,7 +35,7 @@ func ParseTemplate(line string) (Template, error) {
 	}
 	named := false
 	for i, word := range words {
-		for _, p := range placeholder.FindAllString(word, -1) {
+		for _, p := range placeholder().FindAllString(word, -1) {
 			if p != nodePlaceholder {
 				return Template{}, fmt.Errorf("%s is no placeholder; there is %s alone", p, nodePlaceholder)
 			}

@@ -152,14 +152,16 @@ type engineError struct {
 
 func (e *engineError) Error() string { return e.message }
 
-var versionPrefix = regexp.MustCompile(`^/v([0-9]+)\.([0-9]+)(/.*)$`)
+var versionPrefix = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^/v([0-9]+)\.([0-9]+)(/.*)$`)
+})
 
 // withoutVersion takes the API version off the path, and refuses one that is
 // newer than the engine's with Docker's own words.
 func withoutVersion(next http.Handler) http.Handler {
 	_, newest, _ := strings.Cut(engineAPI, ".")
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if m := versionPrefix.FindStringSubmatch(r.URL.Path); m != nil {
+		if m := versionPrefix().FindStringSubmatch(r.URL.Path); m != nil {
 			if m[1] != "1" || number(m[2]) > number(newest) {
 				respond(w, nil, &engineError{http.StatusBadRequest, fmt.Sprintf(
 					"client version %s.%s is too new. Maximum supported API version is %s", m[1], m[2], engineAPI)})

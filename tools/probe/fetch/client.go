@@ -245,7 +245,7 @@ func sameOrigin(a, b *url.URL) bool {
 func withoutCredentials(header http.Header) http.Header {
 	clean := http.Header{}
 	for name, values := range header {
-		if !secretName.MatchString(name) {
+		if !secretName().MatchString(name) {
 			clean[name] = values
 		}
 	}

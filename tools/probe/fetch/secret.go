@@ -5,10 +5,13 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // secretName matches headers and cookies whose values are credentials.
-var secretName = regexp.MustCompile(`(?i)authorization|cookie|token|secret|passw|api-?key|session|credential|signature`)
+var secretName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?i)authorization|cookie|token|secret|passw|api-?key|session|credential|signature`)
+})
 
 // secrets are the credentials of a request. Servers echo requests, on debug
 // pages above all; what is shown of an answer has them taken out.
@@ -26,7 +29,7 @@ func (s *secrets) add(value string) {
 
 func (s *secrets) addHeader(header http.Header) {
 	for name, values := range header {
-		if !secretName.MatchString(name) {
+		if !secretName().MatchString(name) {
 			continue
 		}
 		for _, value := range values {
@@ -62,16 +65,18 @@ func (s secrets) hide(text string) string {
 }
 
 // cookieValue matches the value in a Set-Cookie header.
-var cookieValue = regexp.MustCompile(`^([^=;]*=)[^;]*`)
+var cookieValue = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([^=;]*=)[^;]*`)
+})
 
 // hideHeader makes the value of a header of an answer fit to be shown.
 func (s secrets) hideHeader(name, value string) string {
 	switch {
 	case name == "Set-Cookie":
-		return s.hide(cookieValue.ReplaceAllString(value, "${1}"+redacted))
+		return s.hide(cookieValue().ReplaceAllString(value, "${1}"+redacted))
 	case name == "Location", name == "Www-Authenticate", name == "Proxy-Authenticate":
 		return s.hide(value) // a challenge holds no credentials
-	case secretName.MatchString(name):
+	case secretName().MatchString(name):
 		return redacted
 	}
 	return s.hide(value)
@@ -87,11 +92,13 @@ func (s secrets) field(name string, values []string) string {
 }
 
 // userinfo matches the credentials in a URL or a reference to one.
-var userinfo = regexp.MustCompile(`^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#]*@`)
+var userinfo = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#]*@`)
+})
 
 // withoutCredential removes the credentials from the text of a URL.
 func withoutCredential(text string) string {
-	return userinfo.ReplaceAllString(text, "${1}"+redacted+"@")
+	return userinfo().ReplaceAllString(text, "${1}"+redacted+"@")
 }
 
 // public is u without credentials, for answers.
@@ -110,7 +117,7 @@ func WithoutCredentials(rawURL string, headers map[string]string) (clean Request
 		clean.URL, hidden = u.String(), true
 	}
 	for name, value := range headers {
-		if secretName.MatchString(name) {
+		if secretName().MatchString(name) {
 			hidden = true
 			continue
 		}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 
@@ -133,11 +134,13 @@ func readKeys(n *yaml.Node, keys map[string]read) error {
 }
 
 // harmless is what may be quoted of a key that is not ours.
-var harmless = regexp.MustCompile(`^[\w.-]{1,40}$`)
+var harmless = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[\w.-]{1,40}$`)
+})
 
 func unknownKey(key *yaml.Node, valid []string) error {
 	name := "the key"
-	if key.Kind == yaml.ScalarNode && harmless.MatchString(key.Value) {
+	if key.Kind == yaml.ScalarNode && harmless().MatchString(key.Value) {
 		name = fmt.Sprintf("the key %q", key.Value)
 		if near := suggest.Closest(key.Value, valid, 1); len(near) == 1 {
 			return at(key, "%s is unknown; did you mean %s?", name, near[0])
@@ -172,7 +175,7 @@ func parseToolset(name string) (tools.Toolset, error) {
 		valid = append(valid, string(set))
 	}
 	text := fmt.Sprintf("%q is none of %s", name, strings.Join(valid, ", "))
-	if !harmless.MatchString(name) {
+	if !harmless().MatchString(name) {
 		text = "a toolset is one of " + strings.Join(valid, ", ")
 	}
 	if near := suggest.Closest(name, valid, 1); len(near) == 1 {
