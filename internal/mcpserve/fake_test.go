@@ -18,9 +18,9 @@ import (
 )
 
 // fakeDispatcher has the tools echo (answers its arguments), hang (until it is
-// cancelled), fail, panic and progress.
+// cancelled), probe (the same, and sends packets), fail, panic and progress.
 type fakeDispatcher struct {
-	started chan string // gets the "tag" argument of each call of hang, if not nil
+	started chan string // gets the "tag" argument of each call that hangs, if not nil
 
 	mu    sync.Mutex
 	calls []tools.Call
@@ -38,8 +38,10 @@ func fakeTool(name string, deadline time.Duration) tools.Tool {
 }
 
 func (d *fakeDispatcher) Tools() []tools.Tool {
+	probe := fakeTool("probe", 10*time.Second)
+	probe.SendsPackets = true
 	return []tools.Tool{
-		fakeTool("echo", 10*time.Second), fakeTool("hang", 10*time.Second), fakeTool("fail", 10*time.Second),
+		probe, fakeTool("echo", 10*time.Second), fakeTool("hang", 10*time.Second), fakeTool("fail", 10*time.Second),
 		fakeTool("panic", 10*time.Second), fakeTool("progress", 10*time.Second),
 	}
 }
@@ -67,7 +69,7 @@ func (d *fakeDispatcher) Call(ctx context.Context, c tools.Call) *tools.Envelope
 		var arguments any
 		_ = json.Unmarshal(c.Arguments, &arguments)
 		return fakeAnswer("echo "+in.Tag, arguments)
-	case "hang":
+	case "hang", "probe":
 		if d.started != nil {
 			d.started <- in.Tag
 		}

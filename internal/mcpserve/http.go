@@ -28,7 +28,7 @@ type httpLimits struct {
 	body        int64 // bytes
 	pending     int   // requests admitted and not yet answered; one more gets 503
 
-	calls, others int // requests that run at once, as over stdio
+	calls, others int // requests of a kind that run at once, as over stdio
 
 	sessions    int           // at once; the one unused for longest makes room
 	sessionIdle time.Duration // without a request, then a session is forgotten

@@ -7,12 +7,15 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// lanes bound how many requests run at once: tool calls, which may hang until
-// their deadline, apart from all others, which are quick.
-type lanes struct{ calls, others chan struct{} } // counting semaphores
+// lanes bound how many requests run at once. Calls of tools that send packets hang
+// until their deadline where nothing answers, and where that is so there are many of
+// them; they must not keep those from running that look at the node, nor what is no
+// call at all.
+type lanes struct{ probes, looks, others chan struct{} } // counting semaphores
 
+// newLanes gives the calls of both kinds as many places each.
 func newLanes(calls, others int) lanes {
-	return lanes{make(chan struct{}, calls), make(chan struct{}, others)}
+	return lanes{make(chan struct{}, calls), make(chan struct{}, calls), make(chan struct{}, others)}
 }
 
 // enter waits until the request m to s may run; the returned function lets the
@@ -22,8 +25,11 @@ func newLanes(calls, others int) lanes {
 func (l lanes) enter(ctx context.Context, s *Server, m message) (leave func()) {
 	isCall := m.method == string(mcp.MethodToolsCall)
 	lane, late := l.others, (<-chan time.Time)(nil)
-	if isCall {
-		lane = l.calls
+	switch {
+	case isCall && s.served[m.call.Name].SendsPackets:
+		lane = l.probes
+	case isCall:
+		lane = l.looks
 	}
 	leave = func() { <-lane }
 	select {

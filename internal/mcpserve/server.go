@@ -47,7 +47,7 @@ type Server struct {
 	mcp        *server.MCPServer
 	dispatcher Dispatcher
 	caller     string
-	deadlines  map[string]time.Duration // of the tools that are served
+	served     map[string]tools.Spec
 	// publish hands the tools to mcp-go, once. It decodes all their schemas for
 	// that, which nobody needs before initialize is answered.
 	publish func()
@@ -60,7 +60,7 @@ type Server struct {
 // New registers the dispatcher's tools. It fails on a tool whose schemas no
 // client could use.
 func New(cfg Config) (*Server, error) {
-	s := &Server{dispatcher: cfg.Dispatcher, caller: cmp.Or(cfg.Caller, "stdio"), deadlines: map[string]time.Duration{}, direct: len(cfg.Options) == 0, log: cfg.Logger}
+	s := &Server{dispatcher: cfg.Dispatcher, caller: cmp.Or(cfg.Caller, "stdio"), served: map[string]tools.Spec{}, direct: len(cfg.Options) == 0, log: cfg.Logger}
 	hooks := &server.Hooks{}
 	hooks.AddAfterInitialize(func(ctx context.Context, _ any, in *mcp.InitializeRequest, out *mcp.InitializeResult) {
 		s.log.InfoContext(ctx, "client connected",
@@ -82,7 +82,7 @@ func New(cfg Config) (*Server, error) {
 		if err := s.check(tool); err != nil {
 			return nil, fmt.Errorf("tool %q: %w", tool.Name, err)
 		}
-		s.deadlines[tool.Name] = tool.Deadline
+		s.served[tool.Name] = tool.Spec
 	}
 	s.publish = sync.OnceFunc(func() {
 		for _, tool := range all {
@@ -96,7 +96,7 @@ func New(cfg Config) (*Server, error) {
 func clip(s string) string { return s[:min(len(s), 100)] }
 
 func (s *Server) check(tool tools.Tool) error {
-	if _, taken := s.deadlines[tool.Name]; taken || tool.Name == "" {
+	if _, taken := s.served[tool.Name]; taken || tool.Name == "" {
 		return errors.New("name is empty or taken")
 	}
 	if err := checkSchema(tool.InputSchema); err != nil {
@@ -172,7 +172,7 @@ func (s *Server) respond(ctx context.Context, m message) (reply mcp.JSONRPCMessa
 		if refusal := s.refuse(ctx, m); refusal != nil {
 			return refusal
 		}
-		if _, served := s.deadlines[m.call.Name]; served && m.call.plain && s.direct {
+		if _, served := s.served[m.call.Name]; served && m.call.plain && s.direct {
 			return s.answer(ctx, m)
 		}
 	}
@@ -181,7 +181,7 @@ func (s *Server) respond(ctx context.Context, m message) (reply mcp.JSONRPCMessa
 
 // deadline is when a call that arrived with m has run out of time.
 func (s *Server) deadline(m message) time.Time {
-	limit := s.deadlines[m.call.Name]
+	limit := s.served[m.call.Name].Deadline
 	if given := m.call.TimeoutMS; given > 0 {
 		limit = min(time.Duration(given)*time.Millisecond, tools.MaxDeadline)
 	}
@@ -192,7 +192,7 @@ func (s *Server) deadline(m message) time.Time {
 // JSON-RPC error, and the library's says only that the tool was not found. The
 // dispatcher knows the likely name, and whether the operator switched it off.
 func (s *Server) refuse(ctx context.Context, m message) mcp.JSONRPCMessage {
-	if _, served := s.deadlines[m.call.Name]; served || m.call.broken || s.mcp.GetTool(m.call.Name) != nil {
+	if _, served := s.served[m.call.Name]; served || m.call.broken || s.mcp.GetTool(m.call.Name) != nil {
 		return nil
 	}
 	answer := s.dispatcher.Call(ctx, tools.Call{

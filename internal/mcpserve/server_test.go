@@ -99,7 +99,7 @@ func TestClients(t *testing.T) {
 				t.Errorf("initialize: %+v", hello)
 			}
 			list, err := c.ListTools(t.Context(), mcp.ListToolsRequest{})
-			if err != nil || len(list.Tools) != 5 {
+			if err != nil || len(list.Tools) != 6 {
 				t.Fatalf("list: %v, %d tools", err, len(list.Tools))
 			}
 

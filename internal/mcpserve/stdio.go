@@ -13,7 +13,7 @@ import (
 // limits bound what one client can make the server hold.
 type limits struct {
 	line    int           // bytes of one message
-	calls   int           // tool calls that run at once
+	calls   int           // tool calls of a kind (lanes) that run at once
 	others  int           // other requests that run at once
 	pending int           // requests read and not yet answered
 	grace   time.Duration // for running calls after the end of input

@@ -103,6 +103,29 @@ func TestPingWhileCallsHang(t *testing.T) {
 	}
 }
 
+// Probes that hang leave the places of those that only look at the node.
+func TestLooksWhileProbesHang(t *testing.T) {
+	t.Parallel()
+	d := &fakeDispatcher{started: make(chan string, 3)}
+	p := serve(t, d, func(l *limits) { l.calls = 2 })
+	for i := range 3 {
+		p.call(fmt.Sprint(i), "probe", `{}`)
+	}
+	<-d.started
+	<-d.started
+	for range 3 {
+		p.call(`"look"`, "echo", `{}`)
+		if r := p.next(); string(r.ID) != `"look"` || r.Error != nil || r.Result.IsError {
+			t.Errorf("got %+v", r)
+		}
+	}
+	select {
+	case tag := <-d.started:
+		t.Errorf("probe %q ran beyond the limit", tag)
+	default:
+	}
+}
+
 func TestCancelRunningCall(t *testing.T) {
 	t.Parallel()
 	d := &fakeDispatcher{started: make(chan string, 2)}
