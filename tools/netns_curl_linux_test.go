@@ -424,3 +424,22 @@ func allowManyFiles() error {
 	limit.Cur = limit.Max
 	return unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
 }
+
+// A probe from a pod that is removed meanwhile says so, besides what it met.
+func TestCurlFromAPodThatEnds(t *testing.T) {
+	t.Parallel()
+	b, pods := newCurlbench(t)
+	pid := pods[0].PID
+	at, err := pods[1].Serve(":80", http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		if err := pods[0].Delete(); err != nil {
+			t.Error(err)
+		}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, _ := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://"+at.String()+"/", "timeout_ms", 1000))
+	if last := answer.Notes[max(0, len(answer.Notes)-1):]; len(last) != 1 || last[0].Code != "target_ended" || !strings.Contains(last[0].Message, fmt.Sprint("process ", pid)) {
+		t.Errorf("%s: %+v", answer.Summary, answer.Notes)
+	}
+}
