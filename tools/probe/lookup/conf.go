@@ -5,7 +5,10 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+
+	"nsenter-mcp/internal/suggest"
 )
 
 // The limits that the libraries share (resolv.h of glibc, lookup.h of musl,
@@ -55,6 +58,35 @@ func (c *Conf) ignore(line int, why string) {
 	c.IgnoredTotal++
 	if len(c.Ignored) < maxIgnored {
 		c.Ignored = append(c.Ignored, Ignored{line, why})
+	}
+}
+
+// keywords are those that any library reads; what only glibc or only other systems
+// know stands there on purpose (resolv.conf(5)).
+var keywords = [...]string{"nameserver", "search", "domain", "options", "sortlist", "lookup", "family"}
+
+// maxCompared bounds the lines that are held against the keywords: the file is the
+// container's, and may have a million.
+const maxCompared = 100
+
+// ignoreNoKeyword takes a line that begins with no keyword of the library. It is
+// worth a word where one was meant: the libraries say nothing.
+func (c *Conf) ignoreNoKeyword(number int, line string) {
+	if number > maxCompared {
+		return
+	}
+	words := strings.FieldsFunc(line, space)
+	if len(words) == 0 || words[0][0] == '#' || words[0][0] == ';' {
+		return
+	}
+	if slices.Contains(keywords[:], words[0]) {
+		if space(rune(line[0])) {
+			c.ignore(number, "a keyword counts only in the first column")
+		}
+		return
+	}
+	if meant := suggest.Closest(words[0], keywords[:], 1); len(meant) > 0 {
+		c.ignore(number, "begins with no keyword; "+meant[0]+" and a blank may be meant")
 	}
 }
 

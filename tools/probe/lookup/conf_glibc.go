@@ -21,11 +21,7 @@ func glibcConf(s *Sources) Conf {
 		}
 		keyword, value, ok := glibcDirective(line)
 		if !ok {
-			if trimmed := strings.TrimLeftFunc(line, space); trimmed != line {
-				if _, _, meant := glibcDirective(trimmed); meant {
-					c.ignore(number, "a keyword counts only in the first column")
-				}
-			}
+			c.ignoreNoKeyword(number, line)
 			continue
 		}
 		switch keyword {

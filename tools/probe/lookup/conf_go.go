@@ -38,6 +38,8 @@ func goConf(s *Sources) Conf {
 			for _, word := range words[1:] {
 				c.goOption(word)
 			}
+		default:
+			c.ignoreNoKeyword(number, line)
 		}
 	}
 	if len(c.Servers) == 0 {

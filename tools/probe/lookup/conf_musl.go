@@ -33,6 +33,8 @@ func muslConf(s *Sources) Conf {
 			c.addServer(number, ip)
 		case "domain", "search":
 			c.Search = strings.FieldsFunc(value, space)
+		default:
+			c.ignoreNoKeyword(number, line)
 		}
 	}
 	if len(c.Servers) == 0 {

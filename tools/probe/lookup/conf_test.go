@@ -46,7 +46,9 @@ func TestGlibcConf(t *testing.T) {
 		{title: "DOS line ends", file: "nameserver 10.0.0.1\r\nsearch a\r\n", servers: servers("127.0.0.1"), search: []string{"a\r"}, options: "ndots:1", ignored: 1},
 		{title: "leading blanks", file: " nameserver 10.0.0.1\n\tsearch a\n", servers: servers("127.0.0.1"), options: "ndots:1", ignored: 2},
 		{title: "comments", file: "# nameserver 10.0.0.1\n;nameserver 10.0.0.2\nnameserver 10.0.0.3 # x\n", servers: servers("10.0.0.3"), options: "ndots:1"},
-		{title: "keywords need a blank", file: "nameserver:10.0.0.1\nNAMESERVER 10.0.0.2\nnameserver\t10.0.0.3\n", servers: servers("10.0.0.3"), options: "ndots:1"},
+		{title: "keywords need a blank", file: "nameserver:10.0.0.1\nNAMESERVER 10.0.0.2\nnameserver\t10.0.0.3\n", servers: servers("10.0.0.3"), options: "ndots:1", ignored: 2},
+		{title: "misspelt", file: "namserver 10.0.0.1\nserach a\n nameservers 10.0.0.2\noption ndots:5\n# namserver\n # namserver\nsortlist 10.0.0.0/8\nrubbish\n\n \n",
+			servers: servers("127.0.0.1"), options: "ndots:1", ignored: 4},
 		{title: "NUL ends a line", file: "nameserver 10.0.0.1\x00garbage\nsearch a\x00b\n", servers: servers("10.0.0.1"), search: []string{"a"}, options: "ndots:1"},
 		{title: "last search wins", file: "search a b\ndomain c d\nsearch e \t f\t\n", servers: servers("127.0.0.1"), search: []string{"e", "f"}, options: "ndots:1"},
 		{title: "domain takes one word", file: "search a b\ndomain c d\n", servers: servers("127.0.0.1"), search: []string{"c"}, options: "ndots:1"},
@@ -91,22 +93,27 @@ func TestMuslConf(t *testing.T) {
 		servers     []netip.AddrPort
 		search      []string
 		options     string
+		ignored     int
 	}{
-		{"kubernetes", "search a b\nnameserver 10.96.0.10\noptions ndots:5 timeout:2 attempts:4\n", servers("10.96.0.10"), []string{"a", "b"}, "ndots:5 timeout:2 attempts:4"},
-		{"DOS line ends", "nameserver 10.0.0.1\r\nsearch a\r\n", servers("10.0.0.1"), []string{"a"}, "ndots:1"},
-		{"limits", "options ndots:99 timeout:99 attempts:99\n", servers("127.0.0.1"), nil, "ndots:15 timeout:60 attempts:10"},
-		{"words it does not know", "options rotate edns0 use-vc ndots:x\n", servers("127.0.0.1"), nil, "ndots:1"},
-		{"domain takes the whole line", "domain a b\n", servers("127.0.0.1"), []string{"a", "b"}, "ndots:1"},
-		{"empty search clears", "search a\nsearch\n", servers("127.0.0.1"), nil, "ndots:1"},
-		{"long lines are skipped", "search " + strings.Repeat("a", 249) + "\nnameserver 10.0.0.1" + strings.Repeat(" ", 300) + "\n", servers("127.0.0.1"), nil, "ndots:1"},
-		{"a long line that just fits", "search " + strings.Repeat("a", 247) + "\n", servers("127.0.0.1"), []string{strings.Repeat("a", 247)}, "ndots:1"},
-		{"zone", "nameserver fe80::1%eth0\n", servers("fe80::1%eth0"), nil, "ndots:1"},
+		{"kubernetes", "search a b\nnameserver 10.96.0.10\noptions ndots:5 timeout:2 attempts:4\n", servers("10.96.0.10"), []string{"a", "b"}, "ndots:5 timeout:2 attempts:4", 0},
+		{"DOS line ends", "nameserver 10.0.0.1\r\nsearch a\r\n", servers("10.0.0.1"), []string{"a"}, "ndots:1", 0},
+		{"limits", "options ndots:99 timeout:99 attempts:99\n", servers("127.0.0.1"), nil, "ndots:15 timeout:60 attempts:10", 0},
+		{"words it does not know", "options rotate edns0 use-vc ndots:x\n", servers("127.0.0.1"), nil, "ndots:1", 0},
+		{"domain takes the whole line", "domain a b\n", servers("127.0.0.1"), []string{"a", "b"}, "ndots:1", 0},
+		{"empty search clears", "search a\nsearch\n", servers("127.0.0.1"), nil, "ndots:1", 0},
+		{"long lines are skipped", "search " + strings.Repeat("a", 249) + "\nnameserver 10.0.0.1" + strings.Repeat(" ", 300) + "\n", servers("127.0.0.1"), nil, "ndots:1", 2},
+		{"a long line that just fits", "search " + strings.Repeat("a", 247) + "\n", servers("127.0.0.1"), []string{strings.Repeat("a", 247)}, "ndots:1", 0},
+		{"zone", "nameserver fe80::1%eth0\n", servers("fe80::1%eth0"), nil, "ndots:1", 0},
+		{"misspelt", "namserver 10.0.0.1\nserach a\n nameserver 10.0.0.2\n# namserver\nsortlist 10.0.0.0/8\nrubbish\n\n \n", servers("127.0.0.1"), nil, "ndots:1", 3},
 	} {
 		t.Run(c.title, func(t *testing.T) {
 			t.Parallel()
 			got := muslConf(&Sources{ResolvConf: []byte(c.file), Hostname: "host.example"})
 			if !slices.Equal(got.Servers, c.servers) || !slices.Equal(got.Search, c.search) || strings.Join(got.Options(), " ") != c.options {
 				t.Errorf("%v %q %q, want %v %q %q", got.Servers, got.Search, got.Options(), c.servers, c.search, c.options)
+			}
+			if got.IgnoredTotal != c.ignored {
+				t.Errorf("%d lines ignored, want %d: %v", got.IgnoredTotal, c.ignored, got.Ignored)
 			}
 		})
 	}
@@ -197,4 +204,16 @@ func FuzzConf(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What a misspelt keyword was meant to be is said, whatever the library.
+func TestMisspeltKeyword(t *testing.T) {
+	t.Parallel()
+	file := []byte("nameservre 10.0.0.1\n" + strings.Repeat("x\n", maxCompared) + "nameservre 10.0.0.1\n")
+	for name, read := range map[string]func(*Sources) Conf{"glibc": glibcConf, "musl": muslConf, "Go": goConf} {
+		got := read(&Sources{ResolvConf: file})
+		if len(got.Ignored) != 1 || got.Ignored[0].Line != 1 || !strings.Contains(got.Ignored[0].Why, "nameserver ") || !got.Defaulted {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
 }
