@@ -40,9 +40,10 @@ func parseProcStat(line []byte) (ProcStat, error) {
 		return ProcStat{}, fmt.Errorf("stat field 1: %w", err)
 	}
 	s.Comm = string(line[open+1 : end])
-	// rest[0] is field 3, the state.
-	rest := strings.Fields(string(line[end+1:]))
+	// rest[0] is field 3, the state; what follows the last one that counts stays
+	// together.
 	const first, last = 3, 22
+	rest := strings.SplitN(strings.TrimSpace(string(line[end+1:])), " ", last-first+2)
 	if len(rest) <= last-first {
 		return ProcStat{}, fmt.Errorf("stat line ends before field %d", last)
 	}

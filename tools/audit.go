@@ -29,18 +29,18 @@ func AuditTo(log *slog.Logger) func(context.Context, Record) {
 		if r.Code != "" {
 			outcome = r.Code
 		}
-		attrs := []slog.Attr{
+		attrs := append(make([]slog.Attr, 0, 7),
 			slog.String("caller", r.Caller),
 			slog.String("tool", r.Tool),
 			slog.String("arguments", r.Arguments),
 			slog.Duration("duration", r.Duration),
 			slog.String("outcome", outcome),
-		}
+		)
 		if r.Node != "" {
 			attrs = append(attrs, slog.String("node", r.Node))
 		}
 		if t := r.Target; t != nil {
-			attrs = append(attrs, slog.Group("target",
+			attrs = append(attrs, slog.GroupAttrs("target",
 				slog.String("namespace", t.Namespace), slog.String("pod", t.Pod),
 				slog.String("container", t.Container), slog.Int("pid", t.PID),
 				slog.Uint64("netns_inode", t.NetnsInode), slog.Uint64("netns_cookie", t.NetnsCookie)))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -13,6 +14,7 @@ type output struct {
 	w       io.Writer
 	writing chan struct{} // held by who writes, so that lines never mix
 	broken  bool          // a write has failed, perhaps half-way; guarded by writing
+	idle    sync.Pool     // *[]byte, for lines that send writes
 	// last are replies that must not overtake the notifications of their calls.
 	last          chan []byte
 	notifications <-chan mcp.JSONRPCNotification
@@ -32,14 +34,25 @@ func newOutput(w io.Writer, notifications <-chan mcp.JSONRPCNotification) *outpu
 // is closed or run has ended; the reply is lost then, unless a part of it was
 // written before.
 func (o *output) send(reply mcp.JSONRPCMessage, giveUp <-chan struct{}) {
-	line := replyLine(reply)
+	room, _ := o.idle.Get().(*[]byte)
+	if room == nil {
+		room = new([]byte)
+	}
+	line := append(appendReply((*room)[:0], reply), '\n')
 	if err := o.write(line, giveUp); err != nil {
 		select {
 		case o.failed <- err:
 		default: // not the first
 		}
 	}
+	if cap(line) <= maxIdleLine {
+		*room = line
+		o.idle.Put(room)
+	}
 }
+
+// maxIdleLine bounds the memory for lines that waits for the next one.
+const maxIdleLine = 64 << 10
 
 // sendLast writes a reply after all notifications that were queued before.
 func (o *output) sendLast(reply mcp.JSONRPCMessage) {

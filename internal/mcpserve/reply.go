@@ -7,30 +7,35 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// encodeReply never fails: a result that cannot be encoded becomes an error, as
+// encodeReply is appendReply to nothing.
+func encodeReply(reply mcp.JSONRPCMessage) []byte { return appendReply(nil, reply) }
+
+// appendReply never fails: a result that cannot be encoded becomes an error, as
 // somebody waits for the reply.
-func encodeReply(reply mcp.JSONRPCMessage) []byte {
-	text, err := marshalReply(reply)
+func appendReply(b []byte, reply mcp.JSONRPCMessage) []byte {
+	text, err := marshalReply(b, reply)
 	if err != nil {
 		id, _ := json.Marshal(replyID(reply))
-		text, _ = json.Marshal(errorReply(id, mcp.INTERNAL_ERROR, "internal error: "+err.Error()))
+		failure, _ := json.Marshal(errorReply(id, mcp.INTERNAL_ERROR, "internal error: "+err.Error()))
+		text = append(b, failure...)
 	}
 	return text
 }
 
-// marshalReply is json.Marshal, but for the result of a call: what is encoded
-// already is long and is not read through once more, and again.
-func marshalReply(reply mcp.JSONRPCMessage) ([]byte, error) {
+// marshalReply appends what json.Marshal makes of a reply, but that the result of a
+// call, which is encoded already and long, is not read through once more, and again.
+func marshalReply(b []byte, reply mcp.JSONRPCMessage) ([]byte, error) {
 	r, ok := reply.(mcp.JSONRPCResponse)
 	result, own := r.Result.(*mcp.CallToolResult)
 	if !ok || !own {
-		return json.Marshal(reply)
+		text, err := json.Marshal(reply)
+		return append(b, text...), err
 	}
 	id, err := json.Marshal(r.ID)
 	if err != nil {
 		return nil, err
 	}
-	text := make([]byte, 0, 2*len(result.RawStructuredContent)+len(result.RawStructuredContent)/2+200)
+	text := slices.Grow(b, 2*len(result.RawStructuredContent)+len(result.RawStructuredContent)/2+200)
 	text = append(append(append(text, `{"jsonrpc":"`+r.JSONRPC+`","id":`...), id...), `,"result":`...)
 	if isPlain(result) {
 		text = appendPlain(text, result)

@@ -35,15 +35,16 @@ func TestMarshalReply(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := marshalReply(reply)
-			if err != nil || !sameJSON(t, got, want) || bytes.ContainsAny(got, "\n\t") {
+			got, err := marshalReply([]byte("before"), reply)
+			got, kept := bytes.CutPrefix(got, []byte("before"))
+			if err != nil || !kept || !sameJSON(t, got, want) || bytes.ContainsAny(got, "\n\t") {
 				t.Errorf("%s: %s, %v; want %s", name, got, err, want)
 			}
 		}
 	}
 	failure := errorReply(json.RawMessage("1"), mcp.INVALID_REQUEST, "no")
 	want, _ := json.Marshal(failure)
-	if got, err := marshalReply(failure); err != nil || string(got) != string(want) {
+	if got, err := marshalReply(nil, failure); err != nil || string(got) != string(want) {
 		t.Errorf("%s, %v; want %s", got, err, want)
 	}
 }
