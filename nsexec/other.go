@@ -96,6 +96,9 @@ func (p *Process) Stat() (ProcStat, error) { return ProcStat{}, ErrUnsupported }
 // Alive is false.
 func (p *Process) Alive() bool { return false }
 
+// Ended is false.
+func (p *Process) Ended() bool { return false }
+
 // ReadFile fails with [ErrUnsupported].
 func (p *Process) ReadFile(name string, _ int) ([]byte, error) { return nil, unsupported(name) }
 

@@ -102,7 +102,7 @@ func (p *Process) Stat() (ProcStat, error) {
 	defer closeFD(fd)
 	// One read has it all: the kernel writes the line as one record, and hands a
 	// record out whole where it fits (fs/proc/base.c, proc_single_show;
-	// fs/seq_file.c, seq_read_iter). It has 52 numbers and a name.
+	// fs/seq_file.c, seq_read_iter). It has 52 fields: a name, a letter and numbers.
 	var line [2048]byte
 	n, err := unix.Read(fd, line[:])
 	if err != nil {
@@ -116,6 +116,13 @@ func (p *Process) Stat() (ProcStat, error) {
 func (p *Process) Alive() bool {
 	s, err := p.Stat()
 	return err == nil && enterable(s) == nil
+}
+
+// Ended reports whether it is certain that the process has ended, or is ending. It
+// is not the opposite of [Process.Alive]: where nobody can tell it is false, too.
+func (p *Process) Ended() bool {
+	s, err := p.Stat()
+	return errors.Is(err, ErrGone) || err == nil && enterable(s) != nil
 }
 
 // ReadFile reads at most limit bytes of a file of /proc/PID ("cgroup", "status",

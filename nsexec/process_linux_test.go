@@ -29,7 +29,7 @@ func TestProcess(t *testing.T) {
 	home := newHome(t)
 	c := startChild(t, unix.CLONE_NEWNET|unix.CLONE_NEWUTS, "MARK=blue")
 	p := openProcess(t, home, c.pid)
-	if p.PID() != c.pid || p.StartTicks() == 0 || !p.Alive() {
+	if p.PID() != c.pid || p.StartTicks() == 0 || !p.Alive() || p.Ended() {
 		t.Errorf("pid %d start %d alive %v, want pid %d", p.PID(), p.StartTicks(), p.Alive(), c.pid)
 	}
 	s, err := p.Stat()
@@ -165,8 +165,8 @@ func TestProcessEnds(t *testing.T) {
 			t.Errorf("%s of a zombie: %v, want ErrZombie", name, err)
 		}
 	}
-	if s, err := p.Stat(); err != nil || s.State != 'Z' || p.Alive() {
-		t.Errorf("stat of a zombie: %+v, %v, alive %v", s, err, p.Alive())
+	if s, err := p.Stat(); err != nil || s.State != 'Z' || p.Alive() || !p.Ended() {
+		t.Errorf("stat of a zombie: %+v, %v, alive %v, ended %v", s, err, p.Alive(), p.Ended())
 	}
 	c.reap()
 	use["Stat"] = func() error { _, err := p.Stat(); return err }
@@ -176,8 +176,8 @@ func TestProcessEnds(t *testing.T) {
 			t.Errorf("%s of a process that has ended: %v, want ErrGone", name, err)
 		}
 	}
-	if p.Alive() {
-		t.Error("alive")
+	if p.Alive() || !p.Ended() {
+		t.Errorf("alive %v, ended %v", p.Alive(), p.Ended())
 	}
 	// What was pinned before stays what it was.
 	if err := net.Do(func() error { return inside(net) }); err != nil {

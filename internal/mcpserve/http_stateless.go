@@ -112,7 +112,7 @@ func (h *HTTP) checkHeaders(headers http.Header, m message) (code int, err error
 	if json.Unmarshal(m.params, &params) != nil {
 		return 0, nil // mcp-go answers
 	}
-	tool := h.server.mcp.GetTool(params.Name)
+	tool := h.server.library().GetTool(params.Name)
 	if tool == nil {
 		return 0, nil
 	}

@@ -9,8 +9,9 @@ import (
 
 // lanes bound how many requests run at once. Calls of tools that send packets hang
 // until their deadline where nothing answers, and where that is so there are many of
-// them; they must not keep those from running that look at the node, nor what is no
-// call at all.
+// them; they take no place of those that look at a node, nor of what is no call at
+// all. How many requests may be unanswered altogether is bounded elsewhere, for all
+// kinds alike.
 type lanes struct{ probes, looks, others chan struct{} } // counting semaphores
 
 // newLanes gives the calls of both kinds as many places each.

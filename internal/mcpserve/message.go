@@ -88,8 +88,8 @@ type callParams struct {
 	TimeoutMS int `json:"-"`
 	// broken parameters are mcp-go's to answer.
 	broken bool
-	// plain: the request holds a name, arguments and no more that mcp-go would
-	// have to interpret.
+	// plain: the request's last params are a name, arguments and no more that mcp-go
+	// would have to interpret.
 	plain bool
 }
 

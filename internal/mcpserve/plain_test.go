@@ -11,7 +11,7 @@ import (
 )
 
 // A call that does not pass through mcp-go is carried out and answered as one that
-// does.
+// does. (mcp-go gets no tools for it, so it must not have passed through.)
 func TestPlainCallIsAnsweredAsTheLibraryDoes(t *testing.T) {
 	t.Parallel()
 	call := func(rest string) string { return `{"jsonrpc":"2.0","id":7,"method":"tools/call",` + rest + `}` }
@@ -29,6 +29,7 @@ func TestPlainCallIsAnsweredAsTheLibraryDoes(t *testing.T) {
 		"no name":             {call(`"params":{"arguments":{}}`), true},
 		"escaped names":       {`{"jsonr\u0070c":"2.0","id":"\u0041","method":"tools\/call","params":{"n\u0061me":"ech\u006f"}}`, true},
 		"a long number as id": {strings.Replace(call(`"params":{"name":"echo"}`), ":7,", ":18446744073709551615,", 1), true},
+		"a member twice":      {call(`"params":{"name":"fail","arguments":{}},"params":{"name":"echo","arguments":{"tag":"b"}}`), true},
 		"with _meta":          {call(`"params":{"name":"echo","_meta":{}}`), false},
 		"with a task":         {call(`"params":{"name":"echo","task":{}}`), false},
 		"with an input":       {call(`"params":{"name":"echo","inputResponses":{}}`), false},
@@ -56,6 +57,9 @@ func TestPlainCallIsAnsweredAsTheLibraryDoes(t *testing.T) {
 				s, err := New(Config{Dispatcher: d, Logger: slog.New(slog.DiscardHandler), Options: options})
 				if err != nil {
 					t.Fatal(err)
+				}
+				if c.plain && options == nil {
+					s.publish = func() {}
 				}
 				reply := s.respond(t.Context(), m)
 				if reply == nil {

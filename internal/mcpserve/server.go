@@ -57,8 +57,9 @@ type Server struct {
 	log    *slog.Logger
 }
 
-// New registers the dispatcher's tools. It fails on a tool whose schemas no
-// client could use.
+// New takes the dispatcher's tools. It fails on a tool without a name of its own or
+// with a schema that does not begin as clients need it; that the rest of a schema is
+// valid JSON is for its maker to see to.
 func New(cfg Config) (*Server, error) {
 	s := &Server{dispatcher: cfg.Dispatcher, caller: cmp.Or(cfg.Caller, "stdio"), served: map[string]tools.Spec{}, direct: len(cfg.Options) == 0, log: cfg.Logger}
 	hooks := &server.Hooks{}
@@ -105,15 +106,22 @@ func (s *Server) check(tool tools.Tool) error {
 	if err := checkSchema(tool.OutputSchema); err != nil {
 		return fmt.Errorf("output schema: %w", err)
 	}
+	if bytes.Contains(tool.InputSchema, []byte(headerMark)) { // mcp-go would panic
+		marked := published(tool)
+		if err := mcp.ValidateParamHeaderAnnotations(&marked); err != nil {
+			return fmt.Errorf("input schema: %w", err)
+		}
+	}
 	return nil
 }
+
+var errNoObject = errors.New(`a schema must begin with the type "object" and its properties`)
 
 // checkSchema refuses what mcp-go would publish without a word and what makes
 // every call fail at the client. It reads no further than the type and the
 // properties, with which schemas begin here: they are long, and have been valid JSON
 // since they were made.
 func checkSchema(raw json.RawMessage) error {
-	errNoObject := errors.New("the root must be an object with properties")
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if open, err := d.Token(); err != nil || open != json.Delim('{') {
 		return cmp.Or(err, errNoObject)
@@ -142,8 +150,7 @@ func checkSchema(raw json.RawMessage) error {
 
 // ListTools returns the result of tools/list: exactly what a model is shown.
 func (s *Server) ListTools(ctx context.Context) (json.RawMessage, error) {
-	s.publish()
-	reply := s.mcp.HandleMessage(ctx, json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
+	reply := s.library().HandleMessage(ctx, json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
 	response, ok := reply.(mcp.JSONRPCResponse)
 	if !ok {
 		return nil, fmt.Errorf("list tools: unexpected reply %T", reply)
@@ -165,8 +172,8 @@ func (s *Server) respond(ctx context.Context, m message) (reply mcp.JSONRPCMessa
 			reply = errorReply(m.id, mcp.INTERNAL_ERROR, "internal error: the server's log has more")
 		}
 	}()
-	if m.method != string(mcp.MethodInitialize) {
-		s.publish()
+	if m.method == string(mcp.MethodInitialize) {
+		return withID(s.mcp.HandleMessage(ctx, m.raw), m.id)
 	}
 	if m.method == string(mcp.MethodToolsCall) {
 		if refusal := s.refuse(ctx, m); refusal != nil {
@@ -176,7 +183,13 @@ func (s *Server) respond(ctx context.Context, m message) (reply mcp.JSONRPCMessa
 			return s.answer(ctx, m)
 		}
 	}
-	return withID(s.mcp.HandleMessage(ctx, m.raw), m.id)
+	return withID(s.library().HandleMessage(ctx, m.raw), m.id)
+}
+
+// library is mcp-go's server with all tools. Only initialize does without them.
+func (s *Server) library() *server.MCPServer {
+	s.publish()
+	return s.mcp
 }
 
 // deadline is when a call that arrived with m has run out of time.
@@ -192,7 +205,7 @@ func (s *Server) deadline(m message) time.Time {
 // JSON-RPC error, and the library's says only that the tool was not found. The
 // dispatcher knows the likely name, and whether the operator switched it off.
 func (s *Server) refuse(ctx context.Context, m message) mcp.JSONRPCMessage {
-	if _, served := s.served[m.call.Name]; served || m.call.broken || s.mcp.GetTool(m.call.Name) != nil {
+	if _, served := s.served[m.call.Name]; served || m.call.broken || s.library().GetTool(m.call.Name) != nil {
 		return nil
 	}
 	answer := s.dispatcher.Call(ctx, tools.Call{
@@ -213,9 +226,11 @@ func (s *Server) refuse(ctx context.Context, m message) mcp.JSONRPCMessage {
 	return refusal
 }
 
-// answer carries out a plain call. mcp-go would decode the message five times more
+// answer carries out a plain call. mcp-go would decode the message several times more
 // to find that its parameters are all that there is, which takes as long as a third
-// of the system calls of a short tool.
+// of the system calls of a short tool. Its answer would be the same, but to what is
+// hardly a request: of a member that stands there twice the last one counts here, and
+// a number that is too large for a float64 is none of its concern.
 func (s *Server) answer(ctx context.Context, m message) mcp.JSONRPCMessage {
 	result, err := s.call(ctx, mcp.CallToolRequest{Params: mcp.CallToolParams{Name: m.call.Name, RawArguments: m.call.Arguments}})
 	if err != nil {

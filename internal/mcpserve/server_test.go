@@ -221,7 +221,10 @@ func TestNewRefusesUnusableTools(t *testing.T) {
 		"properties null":  {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","properties":null}`) })},
 		"type not first":   {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"properties":{},"type":"object"}`) })},
 		"another type":     {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"array","properties":{}}`) })},
-		"cut short":        {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","prop`) })},
+		"a header of an object": {change(func(t *tools.Tool) {
+			t.InputSchema = json.RawMessage(`{"type":"object","properties":{"a":{"type":"object","properties":{},"x-mcp-header":"a"}}}`)
+		})},
+		"cut short": {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","prop`) })},
 	} {
 		d := &listDispatcher{list: list}
 		if _, err := New(Config{Dispatcher: d, Logger: slog.New(slog.DiscardHandler)}); err == nil {

@@ -43,6 +43,7 @@ type Conf struct {
 	Ignored []Ignored
 	// IgnoredTotal counts them; Ignored is bounded.
 	IgnoredTotal int
+	compared     int // lines, see maxCompared
 }
 
 // Ignored is a line without effect.
@@ -61,32 +62,35 @@ func (c *Conf) ignore(line int, why string) {
 	}
 }
 
-// keywords are those that any library reads; what only glibc or only other systems
-// know stands there on purpose (resolv.conf(5)).
-var keywords = [...]string{"nameserver", "search", "domain", "options", "sortlist", "lookup", "family"}
+// keywords are those that have an effect here.
+var keywords = [...]string{"nameserver", "search", "domain", "options"}
 
-// maxCompared bounds the lines that are held against the keywords: the file is the
-// container's, and may have a million.
+// knownElsewhere are those of other systems and of other days of glibc
+// (resolv.conf(5)): they stand there on purpose.
+var knownElsewhere = [...]string{"sortlist", "lookup", "family"}
+
+// maxCompared bounds the lines that are held against the keywords for what they may
+// mean: the file is the container's, and may have a million.
 const maxCompared = 100
 
 // ignoreNoKeyword takes a line that begins with no keyword of the library. It is
 // worth a word where one was meant: the libraries say nothing.
 func (c *Conf) ignoreNoKeyword(number int, line string) {
-	if number > maxCompared {
-		return
+	first := strings.TrimLeftFunc(line, space)
+	if end := strings.IndexFunc(first, space); end >= 0 {
+		first = first[:end]
 	}
-	words := strings.FieldsFunc(line, space)
-	if len(words) == 0 || words[0][0] == '#' || words[0][0] == ';' {
-		return
-	}
-	if slices.Contains(keywords[:], words[0]) {
+	switch {
+	case first == "" || first[0] == '#' || first[0] == ';' || slices.Contains(knownElsewhere[:], first):
+	case slices.Contains(keywords[:], first):
 		if space(rune(line[0])) {
 			c.ignore(number, "a keyword counts only in the first column")
 		}
-		return
-	}
-	if meant := suggest.Closest(words[0], keywords[:], 1); len(meant) > 0 {
-		c.ignore(number, "begins with no keyword; "+meant[0]+" and a blank may be meant")
+	case c.compared < maxCompared:
+		c.compared++
+		if meant := suggest.Closest(first, keywords[:], 1); len(meant) > 0 {
+			c.ignore(number, "begins with no keyword; "+meant[0]+" and a blank may be meant")
+		}
 	}
 }
 

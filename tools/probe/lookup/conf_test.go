@@ -209,10 +209,11 @@ func FuzzConf(f *testing.F) {
 // What a misspelt keyword was meant to be is said, whatever the library.
 func TestMisspeltKeyword(t *testing.T) {
 	t.Parallel()
-	file := []byte("nameservre 10.0.0.1\n" + strings.Repeat("x\n", maxCompared) + "nameservre 10.0.0.1\n")
+	file := []byte("nameservre 10.0.0.1\n" + strings.Repeat("# x\n\n", maxCompared) + " nameservre\t10.0.0.1\n sortlist a\nsortlst a\n lookup file\n" +
+		strings.Repeat("x\n", maxCompared) + "nameservre 10.0.0.1\n")
 	for name, read := range map[string]func(*Sources) Conf{"glibc": glibcConf, "musl": muslConf, "Go": goConf} {
 		got := read(&Sources{ResolvConf: file})
-		if len(got.Ignored) != 1 || got.Ignored[0].Line != 1 || !strings.Contains(got.Ignored[0].Why, "nameserver ") || !got.Defaulted {
+		if len(got.Ignored) != 2 || got.Ignored[0].Line != 1 || got.Ignored[1].Line != 2+2*maxCompared || !strings.Contains(got.Ignored[0].Why, "nameserver ") || !got.Defaulted {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
