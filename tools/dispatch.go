@@ -320,24 +320,19 @@ func (d *Dispatcher) finish(tool *Tool, target *resolve.Target, info *TargetInfo
 		}
 	}
 	envelope.Notes = append(envelope.Notes, result.notes...)
-	if tool.SendsPackets && target != nil && enteredByProcess(target) && target.Process.Ended() {
+	if tool.SendsPackets && target != nil && target.Process != nil && !target.HostNetwork && target.Process.Ended() {
 		envelope.Notes = append(envelope.Notes, targetEnded(target.Process.PID()))
 	}
 	return envelope
 }
 
-// enteredByProcess: with the process the network may go; one that a path holds, or
-// the host's, does not.
-func enteredByProcess(t *resolve.Target) bool {
-	return t.Process != nil && t.NetnsPath == "" && !t.HostNetwork
-}
-
 // targetEnded says that a probe may have met a network on its way out, whatever it
-// found. The network itself stays until the call has ended.
+// found. The network itself stays until the call has ended, and where something else
+// than the process holds it, for longer.
 func targetEnded(pid int) Note {
 	return Note{Code: "target_ended", Message: fmt.Sprintf(
-		"process %d, by which the network was entered, ended during the call; if its pod or container ended with it, what was measured "+
-			"is of a network that was being taken down. Call again to enter the one that is there now", pid)}
+		"process %d of the target ended during the call; if its pod or container ended with it, what was measured is of a network that "+
+			"was being taken down. Call again to see the one that is there now", pid)}
 }
 
 // sendable are the first few of the steps that the caller may take.

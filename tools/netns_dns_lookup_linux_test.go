@@ -237,17 +237,22 @@ func TestDNSLookupFindingsOfRareErrors(t *testing.T) {
 			b := newDNSBed(t, nil)
 			ip(t, b.lab.Node.Netns, "route add unreachable 10.99.0.0/24\n")
 			b.web(t, nil, search, "nameserver "+cmp.Or(c.server, b.at), "options ndots:5")
-			for call := range 2 {
+			// The rule is tried where errors and silence stand side by side, twice; the
+			// kernel's limit for all together is shared with the tests beside this one.
+			for call, mixed := 0, 0; mixed < 2; call++ {
 				answer, out := b.lookUp(t, map[string]any{"name": "api", "details": true})
-				if got := codes(answer.Findings); !slices.Equal(got, []string{c.code}) {
-					t.Errorf("call %d: %s %v, want %s (%+v)", call, out.Outcome, got, c.code, answer.Findings)
-				}
-				// The rule is tried only where both stand side by side.
 				meets := func(outcome string) bool {
 					return slices.ContainsFunc(out.Tried, func(t fact.DNSTry) bool { return t.Outcome == outcome })
 				}
 				if !meets("unreachable") || !meets("timeout") {
-					t.Errorf("call %d: no mix of errors and silence: %+v", call, out.Tried)
+					if call == 5 {
+						t.Fatalf("no mix of errors and silence: %+v", out.Tried)
+					}
+					continue
+				}
+				mixed++
+				if got := codes(answer.Findings); !slices.Equal(got, []string{c.code}) {
+					t.Errorf("call %d: %s %v, want %s (%+v)", call, out.Outcome, got, c.code, answer.Findings)
 				}
 			}
 		})
