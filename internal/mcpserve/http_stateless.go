@@ -105,14 +105,10 @@ func (h *HTTP) checkHeaders(headers http.Header, m message) (code int, err error
 	if err := mcp.ValidateStandardHeaders(headers.Get, stated, method, m.params); err != nil {
 		return mcp.HEADER_MISMATCH, err
 	}
-	if method != mcp.MethodToolsCall {
+	if method != mcp.MethodToolsCall || m.call.broken { // mcp-go answers
 		return 0, nil
 	}
-	var params callParams
-	if json.Unmarshal(m.params, &params) != nil {
-		return 0, nil // mcp-go answers
-	}
-	tool := h.server.library().GetTool(params.Name)
+	tool := h.server.library().GetTool(m.call.Name)
 	if tool == nil {
 		return 0, nil
 	}

@@ -2,6 +2,7 @@ package mcpserve
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -269,4 +270,22 @@ func TestHTTPTooManyConnections(t *testing.T) {
 		got, err := s.try(s.call(era{token: testSecret}, "1", "echo", "{}"))
 		return err == nil && got.status == http.StatusOK
 	})
+}
+
+// An argument that comes in a header as well is compared from the first request on.
+func TestHTTPArgumentInAHeader(t *testing.T) {
+	t.Parallel()
+	tool := fakeTool("echo", testTimeout)
+	tool.InputSchema = json.RawMessage(`{"type":"object","properties":{"tag":{"type":"string","x-mcp-header":"Tag"}}}`)
+	s := serveHTTP(t, &listDispatcher{list: []tools.Tool{tool}}, nil)
+	for _, c := range []struct {
+		header string
+		status int
+	}{{"b", http.StatusBadRequest}, {"b", http.StatusBadRequest}, {"a", http.StatusOK}} {
+		r := s.call(era{token: testSecret}, "1", "echo", `{"tag":"a"}`)
+		r.Header.Set("Mcp-Param-Tag", c.header)
+		if got := s.do(r); got.status != c.status {
+			t.Errorf("header %s: %d %s", c.header, got.status, got.body)
+		}
+	}
 }

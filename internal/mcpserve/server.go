@@ -123,29 +123,12 @@ var errNoObject = errors.New(`a schema must begin with the type "object" and its
 // since they were made.
 func checkSchema(raw json.RawMessage) error {
 	d := json.NewDecoder(bytes.NewReader(raw))
-	if open, err := d.Token(); err != nil || open != json.Delim('{') {
-		return cmp.Or(err, errNoObject)
-	}
-	object := false
-	for d.More() {
-		key, err := d.Token()
-		if err != nil {
-			return err
-		}
-		value, err := d.Token()
-		if err != nil {
-			return err
-		}
-		switch {
-		case key == "type":
-			object = value == "object"
-		case key == "properties" && object && value == json.Delim('{'):
-			return nil
-		default:
-			return errNoObject
+	for _, want := range []json.Token{json.Delim('{'), "type", "object", "properties", json.Delim('{')} {
+		if got, err := d.Token(); err != nil || got != want {
+			return cmp.Or(err, errNoObject)
 		}
 	}
-	return errNoObject
+	return nil
 }
 
 // ListTools returns the result of tools/list: exactly what a model is shown.

@@ -62,7 +62,7 @@ func (c *Conf) ignore(line int, why string) {
 	}
 }
 
-// keywords are those that have an effect here.
+// keywords are those that all libraries know.
 var keywords = [...]string{"nameserver", "search", "domain", "options"}
 
 // knownElsewhere are those of other systems and of other days of glibc

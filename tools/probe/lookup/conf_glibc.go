@@ -72,7 +72,7 @@ func (c *Conf) searchHostname(name string) {
 // glibcDirective splits a line into a keyword that glibc knows and what follows
 // the blanks after it.
 func glibcDirective(line string) (keyword, value string, ok bool) {
-	for _, keyword := range [...]string{"domain", "search", "nameserver", "options"} {
+	for _, keyword := range keywords {
 		rest, found := strings.CutPrefix(line, keyword)
 		if found && rest != "" && blank(rune(rest[0])) {
 			return keyword, strings.TrimLeftFunc(rest, blank), true

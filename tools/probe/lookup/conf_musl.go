@@ -45,7 +45,7 @@ func muslConf(s *Sources) Conf {
 }
 
 func muslDirective(line string) (keyword, value string) {
-	for _, keyword := range [...]string{"options", "nameserver", "domain", "search"} {
+	for _, keyword := range keywords {
 		rest, found := strings.CutPrefix(line, keyword)
 		// The line end counts as the blank after the keyword.
 		if found && (rest == "" || space(rune(rest[0]))) {
