@@ -28,6 +28,8 @@ type Service struct {
 	Endpoints []Endpoint `json:"endpoints"`
 	Ready     int        `json:"ready"` // of all endpoints
 	Total     int        `json:"total"`
+	// Unknown says why there may be more endpoints; "" where all are known.
+	Unknown string `json:"endpoints_unknown,omitempty"`
 }
 
 // ServicePort is one port of a service.
@@ -38,6 +40,7 @@ type ServicePort struct {
 	// TargetPort is a number, or the name of a container's port.
 	TargetPort string `json:"target_port,omitempty"`
 	NodePort   int    `json:"node_port,omitempty"`
+	Ready      int    `json:"ready"` // ready endpoints that have this port
 }
 
 // Endpoint is one address behind a service.
@@ -110,18 +113,31 @@ func (r *Resolver) addressOfNode(ctx context.Context, ip netip.Addr, node string
 // refuse says that a service has no network of its own, and what stands behind
 // it.
 func (s *Service) refuse(ip netip.Addr) *Error {
-	var ports []string
+	var ports, without []string
 	for _, p := range s.Ports {
-		ports = append(ports, fmt.Sprintf("%d/%s", p.Port, p.Protocol))
+		port := fmt.Sprintf("%d/%s", p.Port, p.Protocol)
+		ports = append(ports, port)
+		if p.Ready == 0 && s.Ready > 0 {
+			without = append(without, fmt.Sprintf("%s (targetPort %s)", port, p.TargetPort))
+		}
 	}
 	e := &Error{
 		Kind: KindService, Service: s,
-		Message: fmt.Sprintf("%s is the address of service %s/%s (%s), which no interface owns; %d of its %s ready",
-			ip, s.Namespace, s.Name, strings.Join(ports, ", "), s.Ready, areOf(s.Total, "endpoint")),
-		Hint: "Look at one of the pods behind it: details.service.endpoints. From a client's pod, netns_curl shows how the service is reached.",
+		Message: fmt.Sprintf("%s is the address of service %s/%s (%s), which no interface owns", ip, s.Namespace, s.Name, strings.Join(ports, ", ")),
+		Hint:    "Look at one of the pods behind it: details.service.endpoints. From a client's pod, netns_curl shows how the service is reached.",
 	}
-	if s.Ready == 0 {
+	switch {
+	case s.Unknown != "":
+		e.Message += "; its endpoints are not known: " + s.Unknown
+	case s.Ready == 0:
+		e.Message += fmt.Sprintf("; none of its %s ready", areOf(s.Total, "endpoint"))
 		e.Hint = "No endpoint is ready, so nothing answers there: look at the pods that its selector picks, and at their readiness probes."
+	default:
+		e.Message += fmt.Sprintf("; %d of its %s ready", s.Ready, areOf(s.Total, "endpoint"))
+	}
+	if len(without) > 0 && s.Unknown == "" {
+		e.Message += ", but none has a port for " + strings.Join(without, ", ")
+		e.Hint = "Nothing answers on such a port. A targetPort that is a name must be the name of a port in the pods' containers: correct it in the service or in the pods."
 	}
 	return e
 }

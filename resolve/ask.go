@@ -279,14 +279,14 @@ func isFailure(err error) bool {
 	return err != nil && !errors.Is(err, ErrAbsent) && !errors.Is(err, ErrCannotTell)
 }
 
-func said(m *member, err error) string { return m.source.Name() + ": " + err.Error() }
+func said(m *member, err error) string { return m.source.Name() + ": " + oneLine(err.Error()) }
 
 // stepOf writes down one answer of a source.
 func stepOf(g *guard, e event) Step {
 	s := Step{Source: g.source.Name(), Action: e.what.String(), Outcome: outcomeOK, MS: milliseconds(e.took), of: membershipOf(g.source, e.err)}
 	switch {
 	case e.err != nil:
-		s.Outcome, s.Reason = outcomeFailed, e.err.Error()
+		s.Outcome, s.Reason = outcomeFailed, oneLine(e.err.Error())
 		if !isFailure(e.err) || errors.Is(e.err, errPaused) {
 			s.Outcome = outcomeSkipped
 		}

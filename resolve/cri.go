@@ -132,11 +132,15 @@ func (s *CRI) Exact(ctx context.Context, q Query) ([]Workload, error) {
 	return ws, err
 }
 
-// List asks for all pods by two requests.
+// List asks for all pods by two requests, and by one more for each container that
+// has ended: a list has no exit codes.
 func (s *CRI) List(ctx context.Context) ([]Workload, error) {
 	var ws []Workload
 	err := s.ask(ctx, func(c *criConn) error {
 		all, err := c.list(ctx, nil, nil)
+		if err == nil {
+			c.lookAtEnded(ctx, &all)
+		}
 		ws = all.workloads()
 		return err
 	})

@@ -1,10 +1,12 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"slices"
-	"sync"
+	"time"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -37,21 +39,15 @@ func (c *criConn) list(ctx context.Context, sandboxes *runtimeapi.PodSandboxFilt
 	return found, err
 }
 
-// together runs requests side by side.
+// together runs requests side by side, at most [inspectParallel] at a time, and
+// returns the first failure: a joined error has no code of gRPC.
 func together(requests ...func() error) error {
-	errs := make([]error, len(requests))
-	var wg sync.WaitGroup
-	for i, r := range requests {
-		wg.Go(func() { errs[i] = r() })
+	var g errgroup.Group
+	g.SetLimit(inspectParallel)
+	for _, r := range requests {
+		g.Go(r)
 	}
-	wg.Wait()
-	// The first one alone: a joined error has no code of gRPC.
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+	return g.Wait()
 }
 
 // labeled asks for everything that has these labels.
@@ -108,7 +104,7 @@ func (c *criConn) container(ctx context.Context, q Query) ([]Workload, error) {
 	var found criPods
 	err := together(
 		func() error { return unlessGone(c.sandboxStatus(ctx, q.Container, &found)) },
-		func() error { return unlessGone(c.containerStatus(ctx, q.Container, &found)) },
+		func() error { return unlessGone(c.containerStatus(ctx, q.Container, true, &found)) },
 	)
 	if err != nil {
 		return nil, err
@@ -180,29 +176,82 @@ func (c *criConn) detail(ctx context.Context, found criPods) ([]Workload, error)
 		return ws, nil
 	}
 	newest := slices.MinFunc(ws, func(a, b Workload) int { return newerFirst(&a, &b) })
-	var details criPods
-	var requests []func() error
-	if newest.Sandbox != nil {
-		requests = append(requests, func() error { return unlessAboutOne(c.sandboxStatus(ctx, newest.Sandbox.ID, &details)) })
+	var ids []string
+	for i := range newest.Containers[:min(len(newest.Containers), maxInspects)] {
+		ids = append(ids, newest.Containers[i].ID)
 	}
-	// Each writes into a place of its own.
-	containers := make([]criPods, min(len(newest.Containers), maxInspects))
-	slots := make(chan struct{}, inspectParallel)
-	for i := range containers {
-		requests = append(requests, func() error {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			return unlessAboutOne(c.containerStatus(ctx, newest.Containers[i].ID, &containers[i]))
-		})
-	}
-	if err := together(requests...); err != nil {
+	var sandbox, containers criPods
+	err := together(
+		func() error {
+			if newest.Sandbox == nil {
+				return nil
+			}
+			return unlessAboutOne(c.sandboxStatus(ctx, newest.Sandbox.ID, &sandbox))
+		},
+		func() (err error) { containers, err = c.containerStatuses(ctx, ids, true); return err },
+	)
+	if err != nil {
 		return nil, err
 	}
-	for i := range containers {
-		details.containers = append(details.containers, containers[i].containers...)
-	}
-	found.refine(details)
+	found.refine(sandbox)
+	found.refine(containers)
 	return found.workloads(), nil
+}
+
+// containerStatuses asks for the details of several containers side by side.
+func (c *criConn) containerStatuses(ctx context.Context, ids []string, verbose bool) (criPods, error) {
+	each := make([]criPods, len(ids)) // a place of its own for each request
+	var g errgroup.Group
+	g.SetLimit(inspectParallel)
+	for i, id := range ids {
+		g.Go(func() error { return unlessAboutOne(c.containerStatus(ctx, id, verbose, &each[i])) })
+	}
+	err := g.Wait()
+	var all criPods
+	for i := range each {
+		all.containers = append(all.containers, each[i].containers...)
+	}
+	return all, err
+}
+
+const (
+	// maxEnded bounds the containers of a list whose exit codes are asked for.
+	maxEnded = 256
+	// endedLimit is how long that may take.
+	endedLimit = 500 * time.Millisecond
+)
+
+// lookAtEnded adds to a list how the latest container of each name has ended: one
+// that crashes and an init container that has succeeded look alike in it. What could
+// not be asked in time stays unknown.
+func (c *criConn) lookAtEnded(ctx context.Context, all *criPods) {
+	type slot struct{ pod, name string }
+	latest := map[slot]*criContainer{}
+	for i := range all.containers {
+		k := &all.containers[i]
+		at := slot{k.pod.key(), k.Name}
+		if l := latest[at]; l == nil || k.Created.After(l.Created) {
+			latest[at] = k
+		}
+	}
+	var ended []*criContainer
+	for _, k := range latest {
+		if k.State == StateExited {
+			ended = append(ended, k)
+		}
+	}
+	// What was restarted first, then the newest: old ones are of pods that are over.
+	slices.SortFunc(ended, func(a, b *criContainer) int {
+		return cmp.Or(-cmp.Compare(a.Restarts, b.Restarts), -a.Created.Compare(b.Created))
+	})
+	var ids []string
+	for _, k := range ended[:min(len(ended), maxEnded)] {
+		ids = append(ids, k.ID)
+	}
+	ctx, cancel := shortly(ctx, endedLimit)
+	defer cancel()
+	details, _ := c.containerStatuses(ctx, ids, false)
+	all.refine(details)
 }
 
 // refine puts details in place of what a list has said.
@@ -233,9 +282,10 @@ func (c *criConn) sandboxStatus(ctx context.Context, id string, found *criPods) 
 	return err
 }
 
-// containerStatus adds the details of one container.
-func (c *criConn) containerStatus(ctx context.Context, id string, found *criPods) error {
-	r, err := c.api.ContainerStatus(ctx, &runtimeapi.ContainerStatusRequest{ContainerId: id, Verbose: true})
+// containerStatus adds the details of one container. Its process is told of with
+// verbose only.
+func (c *criConn) containerStatus(ctx context.Context, id string, verbose bool, found *criPods) error {
+	r, err := c.api.ContainerStatus(ctx, &runtimeapi.ContainerStatusRequest{ContainerId: id, Verbose: verbose})
 	if k, ok := fromContainerStatus(r); err == nil && ok {
 		found.containers = append(found.containers, k)
 	}

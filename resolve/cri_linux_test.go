@@ -3,6 +3,7 @@ package resolve
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -227,7 +228,7 @@ func TestCRIAttempts(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := refused(t, w.resolver, Query{Pod: "web-0"}, KindNotRunning)
-	if !strings.Contains(e.Message, "sandbox of pod default/web-0 is exited") {
+	if !strings.Contains(e.Message, "sandbox of pod default/web-0 has exited") {
 		t.Errorf("got %q", e.Message)
 	}
 	now := w.Pod(t, lab.PodSpec{Name: "web-0", UID: uid, Attempt: 1, Containers: []lab.ContainerSpec{{Name: "app", Restarts: 1}}})
@@ -463,5 +464,41 @@ func TestCRILeavesNothing(t *testing.T) { // not parallel: counts what the proce
 	}
 	if after := settledFDs(t); after > before {
 		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+// A list has no exit codes: what crashes is told from what has ended well by asking.
+func TestCRIListTellsTrouble(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []lab.RuntimeKind{lab.Containerd2, lab.CRIO, lab.CRIDockerd} {
+		w := newCRIWorld(t, kind)
+		w.runtime.AddSynthetic(20)
+		init := lab.ContainerSpec{Name: "init", State: lab.Exited}
+		w.Pod(t, lab.PodSpec{Name: "well", Containers: []lab.ContainerSpec{init, {Name: "app"}}})
+		w.Pod(t, lab.PodSpec{Name: "crashing", Containers: []lab.ContainerSpec{init, {Name: "app", State: lab.Exited, ExitCode: 1, Restarts: 4}}})
+		w.Pod(t, lab.PodSpec{Name: "failed", Containers: []lab.ContainerSpec{{Name: "app"}, {Name: "other", State: lab.Exited, ExitCode: 1}}})
+		w.Pod(t, lab.PodSpec{Name: "no-image"})
+		list, err := w.resolver.Pods(t.Context(), false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]int{}
+		for i := range list.Pods {
+			if p := &list.Pods[i]; p.Namespace != "synthetic" || p.Troubled() {
+				got[p.Pod] = p.severity()
+			}
+		}
+		want := map[string]int{"well": 3, "crashing": 0, "failed": 1, "no-image": 2}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s: got %v, want %v", kind, got, want)
+		}
+		if list.Pods[0].Pod != "crashing" {
+			t.Errorf("%s: first is %s", kind, list.Pods[0].Pod)
+		}
+		// Without the time for it the list is as good as it was.
+		w.runtime.SetDelay(300 * time.Millisecond)
+		if list, err := w.resolver.Pods(t.Context(), false); err != nil || list.Total != 24 {
+			t.Errorf("%s: %d pods, %v", kind, list.Total, err)
+		}
 	}
 }

@@ -127,7 +127,7 @@ func (r *Resolver) list(ctx context.Context, g *guard, limit time.Duration) ([]W
 	default:
 		s.State = "failed"
 	}
-	s.Error = err.Error()
+	s.Error = oneLine(err.Error())
 	return nil, s
 }
 
@@ -156,7 +156,8 @@ func (w *Workload) severity() int {
 		}
 	}
 	worst := 4
-	if w.Sandbox != nil && w.Sandbox.State.Alive() {
+	kept := w.Pod != "" && w.Sandbox != nil && w.Sandbox.State.Alive()
+	if kept {
 		worst = 3
 	}
 	for i := range w.Containers {
@@ -164,14 +165,20 @@ func (w *Workload) severity() int {
 		worst = min(worst, c.severity())
 		// Files tell no exit codes. What has been restarted and does not run while
 		// its pod does, crashes.
-		if w.inferred && w.Sandbox != nil && c.State == StateExited && c.ExitCode == nil && c.Restarts > 0 {
+		if w.inferred && kept && c.State == StateExited && c.ExitCode == nil && c.Restarts > 0 {
 			worst = 0
 		}
 	}
-	if s := w.Status; s != nil && s.Phase == phaseRunning && !s.Ready {
+	if s := w.Status; kept && w.idle() || s != nil && s.Phase == phaseRunning && (!s.Ready || s.Node != nil) {
 		worst = min(worst, 2)
 	}
 	return worst
+}
+
+// idle reports whether no container runs, as far as is known. A sandbox that is kept
+// for none waits for an image, or for the next start of what has ended.
+func (w *Workload) idle() bool {
+	return !slices.ContainsFunc(w.Containers, func(c Container) bool { return c.State == "" || c.State.Alive() })
 }
 
 // Worst is the container that is worst off, the first of several; nil where w has
@@ -194,12 +201,12 @@ func (w *Workload) Running() bool { return w.alive() }
 func (w *Workload) Troubled() bool { return w.severity() < 3 }
 
 func (c *Container) severity() int {
-	failed := c.ExitCode != nil && *c.ExitCode != 0
+	failed := c.ExitCode != nil && *c.ExitCode != 0 && !c.Done()
 	starting := c.Waiting == "" || c.Waiting == reasonCreating || c.Waiting == reasonInitializing
 	switch {
 	case c.State == StateRestarting, failed && c.Restarts > 0 && !c.State.Alive():
 		return 0
-	case c.State == StateDead, failed && !c.State.Alive(), c.State == StateWaiting && !starting, c.CrashedLately(time.Now()):
+	case c.State == StateDead, failed && !c.State.Alive(), c.State == StateWaiting && !starting, c.CrashedLately(time.Now()), c.Unhealthy:
 		return 1
 	case c.State == StateCreated, c.State == StateWaiting, c.State == StatePaused, c.State == StateRemoving:
 		return 2

@@ -12,6 +12,7 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
+	"golang.org/x/sync/errgroup"
 )
 
 // list asks for containers, running or not, that pass all filters, each a key
@@ -278,9 +279,6 @@ const (
 // lookAtRestless finds out, of containers without a pod that may crash again and
 // again, how often they were restarted and when they last ended. Between two
 // crashes they look healthy. The kubelet counts for those of pods.
-//
-// It takes at most a third of the time that is left: what was listed already must
-// not be lost for it.
 func (c *dockerConn) lookAtRestless(ctx context.Context, all []dockerContainer) {
 	at := map[string]int{}
 	var ids []string
@@ -290,11 +288,7 @@ func (c *dockerConn) lookAtRestless(ctx context.Context, all []dockerContainer) 
 			ids = append(ids, all[i].ID)
 		}
 	}
-	limit := restlessLimit
-	if deadline, ok := ctx.Deadline(); ok {
-		limit = min(limit, time.Until(deadline)/3)
-	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
+	ctx, cancel := shortly(ctx, restlessLimit)
 	defer cancel()
 	// What can be told is welcome, not needed.
 	details, _ := c.inspectAll(ctx, ids)
@@ -303,29 +297,35 @@ func (c *dockerConn) lookAtRestless(ctx context.Context, all []dockerContainer) 
 	}
 }
 
+// shortly bounds what adds to a list by limit and by a third of the time that is
+// left: what was listed already must not be lost for it.
+func shortly(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(deadline)/3)
+	}
+	return context.WithTimeout(ctx, limit)
+}
+
 // inspectAll asks for several containers at the same time. Those that are gone
 // meanwhile are left out.
 func (c *dockerConn) inspectAll(ctx context.Context, ids []string) (map[string]dockerContainer, error) {
 	var mu sync.Mutex
-	var failed error
 	details := make(map[string]dockerContainer, len(ids))
-	slots := make(chan struct{}, inspectParallel)
-	var wg sync.WaitGroup
+	var g errgroup.Group
+	g.SetLimit(inspectParallel)
 	for _, id := range ids {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
+		g.Go(func() error {
 			d, err := c.inspect(ctx, id)
-			mu.Lock()
-			defer mu.Unlock()
-			switch {
-			case err == nil:
-				details[id] = d
-			case !cerrdefs.IsNotFound(err):
-				failed = err
+			if cerrdefs.IsNotFound(err) {
+				return nil
 			}
+			if err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				details[id] = d
+			}
+			return err
 		})
 	}
-	wg.Wait()
-	return details, failed
+	return details, g.Wait()
 }

@@ -22,6 +22,7 @@ func fromSummary(s *container.Summary) dockerContainer {
 		}
 	}
 	c.ExitCode = exitCodeIn(s.Status)
+	c.Unhealthy = c.State.Alive() && strings.HasSuffix(s.Status, "(unhealthy)")
 	c.Reason = exitReason(&c.Container, false)
 	c.restless = c.State == StateRestarting || c.State == StateRunning && startedLately(s.Status)
 	return c
@@ -48,6 +49,7 @@ func fromInspect(j *container.InspectResponse) (dockerContainer, bool) {
 		c.ExitCode = &code
 	}
 	c.Reason = exitReason(&c.Container, j.State.OOMKilled)
+	c.Unhealthy = c.State.Alive() && j.State.Health != nil && j.State.Health.Status == container.Unhealthy
 	if j.Config != nil {
 		c.Image, c.labels = text(j.Config.Image), j.Config.Labels
 	}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/docker/docker/api/types/container"
 )
 
 // kubelet makes a Docker container as the kubelet does.
@@ -119,6 +121,29 @@ func TestGroupDockerSandbox(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestDockerHealth(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[string]bool{
+		"Up 3 minutes (unhealthy)": true, "Up 3 minutes (healthy)": false, "Up 3 minutes (health: starting)": false, "Up 3 minutes": false,
+	} {
+		c := fromSummary(&container.Summary{ID: idA, State: "running", Status: status})
+		if c.Unhealthy != want || (c.severity() < 3) != want {
+			t.Errorf("%s: %+v", status, c.Container)
+		}
+	}
+	for status, want := range map[container.HealthStatus]bool{container.Unhealthy: true, container.Healthy: false, container.Starting: false} {
+		c, ok := fromInspect(&container.InspectResponse{ContainerJSONBase: &container.ContainerJSONBase{
+			ID: idA, State: &container.State{Status: "running", Health: &container.Health{Status: status}},
+		}})
+		if !ok || c.Unhealthy != want {
+			t.Errorf("%s: %+v", status, c.Container)
+		}
+	}
+	if c := fromSummary(&container.Summary{ID: idA, State: "exited", Status: "Exited (1) 2 minutes ago (unhealthy)"}); c.Unhealthy {
+		t.Error("what has ended is not unhealthy")
+	}
 }
 
 func TestExitCodeIn(t *testing.T) {

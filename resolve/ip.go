@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"nsenter-mcp/nsexec"
 )
 
@@ -24,15 +26,10 @@ const (
 // place is a network namespace to look into: the host's, that of processes, or a
 // named one.
 type place struct {
-	// pids are the lowest of those in it, at most maxWays: the first may end before
-	// it is looked at.
-	pids []int
+	pids []int // those in it, the lowest first
 	path string
 	net  uint64 // inode, where known
 }
-
-// maxWays is how many processes of a namespace are tried.
-const maxWays = 4
 
 func (p place) label() string {
 	switch {
@@ -102,41 +99,23 @@ type ipSearch struct {
 }
 
 func (s *ipSearch) run(ctx context.Context) {
-	slots := make(chan struct{}, ipParallel)
-	var wg sync.WaitGroup
+	var g errgroup.Group
+	g.SetLimit(ipParallel)
 	for _, p := range s.places(ctx) {
 		if ctx.Err() != nil {
 			break
 		}
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
-			s.look(p)
-		})
+		g.Go(func() error { s.look(p); return nil })
 	}
-	wg.Wait()
+	_ = g.Wait() // none fails
 }
 
-// places lists each namespace once, by its lowest PIDs where it has processes.
+// places lists each namespace once, by its processes where it has any.
 func (r *Resolver) places(ctx context.Context) []place {
-	var mu sync.Mutex
-	lowest := map[uint64][]int{}
-	// What the scan could not see is not looked into; the answer says so.
-	_ = scanProcesses(ctx, r.procRoot(), scanFor{net: true}, func(p process) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		pids := lowest[p.net]
-		at, _ := slices.BinarySearch(pids, p.pid)
-		pids = slices.Insert(pids, at, p.pid)
-		lowest[p.net] = pids[:min(len(pids), maxWays)]
-		return true
-	})
 	host := r.cfg.Host.Identity().Inode
 	all := []place{{net: host}}
-	for net, pids := range lowest {
-		if net != host {
-			all = append(all, place{pids: pids, net: net})
-		}
+	for net, pids := range r.inhabitants(ctx, func(net uint64) bool { return net != host }) {
+		all = append(all, place{pids: pids, net: net})
 	}
 	slices.SortFunc(all[1:], func(a, b place) int { return cmp.Compare(a.pids[0], b.pids[0]) })
 	// Most named ones have processes too; those are opened, and then skipped.
@@ -192,7 +171,7 @@ func (s *ipSearch) owner(p place) (*Target, bool, error) {
 	t := &Target{Via: ViaNetns, Node: s.Node()}
 	switch {
 	case len(p.pids) > 0:
-		if err := s.openFirst(t, p); err != nil {
+		if err := s.adoptFirst(t, p.pids, p.net); err != nil {
 			return t, false, err
 		}
 	case p.path != "":
@@ -206,32 +185,14 @@ func (s *ipSearch) owner(p place) (*Target, bool, error) {
 		s.openHost(t)
 	}
 	owns, err := ownsAddress(t.Net, s.ip)
-	return t, owns, err
-}
-
-// openFirst enters by the first of the processes that is still there, and still in
-// the namespace in which it was seen.
-func (s *ipSearch) openFirst(t *Target, p place) error {
-	gone := nsexec.ErrGone
-	for _, pid := range p.pids {
-		process, err := s.cfg.Home.OpenProcess(s.procRoot(), pid)
-		if err == nil {
-			failed := t.adoptProcess(process)
-			switch {
-			case failed != nil:
-				err = failed.Err
-			case t.Net.Identity().Inode == p.net:
-				return nil
-			default:
-				err = nsexec.ErrGone
-			}
+	if owns && len(p.pids) > 1 {
+		oldest := &Target{Via: t.Via, Node: t.Node}
+		if s.adoptFirst(oldest, s.oldestFirst(p.pids), p.net) == nil {
+			t, oldest = oldest, t
 		}
-		if !hasEnded(err) {
-			return err
-		}
-		gone = err
+		_ = oldest.Close() // was only looked at
 	}
-	return gone
+	return t, owns, err
 }
 
 func hasEnded(err error) bool {

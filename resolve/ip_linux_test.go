@@ -3,7 +3,10 @@ package resolve
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -86,5 +89,36 @@ func TestResolveIPAmbiguous(t *testing.T) {
 	e := refused(t, r, Query{IP: a.IP.String()}, KindAmbiguous)
 	if len(e.Candidates) != 2 || !slices.ContainsFunc(e.Candidates, func(c Candidate) bool { return c.PID == b.PID && c.Netns == b.Handle.Identity().String() }) {
 		t.Errorf("candidates are %+v", e.Candidates)
+	}
+}
+
+// The oldest process of a namespace stands for it, also where its number is not the
+// lowest; of those that have ended, none.
+func TestOldestProcess(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := w.Pod(t, lab.PodSpec{Name: "web-0", Containers: []lab.ContainerSpec{{Name: "app"}}})
+	young, inode := p.Containers[0].PID(), p.Handle.Identity().Inode
+	root := rootWith(t)
+	for number, pid := range map[int]int{3: maxPID, 5: young, 9: p.PID} { // as where the numbers have wrapped round
+		if err := os.Symlink("/proc/"+strconv.Itoa(pid), filepath.Join(root, "proc", strconv.Itoa(number))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := w.resolverFor(t, Config{Root: root})
+	for name, q := range map[string]Query{
+		"inode": {Netns: strconv.FormatUint(inode, 10)}, "ip": {IP: p.IP.String()}, "path": {Netns: "/proc/9/ns/net"},
+	} {
+		target := open(t, r, q)
+		inside(t, target, p.Handle)
+		if target.PID() != p.PID {
+			t.Errorf("%s: entered by pid %d, want %d", name, target.PID(), p.PID)
+		}
+	}
+	target := &Target{}
+	t.Cleanup(func() { _ = target.Close() })
+	other := w.Pod(t, lab.PodSpec{Name: "web-1"})
+	if err := w.resolver.adoptFirst(target, []int{maxPID, other.PID, young}, inode); err != nil || target.PID() != young {
+		t.Errorf("got pid %d, %v: one has ended, and one is elsewhere", target.PID(), err)
 	}
 }

@@ -16,10 +16,12 @@ const (
 	ownerStatefulSet ownerKind = "StatefulSet"
 	ownerJob         ownerKind = "Job"
 	ownerCronJob     ownerKind = "CronJob"
+	// ownerService owns no pods, it selects them.
+	ownerService ownerKind = "Service"
 )
 
 // podForms says how a pod can be named.
-const podForms = "Give pod as name, namespace/name or kind/name; the kinds are po, deploy, rs, ds, sts, job and cj."
+const podForms = "Give pod as name, namespace/name or kind/name; the kinds are po, svc, deploy, rs, ds, sts, job and cj."
 
 // isKind reports whether the word is a kind as kubectl takes it, short or long,
 // and with its group as kubectl prints it ("deployment.apps").
@@ -41,6 +43,8 @@ func kindOf(word string) (ownerKind, bool) {
 	switch name {
 	case "po", "pod", "pods":
 		of = ""
+	case "svc", "service", "services":
+		kind, of = ownerService, ""
 	case "deploy", "deployment", "deployments":
 		kind = ownerDeployment
 	case "rs", "replicaset", "replicasets":
@@ -68,7 +72,8 @@ const (
 	hashEnd      = "-" + safeAlphabet + "{1,10}"
 )
 
-// podsNamed matches the names that the pods of an owner have.
+// podsNamed matches the names that the pods of an owner have. Those of a service may
+// have any.
 func podsNamed(kind ownerKind, owner string) *regexp.Regexp {
 	end := randomEnd
 	switch kind {

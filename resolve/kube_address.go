@@ -13,6 +13,9 @@ import (
 
 type kubeEndpointSlice struct {
 	kubeKind
+	Ports []struct {
+		Name string `json:"name"`
+	} `json:"ports"`
 	Endpoints []struct {
 		Addresses  []string `json:"addresses"`
 		Conditions struct {
@@ -101,10 +104,13 @@ func (c *kubeConn) serviceWith(ctx context.Context, ip netip.Addr) (*Service, er
 		group: kubeDiscovery, resource: "endpointslices", namespace: s.Namespace, labels: "kubernetes.io/service-name=" + s.Name,
 	}
 	// That it is a service is worth knowing also where nothing more can be.
-	_ = pages(ctx, c, slices, func(e *kubeEndpointSlice) bool {
+	err = pages(ctx, c, slices, func(e *kubeEndpointSlice) bool {
 		e.addTo(s)
 		return true
 	})
+	if err != nil {
+		s.Unknown = err.Error()
+	}
 	s.readyFirst()
 	return s, nil
 }
@@ -146,6 +152,7 @@ func (e *kubeEndpointSlice) addTo(s *Service) {
 		s.Total++
 		if ready {
 			s.Ready++
+			e.countPorts(s)
 		}
 		if len(p.Addresses) == 0 {
 			continue
@@ -162,6 +169,20 @@ func (e *kubeEndpointSlice) addTo(s *Service) {
 			out.Pod, out.Namespace = t.Name, t.Namespace
 		}
 		s.Endpoints = append(s.Endpoints, out)
+	}
+}
+
+// countPorts counts a ready endpoint for the ports that it has. A slice says by their
+// names which those are, as kube-proxy reads it: a targetPort by a name that no
+// container has is left out.
+func (e *kubeEndpointSlice) countPorts(s *Service) {
+	for i := range s.Ports {
+		for _, p := range e.Ports {
+			if reasonWord(p.Name) == s.Ports[i].Name {
+				s.Ports[i].Ready++
+				break
+			}
+		}
 	}
 }
 

@@ -3,6 +3,9 @@ package resolve
 import (
 	"cmp"
 	"context"
+	"slices"
+	"sync"
+	"time"
 )
 
 // The resources that are asked for.
@@ -71,9 +74,28 @@ func (c *kubeConn) podByUID(ctx context.Context, q Query) ([]kubePod, error) {
 	return found, err
 }
 
-// listPods is all pods of the cluster, or of the namespace of the context where
-// no more is allowed. With a [*cutError] it is the first of them.
+// listPods is all pods of the cluster, each with how its node is. Who may not list
+// nodes does not learn that.
 func (c *kubeConn) listPods(ctx context.Context) ([]Workload, error) {
+	nodes := map[string]*Condition{}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_ = pages(ctx, c, kubeRequest{group: kubeCore, resource: kubeNodes}, func(n *kubeNode) bool {
+			nodes[n.Metadata.Name] = n.notReady()
+			return true
+		})
+	})
+	ws, err := c.allPods(ctx)
+	wg.Wait()
+	for i := range ws {
+		ws[i].Status.Node = nodes[ws[i].Node]
+	}
+	return ws, err
+}
+
+// allPods is all pods of the cluster, or of the namespace of the context where
+// no more is allowed. With a [*cutError] it is the first of them.
+func (c *kubeConn) allPods(ctx context.Context) ([]Workload, error) {
 	var ws []Workload
 	take := func(p *kubePod) bool {
 		if w, ok := fromPod(p); ok {
@@ -95,16 +117,44 @@ func (c *kubeConn) listPods(ctx context.Context) ([]Workload, error) {
 	return ws, err
 }
 
-// detail adds to a pod what stands in other objects: which services select it,
-// where it is to be described, and why it does not start. Either is welcome, not
-// needed, so that a failure is none.
+// detail adds to a pod what stands in other objects: which services select it and
+// how its node is, where it is to be described, and why it does not start or is not
+// ready. All of it is welcome, not needed, so that a failure is none.
 func (c *kubeConn) detail(ctx context.Context, q Query, p *kubePod, w *Workload) {
-	if q.Describe {
-		w.Status.Services = c.servicesOf(ctx, p)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	starting := p.Status.Phase == phasePending && p.Spec.NodeName != "" && w.Status.Message == ""
+	if starting || q.Describe && w.unwell() {
+		wg.Go(func() { c.trouble(ctx, p, w.Status) })
 	}
-	if p.Status.Phase == phasePending && p.Spec.NodeName != "" && w.Status.Message == "" {
-		c.trouble(ctx, p, w.Status)
+	if !q.Describe {
+		return
 	}
+	wg.Go(func() { w.Status.Services = c.servicesOf(ctx, p) })
+	if p.Spec.NodeName != "" {
+		wg.Go(func() {
+			var n kubeNode
+			if found, _ := c.one(ctx, kubeRequest{group: kubeCore, resource: kubeNodes, name: p.Spec.NodeName}, &n); found {
+				w.Status.Node = n.notReady()
+			}
+		})
+	}
+}
+
+// unwell reports whether a pod that runs is not ready, or was restarted lately.
+func (w *Workload) unwell() bool {
+	return w.Status.Phase == phaseRunning && w.Status.Message == "" &&
+		(!w.Status.Ready || slices.ContainsFunc(w.Containers, func(c Container) bool { return c.CrashedLately(time.Now()) }))
+}
+
+// notReady is the condition of a node that is not ready; nil for one that is.
+func (n *kubeNode) notReady() *Condition {
+	for i := range n.Status.Conditions {
+		if c := &n.Status.Conditions[i]; c.Type == "Ready" && c.Status != "True" {
+			return &Condition{Type: "Ready", Status: reasonWord(c.Status), Reason: reasonWord(c.Reason), Since: c.LastTransitionTime}
+		}
+	}
+	return nil
 }
 
 // servicesOf are the names of the services that select the pod; nil where that
@@ -123,7 +173,7 @@ func (c *kubeConn) servicesOf(ctx context.Context, p *kubePod) []string {
 	return names
 }
 
-// trouble takes the newest warning on a pod that does not start.
+// trouble takes the newest warning on a pod, failing probes before all else.
 func (c *kubeConn) trouble(ctx context.Context, p *kubePod, s *PodStatus) {
 	var list kubeList[kubeEvent]
 	err := c.get(ctx, kubeRequest{
@@ -135,7 +185,11 @@ func (c *kubeConn) trouble(ctx context.Context, p *kubePod, s *PodStatus) {
 	}
 	var latest *kubeEvent
 	for i := range list.Items {
-		if e := &list.Items[i]; latest == nil || e.lastSeen().After(latest.lastSeen()) {
+		e := &list.Items[i]
+		if s.Phase == phaseRunning && time.Since(e.lastSeen()) > eventLately {
+			continue // events stay for an hour, and the pod has started since
+		}
+		if latest == nil || e.rank() > latest.rank() || e.rank() == latest.rank() && e.lastSeen().After(latest.lastSeen()) {
 			latest = e
 		}
 	}
@@ -143,3 +197,11 @@ func (c *kubeConn) trouble(ctx context.Context, p *kubePod, s *PodStatus) {
 		s.Reason, s.Message = cmp.Or(reasonWord(latest.Reason), s.Reason), textUpTo(latest.Message, maxPodText)
 	}
 }
+
+// eventLately is how old a warning on a pod that runs may be: of probes that go on
+// failing the kubelet writes one every 5 minutes at least (client-go, tools/record,
+// events_cache.go).
+const eventLately = 10 * time.Minute
+
+// rank: a probe that fails is the cause of restarts, and so of a BackOff.
+func (e *kubeEvent) rank() int { return boolInt(e.Reason == "Unhealthy") }

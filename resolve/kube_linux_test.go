@@ -40,7 +40,7 @@ func TestResolveByAPIRefused(t *testing.T) {
 		"gated":         {KindNoSandbox, "carries scheduling gates", "Scheduling is blocked"},
 		"creating":      {KindNoSandbox, "could not make its sandbox (FailedCreatePodSandBox)", "no IP addresses"},
 		"completed":     {KindNotRunning, "has ended well on node node-1 (Completed); it belongs to Job migrate", ""},
-		"failed":        {KindNotRunning, "has failed on node node-1: container app is exited (Error), exit code 3", ""},
+		"failed":        {KindNotRunning, "has failed on node node-1: container app has exited (Error), exit code 3", ""},
 		"evicted":       {KindNotRunning, "was evicted on node node-1, so nothing of it runs; it belongs to Deployment web", "The node was low on resource"},
 		"elsewhere":     {KindOtherNode, "runs on node node-2; this is node-1", ""},
 		"running":       {KindNoSandbox, "should run on node node-1, but no process of it is here", ""},
@@ -101,6 +101,13 @@ func TestResolveDescribedByAPI(t *testing.T) {
 		if noted := noted(target, "container_not_running"); name == "pod" && !strings.Contains(noted, "CrashLoopBackOff") {
 			t.Errorf("%s: notes %+v", name, target.Notes)
 		}
+	}
+
+	// The start of a name is as good as the name.
+	target0 := open(t, r, Query{Pod: "crash", Describe: true})
+	inside(t, target0, p.Handle)
+	if target0.Workload.Status == nil || noted(target0, "unknown_to_api") != "" || noted(target0, "prefix_match") == "" {
+		t.Errorf("by the start of its name: status %+v, notes %+v", target0.Workload.Status, target0.Notes)
 	}
 
 	// An API that is forbidden, or knows no such pod, is no obstacle.
@@ -170,6 +177,23 @@ func TestResolveOwned(t *testing.T) {
 			t.Errorf("%s: got %+v", name, e)
 		}
 	}
+	// A service is no owner: it selects.
+	api.add(made(t, `{"kind":"Service","metadata":{"name":"web","namespace":"shop"},"spec":{"selector":{"app":"web"}}}`),
+		made(t, `{"kind":"Service","metadata":{"name":"byhand","namespace":"shop"},"spec":{}}`),
+		made(t, `{"kind":"Service","metadata":{"name":"empty","namespace":"shop"},"spec":{"selector":{"app":"none"}}}`))
+	api.deny("get services in shop") // which is not needed
+	for _, q := range []Query{{Pod: "svc/web"}, {Pod: "shop/service/web"}, {Pod: "services/web", Namespace: "shop"}} {
+		target := open(t, r, q)
+		inside(t, target, lab0.Handle)
+		if note := noted(target, "service_pod"); !strings.Contains(note, "no network of its own: pod shop/web-7d4b9c6f5-x2x5z, which Service") {
+			t.Errorf("%+v: notes %+v", q, target.Notes)
+		}
+	}
+	for name, says := range map[string]string{"svc/nobody": "there is no Service nobody", "svc/byhand": "Service byhand has no pods", "svc/empty": "Service empty has no pods"} {
+		if e := refused(t, r, Query{Pod: name}, KindNotFound); !strings.Contains(e.Message, says) {
+			t.Errorf("%s: got %+v", name, e)
+		}
+	}
 	// Two of them here: then it is said which there are, trouble first.
 	second := onNode(recorded(t, "crashing"), w.Node.Name)
 	second.meta()["labels"], second.meta()["ownerReferences"] = here.meta()["labels"], here.meta()["ownerReferences"]
@@ -177,6 +201,9 @@ func TestResolveOwned(t *testing.T) {
 	e := refused(t, r, Query{Pod: "deploy/web"}, KindAmbiguous)
 	if len(e.Candidates) != 2 || e.Candidates[0].Pod != "crash-0" || e.Candidates[0].State != StateRestarting || e.Candidates[0].Node != w.Node.Name {
 		t.Errorf("candidates are %+v", e.Candidates)
+	}
+	if e := refused(t, r, Query{Pod: "svc/web"}, KindAmbiguous); !strings.Contains(e.Message, "a service has no network of its own; Service web selects 2 pods") || len(e.Candidates) != 2 {
+		t.Errorf("got %+v", e)
 	}
 
 	// Without an API, names tell.
@@ -186,7 +213,8 @@ func TestResolveOwned(t *testing.T) {
 	if noted(target, "by_name") == "" {
 		t.Errorf("notes are %+v", target.Notes)
 	}
-	if e := refused(t, alone, Query{Pod: "ds/web"}, KindSource); !strings.Contains(e.Message, "only the Kubernetes API knows owners") {
+	refused(t, alone, Query{Pod: "svc/web-7d4b9c6f5"}, KindSource)
+	if e := refused(t, alone, Query{Pod: "ds/web"}, KindSource); !strings.Contains(e.Message, "only the Kubernetes API knows them") {
 		t.Errorf("got %+v", e)
 	}
 }
@@ -202,7 +230,7 @@ func TestResolveIPByAPI(t *testing.T) {
 		made(t, `{"kind":"Service","metadata":{"name":"web","namespace":"shop"},"spec":{"type":"ClusterIP","clusterIP":"10.96.0.10","clusterIPs":["10.96.0.10","fd00:96::a"],"ports":[{"name":"http","protocol":"TCP","port":80,"targetPort":"http"},{"port":53,"protocol":"UDP","targetPort":5353}]}}`),
 		made(t, `{"kind":"Service","metadata":{"name":"idle","namespace":"shop"},"spec":{"clusterIP":"10.96.0.11"}}`),
 		made(t, `{"kind":"Service","metadata":{"name":"headless","namespace":"shop"},"spec":{"clusterIP":"None"}}`),
-		made(t, `{"kind":"EndpointSlice","metadata":{"name":"web-a","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"endpoints":[
+		made(t, `{"kind":"EndpointSlice","metadata":{"name":"web-a","namespace":"shop","labels":{"kubernetes.io/service-name":"web"}},"ports":[{"name":"http","port":8080},{"port":5353,"protocol":"UDP"}],"endpoints":[
 			{"addresses":["10.244.1.11"],"conditions":{"ready":false},"nodeName":"node-1","targetRef":{"kind":"Pod","name":"image","namespace":"shop"}},
 			{"addresses":["10.244.2.7"],"conditions":{"ready":true},"nodeName":"node-2","targetRef":{"kind":"Pod","name":"web-7d4b9c6f5-far22","namespace":"shop"}}]}`),
 	)
@@ -225,6 +253,18 @@ func TestResolveIPByAPI(t *testing.T) {
 		}
 	}
 	if e := refused(t, r, Query{IP: "10.96.0.11"}, KindService); !strings.Contains(e.Hint, "No endpoint is ready") {
+		t.Errorf("got %+v", e)
+	}
+	// Ready endpoints are of no use where they lack the port.
+	api.add(made(t, `{"kind":"Service","metadata":{"name":"named","namespace":"shop"},"spec":{"clusterIP":"10.96.0.12","ports":[{"name":"a","port":80,"targetPort":"nobody-has-it"},{"name":"b","port":81,"targetPort":81}]}}`),
+		made(t, `{"kind":"EndpointSlice","metadata":{"name":"named-a","namespace":"shop","labels":{"kubernetes.io/service-name":"named"}},"ports":[{"name":"b","port":81}],"endpoints":[{"addresses":["10.244.1.11"]},{"addresses":["10.244.1.12"],"conditions":{"ready":false}}]}`),
+		made(t, `{"kind":"EndpointSlice","metadata":{"name":"named-b","namespace":"shop","labels":{"kubernetes.io/service-name":"named"}},"ports":null,"endpoints":[{"addresses":["10.244.1.13"]}]}`))
+	e := refused(t, r, Query{IP: "10.96.0.12"}, KindService)
+	if p := e.Service.Ports; p[0].Ready != 0 || p[1].Ready != 1 || !strings.HasSuffix(e.Message, "2 of its 3 endpoints are ready, but none has a port for 80/TCP (targetPort nobody-has-it)") {
+		t.Errorf("got %+v, %+v", e, p)
+	}
+	api.deny("list endpointslices in shop")
+	if e := refused(t, r, Query{IP: "10.96.0.12"}, KindService); !strings.Contains(e.Message, "its endpoints are not known: not allowed to list endpointslices") || strings.Contains(e.Hint, "No endpoint") {
 		t.Errorf("got %+v", e)
 	}
 	api.asked()

@@ -2,9 +2,11 @@ package resolve
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 )
 
 // kubeOwnerObject is any workload resource.
@@ -12,7 +14,8 @@ type kubeOwnerObject struct {
 	kubeKind
 	Metadata kubeMeta `json:"metadata"`
 	Spec     struct {
-		Selector *metav1.LabelSelector `json:"selector"`
+		// Selector is that of a service, or a metav1.LabelSelector.
+		Selector json.RawMessage `json:"selector"`
 	} `json:"spec"`
 }
 
@@ -33,6 +36,8 @@ func ownerResource(kind ownerKind) (group, resource string) {
 		return kubeApps, "statefulsets"
 	case ownerJob:
 		return kubeBatch, "jobs"
+	case ownerService:
+		return kubeCore, kubeServices
 	}
 	return kubeBatch, "cronjobs"
 }
@@ -56,22 +61,26 @@ func (k *Kube) Owned(ctx context.Context, q Query) ([]Workload, error) {
 	})
 }
 
-// owners finds the resource that q names, in one namespace or in all.
+// owners finds the resource that q names, in one namespace or in all. Services are
+// listed: that right is needed in any case, see kubeRights.
 func (c *kubeConn) owners(ctx context.Context, q Query) ([]kubeOwnerObject, error) {
-	group, resource := ownerResource(q.kind)
-	if q.Namespace == "" {
+	r := kubeRequest{namespace: q.Namespace}
+	r.group, r.resource = ownerResource(q.kind)
+	if q.Namespace == "" || q.kind == ownerService {
+		r.fields = "metadata.name=" + q.Pod
 		var list kubeList[kubeOwnerObject]
-		err := c.get(ctx, kubeRequest{group: group, resource: resource, fields: "metadata.name=" + q.Pod}, maxOwners, "", &list)
+		err := c.get(ctx, r, maxOwners, "", &list)
 		if err == nil && len(list.Items) == 0 {
 			err = fmt.Errorf("%s: %w", q.owner(), errNoOwner)
 		}
-		if !isForbidden(err) || c.namespace == "" {
+		if !isForbidden(err) || c.namespace == "" || q.Namespace != "" {
 			return list.Items[:min(len(list.Items), maxOwners)], err
 		}
-		q.Namespace = c.namespace // the one that may be allowed
+		r.namespace, r.fields = c.namespace, "" // the one that may be allowed
 	}
+	r.name = q.Pod
 	var o kubeOwnerObject
-	found, err := c.one(ctx, kubeRequest{group: group, resource: resource, namespace: q.Namespace, name: q.Pod}, &o)
+	found, err := c.one(ctx, r, &o)
 	switch {
 	case err != nil:
 		return nil, err
@@ -81,16 +90,38 @@ func (c *kubeConn) owners(ctx context.Context, q Query) ([]kubeOwnerObject, erro
 	return []kubeOwnerObject{o}, nil
 }
 
-// podsOf lists the pods that the resource controls, directly or through what it
-// makes for each version or run.
-func (c *kubeConn) podsOf(ctx context.Context, kind ownerKind, o *kubeOwnerObject) ([]Workload, error) {
-	labels := "job-name" // of the Jobs of a CronJob, which has no selector
-	if o.Spec.Selector != nil {
-		selector, err := metav1.LabelSelectorAsSelector(o.Spec.Selector)
-		if err != nil {
-			return nil, fmt.Errorf("selector of %s: %w", o.Metadata.Name, err)
+// labels select the pods of the resource; "" where it selects none.
+func (o *kubeOwnerObject) labels(kind ownerKind) (string, error) {
+	var err error
+	switch kind {
+	case ownerCronJob:
+		return "job-name", nil // of its Jobs, as it has no selector
+	case ownerService:
+		var selector labels.Set
+		if err = json.Unmarshal(o.Spec.Selector, &selector); err == nil {
+			return selector.String(), nil
 		}
-		labels = selector.String()
+	default:
+		var selector metav1.LabelSelector
+		if err = json.Unmarshal(o.Spec.Selector, &selector); err == nil {
+			var s labels.Selector
+			if s, err = metav1.LabelSelectorAsSelector(&selector); err == nil {
+				return s.String(), nil
+			}
+		}
+	}
+	return "", fmt.Errorf("selector of %s: %w", o.Metadata.Name, err)
+}
+
+// podsOf lists the pods that the resource controls, directly or through what it
+// makes for each version or run, or that it selects as a service.
+func (c *kubeConn) podsOf(ctx context.Context, kind ownerKind, o *kubeOwnerObject) ([]Workload, error) {
+	if kind == ownerService && len(o.Spec.Selector) == 0 {
+		return nil, nil // somebody else says what is behind it
+	}
+	labels, err := o.labels(kind)
+	if err != nil {
+		return nil, err
 	}
 	controllers := map[string]bool{o.Metadata.UID: true}
 	between := kubeRequest{namespace: o.Metadata.Namespace}
@@ -112,9 +143,9 @@ func (c *kubeConn) podsOf(ctx context.Context, kind ownerKind, o *kubeOwnerObjec
 		}
 	}
 	var ws []Workload
-	err := pages(ctx, c, kubeRequest{group: kubeCore, resource: kubePods, namespace: o.Metadata.Namespace, labels: labels}, func(p *kubePod) bool {
+	err = pages(ctx, c, kubeRequest{group: kubeCore, resource: kubePods, namespace: o.Metadata.Namespace, labels: labels}, func(p *kubePod) bool {
 		by := p.Metadata.controller()
-		if by == nil || !controllers[by.UID] {
+		if kind != ownerService && (by == nil || !controllers[by.UID]) {
 			return true
 		}
 		if w, ok := fromPod(p); ok {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -125,7 +126,7 @@ func TestKubeWaysToAPod(t *testing.T) {
 		"UID":                {Query{Pod: uid}, 1, []string{"list pods"}},
 		"no such name":       {Query{Pod: "nobody"}, 0, []string{"list pods"}},
 		"no such namespace":  {Query{Pod: name, Namespace: "none"}, 0, []string{"get pods"}},
-		"described":          {Query{Pod: name, Namespace: "shop", Describe: true}, 1, []string{"get pods", "list services"}},
+		"described":          {Query{Pod: name, Namespace: "shop", Describe: true}, 1, []string{"get nodes", "get pods", "list services"}},
 	}
 	for name, test := range tests { // one after the other, as they count
 		ws, err := api.kube.Exact(t.Context(), test.query)
@@ -156,6 +157,7 @@ func TestKubeDetails(t *testing.T) {
 		event(creating, "FailedMount", "older", "2026-11-25T21:01:00Z"),
 		event(creating, "FailedCreatePodSandBox", "plugin type=\"bridge\" failed (add): no IP addresses available", "2026-11-25T21:02:00Z"),
 		event(web, "Unhealthy", "not asked for", "2026-11-25T21:03:00Z"),
+		made(t, `{"kind":"Node","metadata":{"name":%q},"status":{"conditions":[{"type":"DiskPressure","status":"False"},{"type":"Ready","status":"True"}]}}`, web.string("spec", "nodeName")),
 	)
 	if w := api.exactPod(t, Query{Pod: web.meta().string("name"), Namespace: "shop", Describe: true}); !slices.Equal(w.Status.Services, []string{"web"}) || w.Status.Reason != "" {
 		t.Errorf("status is %+v", w.Status)
@@ -167,6 +169,63 @@ func TestKubeDetails(t *testing.T) {
 	api.deny("list services in shop", "list events in shop")
 	if w := api.exactPod(t, Query{Pod: "nonet", Describe: true}); w.Status.Services != nil || w.Status.Reason != "" {
 		t.Errorf("status is %+v", w.Status)
+	}
+}
+
+// What has happened to a pod that runs, and to its node.
+func TestKubeUnwell(t *testing.T) {
+	t.Parallel()
+	node := func(status string) object {
+		return made(t, `{"kind":"Node","metadata":{"name":"node-1"},"status":{"conditions":[{"type":"Ready","status":%q,"reason":"Because","lastTransitionTime":"2026-11-25T21:00:00Z"}]}}`, status)
+	}
+	event := func(reason string, age time.Duration) object {
+		return made(t, `{"kind":"Event","type":"Warning","metadata":{"name":%q,"namespace":"shop"},"reason":%q,"message":"m of %s","lastTimestamp":%q,"involvedObject":{"uid":"u-1"}}`,
+			reason, reason, reason, time.Now().Add(-age).UTC().Format(time.RFC3339))
+	}
+	unready := `{"type":"Ready","status":"False","reason":"ContainersNotReady"}`
+	for name, test := range map[string]struct {
+		condition string
+		restarted time.Duration // ago, 0 for never
+		events    []object
+		node      object
+		reason    string
+		nodeIs    string
+	}{
+		"well":                 {`{"type":"Ready","status":"True"}`, 0, []object{event("Unhealthy", time.Minute)}, node("True"), "", ""},
+		"a probe fails":        {unready, 0, []object{event("BackOff", time.Second), event("Unhealthy", time.Minute)}, node("True"), "Unhealthy", ""},
+		"it failed long ago":   {unready, 0, []object{event("Unhealthy", 20*time.Minute)}, node("True"), "", ""},
+		"restarted by a probe": {`{"type":"Ready","status":"True"}`, time.Minute, []object{event("Unhealthy", time.Minute)}, node("True"), "Unhealthy", ""},
+		"no node like it":      {unready, 0, nil, made(t, `{"kind":"Node","metadata":{"name":"node-2"}}`), "", ""},
+		"the kubelet is gone":  {unready, 0, nil, node("Unknown"), "", "Unknown"},
+		"the node is not well": {unready, 0, nil, node("False"), "", "False"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			last, restarts := `{}`, 0
+			if test.restarted > 0 {
+				last, restarts = fmt.Sprintf(`{"terminated":{"exitCode":137,"finishedAt":%q}}`, time.Now().Add(-test.restarted).UTC().Format(time.RFC3339)), 1
+			}
+			p := made(t, `{"kind":"Pod","metadata":{"name":"web-0","namespace":"shop","uid":"u-1"},"spec":{"nodeName":"node-1","containers":[{"name":"app"}]},
+				"status":{"phase":"Running","conditions":[%s],"containerStatuses":[{"name":"app","ready":true,"restartCount":%d,"state":{"running":{"startedAt":"2026-11-25T21:00:00Z"}},"lastState":%s}]}}`,
+				test.condition, restarts, last)
+			api := newKubeAPI(t, append(test.events, p, test.node)...)
+			s := api.exactPod(t, Query{Pod: "web-0", Namespace: "shop", Describe: true}).Status
+			if s.Reason != test.reason || (s.Message == "m of "+test.reason) != (test.reason != "") {
+				t.Errorf("got %q, %q, want %q", s.Reason, s.Message, test.reason)
+			}
+			listed, err := api.kube.List(t.Context())
+			if err != nil || len(listed) != 1 {
+				t.Fatalf("got %d pods, %v", len(listed), err)
+			}
+			for _, n := range []*Condition{s.Node, listed[0].Status.Node} {
+				if (n != nil) != (test.nodeIs != "") || n != nil && (n.Status != test.nodeIs || n.Reason != "Because" || n.Since.IsZero()) {
+					t.Errorf("the node is %+v, want %q", n, test.nodeIs)
+				}
+			}
+			if troubled := listed[0].Troubled(); troubled != (name != "well") {
+				t.Errorf("troubled: %v", troubled)
+			}
+		})
 	}
 }
 
@@ -322,7 +381,7 @@ func TestKubeMany(t *testing.T) {
 		}
 	}
 	ws, err := api.kube.List(t.Context())
-	if asked := api.asked(); err != nil || len(ws) != many || len(asked) != many/kubePage {
+	if asked := api.asked(); err != nil || len(ws) != many || len(asked) != many/kubePage+1 { // and the nodes
 		t.Errorf("got %d pods by %d requests, %v", len(ws), len(asked), err)
 	}
 	api.exactPod(t, Query{Pod: "00000700-0000-4000-8000-000000000000"})

@@ -136,7 +136,8 @@ type kubeNode struct {
 			Type    string `json:"type"`
 			Address string `json:"address"`
 		} `json:"addresses"`
-		NodeInfo struct {
+		Conditions []kubeCondition `json:"conditions"`
+		NodeInfo   struct {
 			BootID    string `json:"bootID"`
 			MachineID string `json:"machineID"`
 		} `json:"nodeInfo"`

@@ -136,6 +136,7 @@ func (c *Container) absorb(o *Container) {
 	fill(&c.State, o.State)
 	fill(&c.Kind, o.Kind)
 	fill(&c.Ready, o.Ready)
+	fill(&c.Unhealthy, o.Unhealthy)
 	// The runtime has already started what the API still says is waited with.
 	if !c.State.Alive() {
 		fill(&c.Waiting, o.Waiting)

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"slices"
 	"testing"
 	"time"
 )
@@ -83,6 +84,36 @@ func TestTroubleFirst(t *testing.T) {
 		want := []int{0, 1, 2, 3, 4}[i]
 		if got := w.severity(); got != want {
 			t.Errorf("%s: severity %d, want %d", w.describe(), got, want)
+		}
+	}
+	ended := func(n int, kind ContainerKind) Container {
+		return Container{ID: idB, Name: "other", Kind: kind, State: StateExited, ExitCode: code(n)}
+	}
+	with := func(w Workload, more ...Container) Workload {
+		w.Containers = append(slices.Clone(w.Containers), more...)
+		return w
+	}
+	sick := bare("sick", idA)
+	sick.Containers[0].Unhealthy = true
+	empty, between := pod("shop", "empty"), pod("shop", "between")
+	between.Containers = []Container{ended(0, "")}
+	nameless := pod("shop", "nameless", "app")
+	nameless.Containers[0].State = ""
+	over := pod("shop", "over")
+	over.Sandbox.State, over.Containers = StateExited, []Container{ended(0, "")}
+	lost := with(running)
+	lost.Status = &PodStatus{Phase: phaseRunning, Ready: true, Node: &Condition{Type: "Ready", Status: "Unknown"}}
+	for name, test := range map[string]struct {
+		w    Workload
+		want int
+	}{
+		"an init container has ended well": {with(running, ended(0, KindInit)), 3}, "one that is not said to be an init container": {with(running, ended(0, "")), 3},
+		"an ephemeral container has failed": {with(running, ended(1, KindEphemeral)), 3}, "a container has failed": {with(running, ended(1, "")), 1},
+		"a health check fails": {sick, 1}, "a sandbox without containers": {empty, 2}, "between two starts": {between, 2},
+		"state not known": {nameless, 3}, "over": {over, 4}, "its node does not report": {lost, 2},
+	} {
+		if got := test.w.severity(); got != test.want {
+			t.Errorf("%s: severity %d, want %d", name, got, test.want)
 		}
 	}
 	if crashing.severity() != 0 || troubleFirst(crashing, running) >= 0 || troubleFirst(done, running) <= 0 {

@@ -70,8 +70,10 @@ func (r *Resolver) pick(ctx context.Context, q Query, reply *reply) (choice, *Er
 	// A list says little of each; now that it is known which one is meant, it is
 	// asked for by its full name.
 	full := c.fullQuery()
+	full.Describe = q.Describe
 	detail := r.ask(ctx, question{query: full})
 	reply.steps = append(reply.steps, detail.steps...)
+	reply.clusterAnswered = detail.clusterAnswered
 	if !exactly(full, detail.exact) {
 		// It has ended meanwhile, or its source only lists: then the list counts.
 		return c, nil

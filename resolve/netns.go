@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"nsenter-mcp/internal/suggest"
 	"nsenter-mcp/nsexec"
@@ -50,25 +51,11 @@ func (r *Resolver) resolveNetns(ctx context.Context, value string, describe bool
 // inhabit finds a process in a network that was opened by a path, for who wants
 // to know whose it is.
 func (r *Resolver) inhabit(ctx context.Context, t *Target) {
-	pid := r.processIn(ctx, t.Net.Identity().Inode)
-	if pid == 0 {
-		return
+	found := &Target{}
+	t.own(found)
+	if r.adoptOldest(ctx, found, t.Net.Identity().Inode) == nil {
+		t.Process = found.Process
 	}
-	p, err := r.cfg.Home.OpenProcess(r.procRoot(), pid)
-	if err != nil {
-		return
-	}
-	handle, err := p.Net()
-	same := err == nil && handle.Identity().Same(t.Net.Identity())
-	if err == nil {
-		_ = handle.Close() // was opened only to be compared
-	}
-	if !same {
-		_ = p.Close() // likewise
-		return
-	}
-	t.own(p)
-	t.Process = p
 }
 
 func (r *Resolver) openNetns(ctx context.Context, t *Target, value string) *Error {
@@ -195,17 +182,14 @@ func (r *Resolver) openInode(ctx context.Context, t *Target, inode uint64) *Erro
 		r.openHost(t)
 		return nil
 	}
-	if pid := r.processIn(ctx, inode); pid != 0 {
-		err := r.openPID(t, pid)
-		if err == nil && t.Net.Identity().Inode == inode {
-			return nil
-		}
-		// It has ended, or moved on; whatever else holds the namespace may not have.
-		if closeErr := t.Close(); closeErr != nil {
-			return enterError(pidLabel(pid), closeErr)
-		}
-		t.Net, t.Process = nil, nil
+	if r.adoptOldest(ctx, t, inode) == nil {
+		return nil
 	}
+	// Its processes have ended, or moved on; whatever else holds it may not have.
+	if err := t.Close(); err != nil {
+		return enterError(fmt.Sprintf("netns %d", inode), err)
+	}
+	t.Net, t.Process = nil, nil
 	for _, n := range r.namedNetns() {
 		handle, err := r.cfg.Home.OpenPathIn(r.cfg.Root, n.Path)
 		if err != nil {
@@ -230,22 +214,93 @@ func (r *Resolver) openInode(ctx context.Context, t *Target, inode uint64) *Erro
 	}
 }
 
-// processIn returns the lowest PID in the namespace, 0 for none.
-func (r *Resolver) processIn(ctx context.Context, inode uint64) int {
+const (
+	// maxWays is how many processes of a namespace are tried: the first may end before
+	// it is entered.
+	maxWays = 4
+	// maxAged bounds the processes of a namespace whose age is looked at.
+	maxAged = 512
+)
+
+// inhabitants are the processes in the network namespaces that keep picks, by inode,
+// the lowest PID first. What a scan cannot see is not among them.
+func (r *Resolver) inhabitants(ctx context.Context, keep func(inode uint64) bool) map[uint64][]int {
 	var mu sync.Mutex
-	lowest := 0
-	// What the scan could not see is not found; that is all that matters here.
+	pids := map[uint64][]int{}
 	_ = scanProcesses(ctx, r.procRoot(), scanFor{net: true}, func(p process) bool {
-		if p.net == inode {
+		if keep(p.net) {
 			mu.Lock()
 			defer mu.Unlock()
-			if lowest == 0 || p.pid < lowest {
-				lowest = p.pid
-			}
+			pids[p.net] = append(pids[p.net], p.pid)
 		}
 		return true
 	})
-	return lowest
+	for _, of := range pids {
+		slices.Sort(of)
+	}
+	return pids
+}
+
+// adoptOldest enters a namespace by its oldest process: it keeps what the others
+// come and go in, and a low PID may be a young process's where the numbers have
+// wrapped round.
+func (r *Resolver) adoptOldest(ctx context.Context, t *Target, inode uint64) error {
+	pids := r.inhabitants(ctx, func(net uint64) bool { return net == inode })[inode]
+	return r.adoptFirst(t, r.oldestFirst(pids), inode)
+}
+
+func (r *Resolver) oldestFirst(pids []int) []int {
+	var sorted []int
+	for _, a := range byAge(r.cfg.Home, r.procRoot(), pids[:min(len(pids), maxAged)]) {
+		sorted = append(sorted, a.pid)
+	}
+	return sorted
+}
+
+// adoptFirst enters by the first of the processes that is still there, and still in
+// the namespace in which it was seen.
+func (r *Resolver) adoptFirst(t *Target, pids []int, inode uint64) error {
+	gone := nsexec.ErrGone
+	for _, pid := range pids[:min(len(pids), maxWays)] {
+		p, err := r.cfg.Home.OpenProcess(r.procRoot(), pid)
+		if err == nil {
+			failed := t.adoptProcess(p)
+			switch {
+			case failed != nil:
+				err = failed.Err
+			case t.Net.Identity().Inode == inode:
+				return nil
+			default:
+				err = nsexec.ErrGone
+			}
+		}
+		if !hasEnded(err) {
+			return err
+		}
+		gone = err
+	}
+	return gone
+}
+
+// aged is a process with its start.
+type aged struct {
+	pid     int
+	ticks   uint64 // since boot
+	started time.Time
+}
+
+// byAge sorts processes by their start, the oldest first. Those that have ended
+// meanwhile are left out.
+func byAge(home *nsexec.Home, procRoot string, pids []int) []aged {
+	all := make([]aged, 0, len(pids))
+	for _, pid := range pids {
+		if p, err := home.OpenProcess(procRoot, pid); err == nil {
+			all = append(all, aged{pid: pid, ticks: p.StartTicks(), started: p.Started()})
+			_ = p.Close() // was only looked at
+		}
+	}
+	slices.SortFunc(all, func(a, b aged) int { return cmp.Or(cmp.Compare(a.ticks, b.ticks), cmp.Compare(a.pid, b.pid)) })
+	return all
 }
 
 // namedNetns lists the named namespaces, each once, sorted. Nothing is opened,

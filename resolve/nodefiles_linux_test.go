@@ -180,7 +180,7 @@ func TestNodeFiles(t *testing.T) {
 		if c := target.Workload.Containers[0]; c.State != StateExited || c.Restarts != 5 || c.PID != 0 || c.ID != crashing.Containers[0].ID {
 			t.Errorf("container is %+v", c)
 		}
-		if said := noted(target, "container_not_running"); !strings.Contains(said, "app is exited, restarted 5 times") {
+		if said := noted(target, "container_not_running"); !strings.Contains(said, "app has exited, restarted 5 times") {
 			t.Errorf("note is %q", said)
 		}
 	})
@@ -252,7 +252,7 @@ func TestNodeFilesBeforeARuntime(t *testing.T) {
 	}
 	r := w.resolverFor(t, Config{Root: n.root, Sources: []Source{knows("slow", 300*time.Millisecond, known), NewNodeFiles(w.Home, n.root)}})
 	r.limits.grace = 0
-	if e := refused(t, r, Query{Pod: "job-1"}, KindNotRunning); !strings.Contains(e.Message, "has ended: container app is exited (Completed)") {
+	if e := refused(t, r, Query{Pod: "job-1"}, KindNotRunning); !strings.Contains(e.Message, "has ended: container app has exited (Completed)") {
 		t.Errorf("got %q", e.Message)
 	}
 }
@@ -284,7 +284,7 @@ func TestNodeFilesOfDeletedPods(t *testing.T) {
 		t.Errorf("a deleted pod is told of: %+v", target.Notes)
 	}
 	refused(t, r, Query{Pod: "moved-0"}, KindOtherNode)
-	if e := refused(t, r, Query{Pod: "job-1"}, KindNotRunning); !strings.Contains(e.Message, "no process of pod default/job-1 runs: container app is exited") {
+	if e := refused(t, r, Query{Pod: "job-1"}, KindNotRunning); !strings.Contains(e.Message, "no process of pod default/job-1 runs: container app has exited") {
 		t.Errorf("got %q", e.Message)
 	}
 	refused(t, r, Query{Pod: "new-0"}, KindNoSandbox)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strings"
+	"time"
 )
 
 // NoteFilesFrom is the code of the note that says whose files a target has. It
@@ -33,7 +34,7 @@ func (e *entry) notes() {
 		switch c := &w.Containers[i]; {
 		case c.State == StatePaused:
 			t.note("container_paused", "container %s is frozen (docker pause): its network is there, but nothing in it answers", c.label())
-		case c.Reason == reasonCompleted && i != e.container: // as init containers do
+		case c.Done() && i != e.container:
 		case w.Sandbox != nil && c.State != "" && !c.State.Alive():
 			t.note("container_not_running", "%s; the network is entered through the sandbox, which outlives it", c.trouble())
 		}
@@ -41,6 +42,25 @@ func (e *entry) notes() {
 	if name := w.runtime(); isVM(name) {
 		t.note("vm_runtime", "runtime %s gives the workload a kernel or network stack of its own: what is seen here is the outer side of it; "+
 			"its sockets, routes and firewall are seen from the inside only (kubectl exec, docker exec)", name)
+	}
+}
+
+// noteStatus says what of the pod's status in the API has to be known to read an
+// answer.
+func (t *Target) noteStatus() {
+	s := t.Workload.Status
+	if s == nil {
+		return
+	}
+	if !s.Deleted.IsZero() {
+		t.note("being_deleted", "the pod is being deleted, and is to be gone by %s", s.Deleted.UTC().Format(time.RFC3339))
+	}
+	if n := s.Node; n != nil {
+		said := "says that it is not ready"
+		if n.Status == "Unknown" {
+			said = "has stopped reporting to the Kubernetes API, so what the API says of its pods is as old"
+		}
+		t.note("node_not_ready", "the kubelet of node %s %s (%s, since %s)", t.Workload.Node, said, n.Reason, n.Since.UTC().Format(time.RFC3339))
 	}
 }
 
@@ -66,7 +86,7 @@ func sandboxLabel(s *Sandbox) string {
 
 // trouble says in one sentence what state a container is in.
 func (c *Container) trouble() string {
-	s := fmt.Sprintf("container %s is %s", c.label(), c.State)
+	s := fmt.Sprintf("container %s %s", c.label(), c.State.Words())
 	if why := cmp.Or(c.Waiting, c.Reason); why != "" {
 		s += " (" + why + ")"
 	}

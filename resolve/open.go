@@ -252,7 +252,7 @@ func (e *entry) step(action string, try func() error) {
 	err := try()
 	s := Step{Action: action, Outcome: outcomeOK}
 	if err != nil {
-		s.Outcome, s.Reason = outcomeFailed, err.Error()
+		s.Outcome, s.Reason = outcomeFailed, oneLine(err.Error())
 		e.failures = append(e.failures, err)
 	}
 	s.MS = milliseconds(time.Since(began))

@@ -29,7 +29,9 @@ func (r *Resolver) podOf(ctx context.Context, q Query) (ownedPod, *Error) {
 		return p, err
 	}
 	if said != nil { // nobody who knows owners
-		pods = r.namedAfter(ctx, q, &p)
+		if q.kind != ownerService {
+			pods = r.namedAfter(ctx, q, &p)
+		}
 		if len(pods) == 0 {
 			return p, noPodsNamed(q, said)
 		}
@@ -38,6 +40,9 @@ func (r *Resolver) podOf(ctx context.Context, q Query) (ownedPod, *Error) {
 	w, err := r.oneOf(ctx, q, pods, &p)
 	if err != nil {
 		return p, err
+	}
+	if q.kind == ownerService {
+		p.note("service_pod", "a service has no network of its own: pod %s, which %s selects, stands for it", w.podName(), q.owner())
 	}
 	p.query = q
 	p.query.Pod, p.query.Namespace, p.query.kind = w.Pod, w.Namespace, ""
@@ -80,10 +85,11 @@ func (r *Resolver) owned(ctx context.Context, q Query, p *ownedPod) (pods []Work
 				Hint: "Give the namespace, or name the pod itself; resolve_pod_pid without arguments lists what is here.",
 			}
 		case err == nil && len(ws) == 0:
-			return nil, nil, &Error{
-				Kind: KindNotFound, Message: q.owner() + " has no pods", Steps: p.steps,
-				Hint: "It is scaled to zero, or its controller could not make any (quota, admission): kubectl describe tells.",
+			hint := "It is scaled to zero, or its controller could not make any (quota, admission): kubectl describe tells."
+			if q.kind == ownerService {
+				hint = "Its selector fits the labels of no pod, or it has none and its endpoints are made by hand: kubectl describe service tells."
 			}
+			return nil, nil, &Error{Kind: KindNotFound, Message: q.owner() + " has no pods", Steps: p.steps, Hint: hint}
 		case err == nil:
 			for i := range ws {
 				ws[i].remote = true
@@ -121,7 +127,7 @@ func noPodsNamed(q Query, said []string) *Error {
 	}
 	return &Error{
 		Kind:    KindSource,
-		Message: fmt.Sprintf("the pods of %s are not known: only the Kubernetes API knows owners (%s), and no pod of this node is called like one of it", q.owner(), why),
+		Message: fmt.Sprintf("the pods of %s are not known: only the Kubernetes API knows them (%s), and no pod of this node can be told to be one of them by its name", q.owner(), why),
 		Hint: "Name the pod itself, or give a kubeconfig (--kubeconfig); nsenter-mcp doctor says whether the API answers. " +
 			"If the first word is a Kubernetes namespace, give that in namespace.",
 	}
@@ -153,6 +159,9 @@ func (r *Resolver) oneOf(ctx context.Context, q Query, pods []Workload, p *owned
 		Kind: KindAmbiguous, Steps: p.steps,
 		Message: fmt.Sprintf("%s has %s", q.owner(), plural(len(pods), "pod")),
 		Hint:    "Give pod as one of the candidates, trouble first.",
+	}
+	if q.kind == ownerService {
+		e.Message = fmt.Sprintf("a service has no network of its own; %s selects %s", q.owner(), plural(len(pods), "pod"))
 	}
 	if len(pods) > maxCandidates {
 		e.Message += fmt.Sprintf(", of which %d are shown", maxCandidates)

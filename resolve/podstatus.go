@@ -14,6 +14,9 @@ type PodStatus struct {
 	Ready   bool   `json:"ready"`
 	// Conditions are at most 10, those that are not as they should be.
 	Conditions []Condition `json:"conditions,omitempty"`
+	// Node is the condition Ready of the pod's node where that is not True: Unknown is
+	// a kubelet that does not report any more. Nil is well, or not known.
+	Node *Condition `json:"node,omitempty"`
 	// Owner is the chain of what controls the pod, the nearest first: ReplicaSet
 	// web-7d4b9, Deployment web.
 	Owner []Owner `json:"owner,omitempty"`

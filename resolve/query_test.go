@@ -75,7 +75,7 @@ func TestQueryValidate(t *testing.T) {
 		"four parts":                 {Query{Pod: "a/deploy/b/c"}, KindBadQuery, "neither a name nor namespace/name"},
 		"kind without a name":        {Query{Pod: "deploy/"}, KindBadQuery, "neither a name nor namespace/name"},
 		"kind and two namespaces":    {Query{Pod: "shop/deploy/web", Namespace: "prod"}, KindBadQuery, `"shop"`},
-		"kind that owns no pods":     {Query{Pod: "svc/web", Namespace: "shop"}, KindBadQuery, `"svc"`},
+		"kind that owns no pods":     {Query{Pod: "cm/web", Namespace: "shop"}, KindBadQuery, `"cm"`},
 		"empty namespace":            {Query{Pod: "/web"}, KindBadQuery, "neither a name nor namespace/name"},
 		"empty pod":                  {Query{Pod: "shop/"}, KindBadQuery, "neither a name nor namespace/name"},
 		"pod climbs":                 {Query{Pod: "../web"}, KindBadQuery, "namespace"},

@@ -61,19 +61,18 @@ func (w *Workload) podWithoutNetwork() *Error {
 	if w.Sandbox != nil && !w.finished() {
 		return w.oldSandbox()
 	}
-	for i := range w.Containers {
-		if c := &w.Containers[i]; c.State == StateExited || c.State == StateDead {
-			if w.inferred && c.ExitCode == nil {
-				return w.noProcess(c)
-			}
-			return &Error{
-				Kind: KindNotRunning, State: c.State, ExitCode: c.ExitCode,
-				Message: fmt.Sprintf("pod %s has ended: %s", w.podName(), c.trouble()),
-				Hint:    "A pod that has ended has no network; kubectl logs and kubectl describe pod tell why it ended.",
-			}
-		}
+	c := w.Worst()
+	switch {
+	case c == nil || c.State != StateExited && c.State != StateDead:
+		return w.noSandbox()
+	case w.inferred && c.ExitCode == nil:
+		return w.noProcess(c)
 	}
-	return w.noSandbox()
+	return &Error{
+		Kind: KindNotRunning, State: c.State, ExitCode: c.ExitCode,
+		Message: fmt.Sprintf("pod %s has ended: %s", w.podName(), c.trouble()),
+		Hint:    "A pod that has ended has no network; kubectl logs and kubectl describe pod tell why it ended.",
+	}
 }
 
 // oldSandbox explains a pod that had a network, or nearly so.
@@ -86,13 +85,13 @@ func (w *Workload) oldSandbox() *Error {
 		// that has removed the containers of a pod that is over.
 		return &Error{
 			Kind:    KindNoSandbox,
-			Message: fmt.Sprintf("the sandbox of pod %s is %s and holds no container, so the pod has no network", w.podName(), w.Sandbox.State),
+			Message: fmt.Sprintf("the sandbox of pod %s %s and holds no container, so the pod has no network", w.podName(), w.Sandbox.State.Words()),
 			Hint:    "Its network could not be set up (CNI, IPAM), or the pod is over and its containers were removed: resolve_pod_pid asks the Kubernetes API which, and kubectl describe pod tells it.",
 		}
 	}
 	e := &Error{
 		Kind: KindNotRunning, State: w.Sandbox.State,
-		Message: fmt.Sprintf("the sandbox of pod %s is %s, so the pod has no network now", w.podName(), w.Sandbox.State),
+		Message: fmt.Sprintf("the sandbox of pod %s %s, so the pod has no network now", w.podName(), w.Sandbox.State.Words()),
 		Hint: "If the pod is to run on, the kubelet makes a new sandbox: call again. If it has ended for good, there will be none: " +
 			"resolve_pod_pid asks the Kubernetes API which it is, and kubectl describe pod tells why it was stopped.",
 	}
@@ -160,12 +159,11 @@ func (e *entry) knownAlive() bool {
 
 func (e *entry) stoppedContainer(c *Container) *Error {
 	err := &Error{Kind: KindNotRunning, State: c.State, ExitCode: c.ExitCode}
-	what := fmt.Sprintf("container %s is %s", quote(c.label()), c.State)
+	what := fmt.Sprintf("container %s %s", quote(c.label()), c.State.Words())
 	switch c.State {
 	case StateRestarting:
 		err.Hint = "It crashes and is started again, and has a network only while it runs: call again, or look at its log (docker logs " + c.label() + ")."
 	case StateCreated:
-		what += ": it was never started"
 		err.Hint = "Start it (docker start " + c.label() + "), then call again."
 	case StateRemoving, StateDead:
 		err.Hint = "Its runtime is removing it; there is nothing left to enter."
@@ -204,7 +202,7 @@ func (e *entry) explain() *Error {
 	}
 	var said []string
 	for _, err := range e.failures {
-		said = append(said, strings.ReplaceAll(err.Error(), "\n", ", "))
+		said = append(said, err.Error())
 	}
 	err := &Error{
 		Kind:    KindGone,

@@ -87,7 +87,7 @@ func TestResolvePodWhoseContainersCrash(t *testing.T) {
 	if c.State != StateExited || c.ExitCode == nil || *c.ExitCode != 7 || c.Restarts != 5 || c.Reason != "Error" || c.PID != 0 {
 		t.Errorf("container is %+v", c)
 	}
-	if got := noted(target, "container_not_running"); !strings.Contains(got, "app is exited (Error), exit code 7, restarted 5 times") {
+	if got := noted(target, "container_not_running"); !strings.Contains(got, "app has exited (Error), exit code 7, restarted 5 times") {
 		t.Errorf("note is %q", got)
 	}
 	if !strings.HasPrefix(target.FilesFrom, "sandbox") || noted(target, "files_from") == "" {

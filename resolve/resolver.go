@@ -2,6 +2,7 @@ package resolve
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -142,14 +143,16 @@ func (r *Resolver) Resolve(ctx context.Context, q Query) (*Target, error) {
 		t, err = r.resolveNamed(ctx, q)
 	}
 	if err != nil {
+		var e *Error
+		if errors.As(err, &e) {
+			e.Message = oneLine(e.Message)
+		}
 		return nil, err
 	}
 	if q.Describe && q.Pod == "" {
 		r.describe(ctx, t)
 	}
-	if s := t.Workload.Status; s != nil && !s.Deleted.IsZero() {
-		t.note("being_deleted", "the pod is being deleted, and is to be gone by %s", s.Deleted.UTC().Format(time.RFC3339))
-	}
+	t.noteStatus()
 	return t, nil
 }
 

@@ -127,5 +127,5 @@ func (t *Target) Close() error {
 func (t *Target) own(c io.Closer) { t.closers = append(t.closers, c) }
 
 func (t *Target) note(code, format string, args ...any) {
-	t.Notes = append(t.Notes, Note{Code: code, Message: fmt.Sprintf(format, args...)})
+	t.Notes = append(t.Notes, Note{Code: code, Message: oneLine(fmt.Sprintf(format, args...))})
 }

@@ -8,6 +8,9 @@ import (
 // text makes what somebody else wrote safe to show: one line, at most 200 bytes.
 func text(s string) string { return textUpTo(s, 200) }
 
+// oneLine puts the parts of a joined error behind each other.
+func oneLine(s string) string { return strings.ReplaceAll(s, "\n", "; ") }
+
 // textUpTo is text with another limit, in bytes.
 func textUpTo(s string, limit int) string {
 	s = strings.Map(func(c rune) rune {

@@ -23,6 +23,21 @@ const (
 // Alive reports whether a container in this state has processes.
 func (s State) Alive() bool { return s == StateRunning || s == StatePaused }
 
+// Words is the state as it stands behind a name: "has exited".
+func (s State) Words() string {
+	switch s {
+	case "":
+		return "does not run"
+	case StateExited:
+		return "has exited"
+	case StateRemoving:
+		return "is being removed"
+	case StateCreated:
+		return "was created, but never started"
+	}
+	return "is " + string(s)
+}
+
 // Workload is one pod, or one container that belongs to no pod, as a [Source]
 // knows it. Zero fields are not known.
 type Workload struct {
@@ -106,6 +121,12 @@ const (
 // (moby, daemon/internal/restartmanager).
 const crashLately = 5 * time.Minute
 
+// Done reports whether the container has ended as it should: with code 0, as init
+// containers do, or as one that somebody has added to look around.
+func (c *Container) Done() bool {
+	return c.State == StateExited && (c.Kind == KindEphemeral || c.ExitCode != nil && *c.ExitCode == 0)
+}
+
 // CrashedLately reports whether a container that runs was restarted because it had
 // ended a short while before now.
 func (c *Container) CrashedLately(now time.Time) bool {
@@ -145,6 +166,8 @@ type Container struct {
 	Waiting string `json:"waiting,omitempty"`
 	// Ready is the outcome of the readiness probe; nil is not known.
 	Ready *bool `json:"ready,omitempty"`
+	// Unhealthy is the outcome of a Docker health check that fails.
+	Unhealthy bool `json:"unhealthy,omitempty"`
 	// Message is what the runtime said of a failed start; at most 200 bytes.
 	Message    string    `json:"message,omitempty"`
 	ExitCode   *int      `json:"exit_code,omitempty"` // of the last run that ended
