@@ -1,26 +1,25 @@
 // Package mcpserve shows the tools of package tools to MCP clients. It is the
 // only place that imports mcp-go.
 //
-// mcp-go interprets the protocol (both its session era and the stateless one
-// of 2026-07-28); this package owns what carries the messages, because there
-// the library leaves gaps that a server on a production node cannot have: it
+// Calls (tools/call) have one road, Server.callTool, from every client to the
+// dispatcher. mcp-go interprets everything else of the protocol, both its session era
+// and the stateless one of 2026-07-28. This package owns what carries the messages:
+// there the library leaves gaps that a server on a production node cannot have. It
 // drops running calls at the end of input, reads lines of any length, starts a
-// goroutine for each request without limit, keeps one session object for the
-// whole process, and says nothing useful about a tool that does not exist. Calls of
-// which nothing is left to interpret (Server.answer) go to the dispatcher directly.
+// goroutine for each request without limit, keeps one session object for the whole
+// process, and says nothing useful about a tool that does not exist.
 //
-// A [Server] is what is served, built once from a [Dispatcher]. A transport
-// reads requests and hands each to Server.respond, with its origin in the
-// context, so that all transports answer alike. There are two:
+// A [Server] is what is served, built once from a [Dispatcher]. A transport reads
+// messages and hands each to client.handle, so that all transports answer alike. At
+// most so many requests run at once as slots has room for. There are two transports:
 //
-// [Server.ServeStdio], in stdio.go (streams), connection.go (scheduling),
-// lines.go and output.go.
+// [Server.ServeStdio], in stdio.go and lines.go.
 //
 // [HTTP], in http.go (the server around it), http_guard.go and token.go (who may
 // call), http_post.go and http_stateless.go (the two eras of the protocol),
-// http_sessions.go, http_exchange.go (a request as mcp-go sees it) and
-// http_response.go; listen.go makes its sockets. The library's own server for
-// HTTP is not used: in the stateless era any client can cancel any other's
-// request with it, in both it loses notifications sent just before a result and
-// changes large ids, and its sessions are not bound to who opened them.
+// http_sessions.go and http_response.go; listen.go makes its sockets. The library's
+// own server for HTTP is not used: in the stateless era any client can cancel any
+// other's request with it, in both it loses notifications sent just before a result
+// and changes large ids, and its sessions are not bound to who opened them. The server
+// asks its clients nothing (sampling, elicitation) and sends them no log messages.
 package mcpserve

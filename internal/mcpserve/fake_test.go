@@ -12,8 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mark3labs/mcp-go/server"
-
 	"nsenter-mcp/tools"
 )
 
@@ -81,10 +79,8 @@ func (d *fakeDispatcher) Call(ctx context.Context, c tools.Call) *tools.Envelope
 		panic("a fault of the dispatcher")
 	case "progress":
 		for i := range 5 {
-			err := server.ServerFromContext(ctx).SendNotificationToClient(ctx, "notifications/progress",
-				map[string]any{"progressToken": in.Tag, "progress": i})
-			if err != nil {
-				return fakeError("internal", err.Error(), "")
+			if c.Progress != nil {
+				c.Progress(tools.Progress{Done: float64(i)})
 			}
 		}
 		return fakeAnswer("done", nil)

@@ -79,7 +79,7 @@ type HTTP struct {
 	server   *Server
 	guard    guard
 	limits   httpLimits
-	lanes    lanes
+	slots    slots
 	pending  chan struct{} // counting semaphore
 	sessions *sessions
 	log      *slog.Logger
@@ -93,7 +93,7 @@ func newHTTP(s *Server, cfg HTTPConfig, l httpLimits) *HTTP {
 		server:   s,
 		guard:    guard{tokens: cfg.Tokens, origins: cfg.Origins},
 		limits:   l,
-		lanes:    newLanes(l.calls, l.others),
+		slots:    newSlots(l.calls, l.others),
 		pending:  make(chan struct{}, l.pending),
 		sessions: newSessions(l.sessions, l.sessionIdle),
 		log:      s.log,

@@ -72,14 +72,14 @@ func TestHTTPStatelessCancel(t *testing.T) {
 			t.Errorf("%d %s", got.status, got.body)
 		}
 	}
-	if n := len(s.http.lanes.looks); n != 2 {
+	if n := len(s.http.slots.looks); n != 2 {
 		t.Fatalf("%d calls run, want 2", n)
 	}
 	hangUp()
 	if got := awaitAnswer(t, callOfA); !errors.Is(got.err, context.Canceled) {
 		t.Errorf("%+v", got)
 	}
-	eventually(t, "A's call ends", func() bool { return len(s.http.lanes.looks) == 1 })
+	eventually(t, "A's call ends", func() bool { return len(s.http.slots.looks) == 1 })
 	select {
 	case got := <-callOfB:
 		t.Fatalf("A's end ended B's call: %+v", got)
@@ -104,7 +104,7 @@ func TestHTTPDisconnectCancels(t *testing.T) {
 			awaitAnswer(t, c)
 		}
 		eventually(t, e.name+": all places are free", func() bool {
-			return len(s.http.lanes.looks) == 0 && len(s.http.pending) == 0
+			return len(s.http.slots.looks) == 0 && len(s.http.pending) == 0
 		})
 	}
 }
@@ -158,7 +158,7 @@ func TestHTTPQueuedCallIsBusyAtItsDeadline(t *testing.T) {
 		}
 		hangUp()
 		awaitAnswer(t, call)
-		eventually(t, "the place is free", func() bool { return len(s.http.lanes.looks) == 0 })
+		eventually(t, "the place is free", func() bool { return len(s.http.slots.looks) == 0 })
 	}
 }
 

@@ -147,7 +147,7 @@ func (s *site) post(body string, e era) *http.Request {
 	return r
 }
 
-const statelessMeta = `"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`
+const statelessMeta = `"_meta":{"progressToken":"x","io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}`
 
 // request makes a request of a method in an era.
 func (s *site) request(e era, id, method, name, params string) *http.Request {
@@ -156,11 +156,11 @@ func (s *site) request(e era, id, method, name, params string) *http.Request {
 	if id != "" {
 		member = `"id":` + id + ","
 	}
-	if e.session != "" {
-		return s.post(fmt.Sprintf(`{"jsonrpc":"2.0",%s"method":%q,"params":{%s}}`, member, method, params), e)
-	}
 	if params != "" {
 		params += ","
+	}
+	if e.session != "" {
+		return s.post(fmt.Sprintf(`{"jsonrpc":"2.0",%s"method":%q,"params":{%s"_meta":{"progressToken":"x"}}}`, member, method, params), e)
 	}
 	r := s.post(fmt.Sprintf(`{"jsonrpc":"2.0",%s"method":%q,"params":{%s%s}}`, member, method, params, statelessMeta), e)
 	r.Header.Set("Mcp-Protocol-Version", "2026-07-28")

@@ -73,7 +73,7 @@ func TestHTTPManyHangingCalls(t *testing.T) {
 	if limit := deadline + 5*time.Second; time.Duration(latest.Load()) > limit && !raceEnabled {
 		t.Errorf("the last call took %s", time.Duration(latest.Load()))
 	}
-	if n := len(s.http.lanes.looks) + len(s.http.pending); n != 0 {
+	if n := len(s.http.slots.looks) + len(s.http.pending); n != 0 {
 		t.Errorf("%d places are still taken", n)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log/slog"
 	"mime"
 	"net/http"
 	"time"
@@ -35,21 +34,11 @@ func (h *HTTP) post(out *response, r *http.Request, caller string) *refusal {
 	if refused != nil {
 		return refused
 	}
-	m, err := parseMessage(body, time.Now())
-	switch {
-	case errors.Is(err, errNotJSON):
-		return &refusal{http.StatusBadRequest, mcp.PARSE_ERROR, "parse error: the body is not valid JSON", nil}
-	case errors.Is(err, errBatch):
-		return refusef(http.StatusBadRequest, "invalid request: JSON-RPC batches are not part of MCP; send one message a request")
-	case err != nil:
-		out.reply(http.StatusBadRequest, errorReply(m.id, mcp.INVALID_REQUEST, err.Error()))
+	if isStateless(r.Header) || mcp.IsModernProtocol(statedVersion(body)) {
+		h.stateless(out, r, caller, body)
 		return nil
 	}
-	if isStateless(r.Header) || statelessVersion(m) != "" {
-		h.stateless(out, r, caller, m)
-		return nil
-	}
-	return h.inSession(out, r, caller, m)
+	return h.inSession(out, r, caller, body)
 }
 
 // busy refuses a request that there is no room for.
@@ -76,9 +65,16 @@ func (h *HTTP) read(out *response, r *http.Request) ([]byte, *refusal) {
 	return body, nil
 }
 
-// inSession answers a message of the protocol before 2026-07-28.
-func (h *HTTP) inSession(out *response, r *http.Request, caller string, m message) *refusal {
-	if m.id != nil && m.method == string(mcp.MethodInitialize) {
+// inSession answers a message, or a batch, of the protocol before 2026-07-28.
+func (h *HTTP) inSession(out *response, r *http.Request, caller string, body []byte) *refusal {
+	received := time.Now()
+	m, err := parseMessage(body, received)
+	_, isBatch, _ := splitBatch(body, "")
+	switch {
+	case err != nil && !isBatch:
+		out.reply(http.StatusBadRequest, m.failure(err))
+		return nil
+	case m.id != nil && m.method == string(mcp.MethodInitialize):
 		return h.openSession(out, r, caller, m)
 	}
 	if v := r.Header.Get(mcp.HeaderProtocolVersion); v != "" && !mcp.IsValidProtocolVersion(v) {
@@ -88,33 +84,38 @@ func (h *HTTP) inSession(out *response, r *http.Request, caller string, m messag
 	if refused != nil {
 		return refused
 	}
+	c := h.server.newClient(caller, h.slots, &s.inflight)
+	c.session = s.id
+	items, _, err := splitBatch(body, s.version)
 	switch {
-	case m.method == "":
-		s.deliver(m)
-	case m.method == string(mcp.MethodNotificationCancelled):
-		s.inflight.cancel(m.params)
-	case m.id == nil:
-		h.notified(r.Context(), newExchange(s, out.events), m)
+	case err != nil:
+		out.reply(http.StatusBadRequest, m.failure(err))
+	case isBatch:
+		h.answer(out, r, c, out.accepted, func(ctx context.Context) any { return c.handleBatch(ctx, items, received) })
+	case m.id == nil || m.method == "":
+		c.handle(h.server.mcp.WithContext(r.Context(), c), m)
+		out.accepted()
 	default:
-		reply := h.answer(out, r, caller, newExchange(s, out.events), m)
-		h.finish(out, http.StatusOK, reply)
-		return nil
+		h.answer(out, r, c, out.begin, func(ctx context.Context) any { return c.handle(ctx, m) })
 	}
-	out.w.WriteHeader(http.StatusAccepted)
 	return nil
 }
 
 // openSession answers initialize.
 func (h *HTTP) openSession(out *response, r *http.Request, caller string, m message) *refusal {
 	s := newHTTPSession(caller)
-	reply := h.answer(out, r, caller, newExchange(s, out.events), m)
-	if _, ok := reply.(mcp.JSONRPCResponse); ok {
+	c := h.server.newClient(caller, h.slots, &s.inflight)
+	c.session = s.id
+	reply := c.handle(h.server.mcp.WithContext(r.Context(), c), m)
+	if response, ok := reply.(mcp.JSONRPCResponse); ok {
+		hello, _ := response.Result.(mcp.InitializeResult)
+		s.version = hello.ProtocolVersion
 		if !h.sessions.add(s) {
 			return busy("all sessions are in use")
 		}
 		out.w.Header().Set(sessionHeader, s.id)
 	}
-	h.finish(out, http.StatusOK, reply)
+	out.reply(http.StatusOK, reply)
 	return nil
 }
 
@@ -131,48 +132,33 @@ func (h *HTTP) session(r *http.Request, caller string) (*httpSession, *refusal) 
 	return s, nil
 }
 
-// notified handles a notification that is not about cancelling.
-func (h *HTTP) notified(ctx context.Context, e *exchange, m message) {
-	h.server.respond(h.server.mcp.WithContext(ctx, e), m)
-}
-
-// answer carries out the request m. Until the reply is there, it writes what
-// the handler sends to its client. The reply is nil where none is due.
-func (h *HTTP) answer(out *response, r *http.Request, caller string, e *exchange, m message) mcp.JSONRPCMessage {
-	ctx := h.server.mcp.WithContext(r.Context(), e)
-	ctx, cancel := context.WithCancelCause(withOrigin(ctx, origin{caller: caller, received: m.received}))
-	defer cancel(nil)
-	if e.session != nil {
-		defer e.session.inflight.remember(m.id, cancel)()
-	}
-	replies := make(chan mcp.JSONRPCMessage, 1)
-	go func() {
-		defer h.lanes.enter(ctx, h.server, m)()
-		replies <- h.server.respond(ctx, m)
-	}()
+// answer has do carry out requests of c and writes the reply. Until the reply is
+// there, it writes the notifications that the requests send. Without a reply (MCP
+// wants none to a cancelled request) it ends with empty.
+func (h *HTTP) answer(out *response, r *http.Request, c *client, empty func(), do func(context.Context) any) {
+	ctx := h.server.mcp.WithContext(r.Context(), c)
+	replies := make(chan any, 1)
+	go func() { replies <- do(ctx) }()
 	for {
 		select {
-		case n := <-e.notifications:
+		case n := <-c.notifications:
 			out.send(n)
-		case question := <-e.asked:
-			out.sendAll(e.notifications)
-			out.send(question)
+			continue
 		case reply := <-replies:
-			out.sendAll(e.notifications)
-			if cause := context.Cause(ctx); errors.Is(cause, errCancelled) || errors.Is(cause, errSessionEnded) {
-				h.log.DebugContext(ctx, "request cancelled", slog.String("id", string(m.id)), slog.String("cause", cause.Error()))
-				return nil
+			// A handler queues its notifications before it returns its result.
+			for len(c.notifications) > 0 {
+				out.send(<-c.notifications)
 			}
-			return reply
+			if reply == nil {
+				empty()
+				return
+			}
+			status := http.StatusOK
+			if failure, ok := reply.(mcp.JSONRPCError); ok && c.session == "" {
+				status = statelessStatus(failure.Error.Code)
+			}
+			out.reply(status, reply)
+			return
 		}
 	}
-}
-
-// finish writes the reply of a request.
-func (h *HTTP) finish(out *response, status int, reply mcp.JSONRPCMessage) {
-	if reply == nil {
-		out.nothing()
-		return
-	}
-	out.reply(status, reply)
 }

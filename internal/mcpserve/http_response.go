@@ -1,12 +1,10 @@
 package mcpserve
 
 import (
-	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
-
-	"github.com/mark3labs/mcp-go/mcp"
 )
 
 // response writes the answer to one request: one JSON object or, where
@@ -52,22 +50,9 @@ func (o *response) accept(headers []string) bool {
 // send writes a message that is not the reply. A client that reads no event
 // streams does not get it.
 func (o *response) send(message any) {
-	if !o.events {
-		return
-	}
-	text, err := json.Marshal(message)
-	if err != nil {
-		return // nobody waits for it
-	}
-	o.begin()
-	o.event(text)
-}
-
-// sendAll sends the notifications that are waiting. A handler queues them before
-// it returns its result, so they are here when the result arrives.
-func (o *response) sendAll(waiting <-chan mcp.JSONRPCNotification) {
-	for len(waiting) > 0 {
-		o.send(<-waiting)
+	if o.events {
+		o.begin()
+		o.event(encodeReply(message))
 	}
 }
 
@@ -84,18 +69,15 @@ func (o *response) begin() {
 	o.w.WriteHeader(http.StatusOK)
 }
 
-// event writes a message of one line (JSON has no others) as an event
+// event writes a line (JSON has no line breaks) as an event
 // (https://html.spec.whatwg.org/#server-sent-events).
-func (o *response) event(text []byte) {
-	event := make([]byte, 0, len(text)+24)
-	event = append(event, "event: message\ndata: "...)
-	event = append(event, text...)
-	o.write(append(event, '\n', '\n'))
+func (o *response) event(line []byte) {
+	o.write(slices.Concat([]byte("event: message\ndata: "), line, []byte{'\n'}))
 }
 
 // reply ends the answer with the reply to the request. In an event stream, the
 // status is past.
-func (o *response) reply(status int, reply mcp.JSONRPCMessage) {
+func (o *response) reply(status int, reply any) {
 	if !o.streaming && o.objects {
 		o.json(status, reply)
 		return
@@ -104,12 +86,15 @@ func (o *response) reply(status int, reply mcp.JSONRPCMessage) {
 	o.event(encodeReply(reply))
 }
 
-// nothing ends the answer to a request that its client cancelled: MCP wants no
-// response then.
-func (o *response) nothing() { o.begin() }
+// accepted answers messages to which no reply is due.
+func (o *response) accepted() {
+	if !o.streaming {
+		o.w.WriteHeader(http.StatusAccepted)
+	}
+}
 
 // json writes the whole answer.
-func (o *response) json(status int, reply mcp.JSONRPCMessage) {
+func (o *response) json(status int, reply any) {
 	h := o.w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")

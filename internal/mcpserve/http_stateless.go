@@ -2,9 +2,11 @@ package mcpserve
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -15,56 +17,45 @@ func isStateless(h http.Header) bool {
 	return mcp.IsModernProtocol(h.Get(mcp.HeaderProtocolVersion))
 }
 
-// statelessVersion is the version that a message of that protocol states; empty
-// for messages of earlier ones.
-func statelessVersion(m message) string {
-	if v := statedVersion(m); mcp.IsModernProtocol(v) {
-		return v
+// statedVersion is what a message itself says of its protocol version.
+func statedVersion(body []byte) string {
+	var message struct {
+		Params struct {
+			Meta *mcp.Meta `json:"_meta"`
+		} `json:"params"`
 	}
-	return ""
-}
-
-// statedVersion is what the message itself says of its protocol version.
-func statedVersion(m message) string {
-	var params struct {
-		Meta *mcp.Meta `json:"_meta"`
-	}
-	if json.Unmarshal(m.params, &params) != nil {
+	if json.Unmarshal(body, &message) != nil {
 		return ""
 	}
-	return params.Meta.ProtocolVersion()
+	return message.Params.Meta.ProtocolVersion()
 }
 
 // stateless answers a message of the protocol since 2026-07-28. There,
 // notifications/cancelled has no use over HTTP, as closing the connection
-// cancels; without sessions it could not be told who sent it.
-func (h *HTTP) stateless(out *response, r *http.Request, caller string, m message) {
-	if m.method == "" {
-		h.failStateless(out, m, mcp.INVALID_REQUEST, "invalid request: a server of this protocol version asks nothing, so there is nothing to respond to")
+// cancels; without sessions nobody could tell who sent it.
+func (h *HTTP) stateless(out *response, r *http.Request, caller string, body []byte) {
+	m, err := parseMessage(body, time.Now())
+	if err == nil && m.method == "" {
+		err = errors.New("invalid request: a server of this protocol version asks nothing, so there is nothing to respond to")
+	}
+	if _, isBatch, batchErr := splitBatch(body, ""); isBatch {
+		err = batchErr
+	}
+	if err != nil {
+		out.reply(http.StatusBadRequest, m.failure(err))
 		return
 	}
 	if code, err := h.checkHeaders(r.Header, m); err != nil {
-		h.failStateless(out, m, code, err.Error())
+		out.reply(statelessStatus(code), errorReply(m.id, code, err.Error()))
 		return
 	}
-	e := newExchange(nil, out.events)
+	c := h.server.newClient(caller, h.slots, &inflight{})
 	if m.id == nil {
-		if m.method != string(mcp.MethodNotificationCancelled) {
-			h.notified(r.Context(), e, m)
-		}
-		out.w.WriteHeader(http.StatusAccepted)
+		c.handle(h.server.mcp.WithContext(r.Context(), c), m)
+		out.accepted()
 		return
 	}
-	reply := h.answer(out, r, caller, e, m)
-	status := http.StatusOK
-	if failure, ok := reply.(mcp.JSONRPCError); ok {
-		status = statelessStatus(failure.Error.Code)
-	}
-	h.finish(out, status, reply)
-}
-
-func (h *HTTP) failStateless(out *response, m message, code int, text string) {
-	out.reply(statelessStatus(code), errorReply(m.id, code, text))
+	h.answer(out, r, c, out.begin, func(ctx context.Context) any { return c.handle(ctx, m) })
 }
 
 // statelessStatus is the HTTP status that MCP 2026-07-28 prescribes for a
@@ -80,15 +71,11 @@ func statelessStatus(code int) int {
 	return http.StatusOK
 }
 
-// headerMark is what marks an argument in a schema that comes in a header as well
-// (SEP-2243).
-const headerMark = `"x-mcp-header"`
-
 // checkHeaders holds the headers against the body, as MCP 2026-07-28 demands
 // (SEP-2243): what a proxy decided by the headers must be true of the body. It
 // returns the JSON-RPC code beside an error.
 func (h *HTTP) checkHeaders(headers http.Header, m message) (code int, err error) {
-	header, stated := headers.Get(mcp.HeaderProtocolVersion), statedVersion(m)
+	header, stated := headers.Get(mcp.HeaderProtocolVersion), statedVersion(m.raw)
 	switch {
 	case headers.Get(mcp.HeaderLastEventID) != "":
 		return mcp.HEADER_MISMATCH, errors.New("header mismatch: streams cannot be resumed; send the request again, with a new id")
@@ -105,25 +92,16 @@ func (h *HTTP) checkHeaders(headers http.Header, m message) (code int, err error
 	if err := mcp.ValidateStandardHeaders(headers.Get, stated, method, m.params); err != nil {
 		return mcp.HEADER_MISMATCH, err
 	}
-	if method != mcp.MethodToolsCall || m.call.broken { // mcp-go answers
+	if method != mcp.MethodToolsCall {
 		return 0, nil
 	}
 	tool := h.server.library().GetTool(m.call.Name)
-	if tool == nil {
-		return 0, nil
-	}
 	// Arguments that a tool's schema marks come twice. Looking for marks takes a
 	// schema apart, each time, and most have none.
-	if raw := tool.Tool.RawInputSchema; raw != nil && !bytes.Contains(raw, []byte(headerMark)) {
+	if tool == nil || tool.Tool.RawInputSchema != nil && !bytes.Contains(tool.Tool.RawInputSchema, []byte(`"x-mcp-header"`)) {
 		return 0, nil
 	}
-	lookup := func(name string) (string, bool) {
-		values := headers.Values(name)
-		if len(values) == 0 {
-			return "", false
-		}
-		return values[0], true
-	}
+	lookup := func(name string) (value string, sent bool) { return headers.Get(name), len(headers.Values(name)) > 0 }
 	if err := mcp.ValidateParamHeadersLookup(lookup, &tool.Tool, m.params); err != nil {
 		return mcp.HEADER_MISMATCH, err
 	}

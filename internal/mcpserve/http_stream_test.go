@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -12,9 +11,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/mark3labs/mcp-go/mcp"
-	"github.com/mark3labs/mcp-go/server"
 
 	"nsenter-mcp/tools"
 )
@@ -68,71 +64,6 @@ func TestHTTPWhatTheClientReads(t *testing.T) {
 				t.Errorf("%s, %s, %s: %s with %d messages", e.name, c.accept, c.tool, got.header.Get("Content-Type"), len(got.messages))
 			}
 		}
-	}
-}
-
-// asker adds a tool that asks the client for a word.
-func asker(s *server.MCPServer) {
-	s.AddTool(mcp.NewTool("ask"), func(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		answer, err := s.RequestElicitation(ctx, mcp.ElicitationRequest{Params: mcp.ElicitationParams{Message: "?", RequestedSchema: map[string]any{}}})
-		if err != nil {
-			return mcp.NewToolResultError(err.Error()), nil
-		}
-		return mcp.NewToolResultText(fmt.Sprint(answer.Action)), nil
-	})
-}
-
-// A question goes out on the answer to the call that asks, and only the session
-// that was asked can answer.
-func TestHTTPQuestionsToTheClient(t *testing.T) {
-	t.Parallel()
-	s := serveHTTP(t, &fakeDispatcher{}, nil)
-	asker(s.http.server.mcp)
-	asked := era{session: s.open(testSecret), token: testSecret}
-	stranger := era{session: s.open(testSecret), token: testSecret}
-	for body, want := range map[string]string{
-		`{"jsonrpc":"2.0","id":%s,"result":{"action":"accept"}}`:              "accept",
-		`{"jsonrpc":"2.0","id":%s,"error":{"code":-1,"message":"not today"}}`: "not today",
-		`{"jsonrpc":"2.0","id":%s,"result":7}`:                                "cannot be read",
-	} {
-		response, err := s.client.Do(s.call(asked, "1", "ask", "{}"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		stream := make([]byte, 4096)
-		n, err := response.Body.Read(stream)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, data, _ := strings.Cut(string(stream[:n]), "data: ")
-		question := parseReply(t, strings.TrimSpace(data)+"\n")
-		if question.Method != "elicitation/create" {
-			t.Fatalf("%s", stream[:n])
-		}
-		answer := fmt.Sprintf(body, question.ID)
-		if got := s.do(s.post(fmt.Sprintf(`{"jsonrpc":"2.0","id":%s,"result":{"action":"decline"}}`, question.ID), stranger)); got.status != http.StatusAccepted {
-			t.Errorf("the stranger's answer: %d", got.status)
-		}
-		for range 2 { // the second has no effect
-			if got := s.do(s.post(answer, asked)); got.status != http.StatusAccepted {
-				t.Errorf("the answer: %d %s", got.status, got.body)
-			}
-		}
-		rest, err := io.ReadAll(response.Body)
-		if err != nil || !strings.Contains(string(rest), want) {
-			t.Errorf("%v %s", err, rest)
-		}
-		_ = response.Body.Close()
-	}
-	// Who reads no event stream cannot be asked, nor can anybody in the
-	// stateless era.
-	deaf := s.call(asked, "1", "ask", "{}")
-	deaf.Header.Set("Accept", "application/json")
-	if got := s.do(deaf).one(t); !got.Result.IsError {
-		t.Errorf("%+v", got)
-	}
-	if got := s.do(s.call(era{token: testSecret}, "1", "ask", "{}")).one(t); !got.Result.IsError {
-		t.Errorf("%+v", got)
 	}
 }
 

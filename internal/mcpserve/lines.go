@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
+	"slices"
 )
 
 // lineReader cuts a stream into lines and bounds them. A longer line is read
@@ -56,15 +58,42 @@ func (r *lineReader) next() ([]byte, error) {
 // skip reads on to the end of the line that begins with line and part, where
 // err is what reading part returned.
 func (r *lineReader) skip(line, part []byte, err error) error {
-	var scan idScanner
-	scan.write(line)
-	scan.write(part)
+	head := slices.Concat(line, part)
+	head, tail := head[:min(len(head), maxIDContext)], head
 	for errors.Is(err, bufio.ErrBufferFull) {
 		part, err = r.in.ReadSlice('\n')
-		scan.write(part)
+		tail = slices.Concat(tail[max(0, len(tail)-maxIDContext):], part)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	return &lineTooLongError{max: r.max, id: scan.id}
+	return &lineTooLongError{max: r.max, id: idNear(head, tail)}
+}
+
+// maxIDContext is how much of the beginning and the end of a line is searched for an id.
+const maxIDContext = 1 << 10
+
+// The id of an object before its first member that is no string, and its last member
+// or the last but jsonrpc.
+const (
+	idPattern  = `"id"\s*:\s*("(?:[^"\\]|\\.)*"|-?[0-9][0-9.eE+-]*)`
+	headOfID   = `^\s*\{\s*(?:"[a-z]*"\s*:\s*"[^"\\]*"\s*,\s*)*` + idPattern + `\s*[,}]`
+	tailWithID = `,\s*` + idPattern + `\s*(?:,\s*"jsonrpc"\s*:\s*"2\.0"\s*)?\}\s*$`
+)
+
+// idNear finds the id of a request that is too long to be held in memory, where
+// clients write it: first (mcp-go) or last (the TypeScript SDK). A client whose
+// request is refused without its id waits until its own timeout. On text that is no
+// JSON it finds something or nothing, and neither does harm: the id is only echoed.
+func idNear(head, tail []byte) json.RawMessage {
+	for _, where := range []struct {
+		pattern string
+		text    []byte
+	}{{headOfID, head}, {tailWithID, tail}} {
+		found := regexp.MustCompile(where.pattern).FindSubmatch(where.text)
+		if found != nil && json.Valid(found[1]) {
+			return found[1]
+		}
+	}
+	return nil
 }

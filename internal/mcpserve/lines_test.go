@@ -1,7 +1,6 @@
 package mcpserve
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -67,52 +66,40 @@ func TestLineReaderPassesErrorsOn(t *testing.T) {
 	}
 }
 
-// FuzzIDScanner holds the scanner against encoding/json.
-func FuzzIDScanner(f *testing.F) {
-	for _, s := range []string{
-		`{"id":1}`, `{"a":"\"id\":2","id":"x\"y"}`, `{"a":{"id":1},"id":-2.5e3}`, `{"id":[1]}`, `{"id":{"id":3}}`,
-		`{"a":[{"id":1}]}`, `[{"id":1}]`, `{"id":null}`, `{"id":1,"id":2}`, ` { "id" : 7 , "b" : 1 } `, `"id"`, `{"i\u0064":1}`,
+func TestIDOfALineThatIsTooLong(t *testing.T) {
+	t.Parallel()
+	long := `"` + strings.Repeat("x", 200_000) + `"`
+	for text, want := range map[string]string{
+		`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"x":` + long + `}}`:             `7`,
+		` { "id" : "a\"b" , "params":` + long + `}`:                                              `"a\"b"`,
+		`{"method":"tools/call","params":{"id":1,"x":` + long + `},"jsonrpc":"2.0","id":-2.5e3}`: `-2.5e3`,
+		`{"method":"tools/call","params":{"x":` + long + `},"id":"z","jsonrpc":"2.0"}` + "\r":    `"z"`,
+		`{"method":"tools/call","params":{"x":` + long + `,"id":9}}`:                             ``,
+		`{"params":{"id":9,"x":` + long + `}}`:                                                   ``,
+		`{"id":null,"params":` + long + `}`:                                                      ``,
+		`{"id":{"id":3},"params":` + long + `}`:                                                  ``,
+		`{"params":"{\"id\":1,` + long[1:] + `}`:                                                 ``,
+		`[{"id":1,"x":` + long + `}]`:                                                            ``,
+		`{"id":1-,"x":` + long + `}`:                                                             ``,
+		long:                                                                                     ``,
 	} {
+		r := newLineReader(strings.NewReader(text+"\n"), 100_000)
+		_, err := r.next()
+		var tooLong *lineTooLongError
+		if !errors.As(err, &tooLong) || string(tooLong.id) != want {
+			t.Errorf("%.60s...%s: %v, id %s, want %s", text, text[len(text)-20:], err, tooLong.id, want)
+		}
+	}
+}
+
+// Whatever is found is a valid id.
+func FuzzIDNear(f *testing.F) {
+	for _, s := range []string{`{"id":1}`, `{"a":"\"id\":2","id":"x\"y"}`, `{"a":1,"id":-2.5e3}`, `{"id":[1]}`, `{"id":1e}`, ` { "id" : 7 , "b" : 1 } `} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		var scan idScanner
-		scan.write([]byte(s))
-		if scan.id != nil && !json.Valid(scan.id) {
-			t.Fatalf("%q: found %q", s, scan.id)
-		}
-		want, ok := idByDecoder([]byte(s))
-		if !ok {
-			return
-		}
-		if string(scan.id) != string(want) {
-			t.Errorf("%q: got %q, want %q", s, scan.id, want)
+		if id := idNear([]byte(s), []byte(s)); id != nil && (!json.Valid(id) || !isID(id)) {
+			t.Errorf("%q: found %q", s, id)
 		}
 	})
-}
-
-// idByDecoder is the last member of the object s that is spelled "id" and can
-// be an id; ok is false for what is no JSON object or would be read otherwise
-// on purpose (an escaped name, an id too long).
-func idByDecoder(s []byte) (id json.RawMessage, ok bool) {
-	d := json.NewDecoder(bytes.NewReader(s))
-	if open, err := d.Token(); err != nil || open != json.Delim('{') || !json.Valid(s) {
-		return nil, false
-	}
-	for d.More() {
-		start := d.InputOffset()
-		name, err := d.Token()
-		if err != nil {
-			return nil, false
-		}
-		plain := bytes.HasSuffix(s[start:d.InputOffset()], []byte(`"id"`))
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil || len(value) > maxIDBytes || name == "id" && !plain {
-			return nil, false
-		}
-		if name == "id" && isID(value) {
-			id = value
-		}
-	}
-	return id, true
 }

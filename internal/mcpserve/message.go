@@ -4,50 +4,47 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// message is one JSON-RPC 2.0 message from a client, decoded as far as it
-// takes to schedule it.
+// message is one JSON-RPC 2.0 message from a client, decoded as far as scheduling
+// and tools/call need it.
 type message struct {
 	id       json.RawMessage // as the client wrote it; nil in a notification
 	method   string          // empty in a response
 	params   json.RawMessage
 	raw      json.RawMessage // the whole message
 	call     callParams      // of tools/call
+	callErr  error           // why the parameters of tools/call cannot be read
 	received time.Time       // when its last byte was read
 }
 
-// The reasons why a line is no message. Their texts go to the client.
+// The reasons why a text is no message. Their texts go to the client.
 var (
-	errNotJSON   = errors.New("parse error: the line is not valid JSON; send one JSON-RPC message a line")
-	errBatch     = errors.New("invalid request: JSON-RPC batches are not part of MCP; send one message a line")
+	errNotJSON   = errors.New("parse error: this is not valid JSON; send one JSON-RPC message")
 	errNotObject = errors.New("invalid request: a JSON-RPC message is an object")
+	errVersion   = errors.New(`invalid request: jsonrpc must be "2.0"`)
 	errBadID     = errors.New("invalid request: id must be a string or a number")
 	errNoMethod  = errors.New("invalid request: method is missing")
+	errBoth      = errors.New("invalid request: a message has a method, or a result or error, but not both")
 )
 
 // parseMessage decodes one message. raw is kept, not copied.
 func parseMessage(raw []byte, received time.Time) (message, error) {
 	m := message{raw: raw, received: received}
 	var fields struct {
-		JSONRPC json.RawMessage `json:"jsonrpc"`
+		JSONRPC any             `json:"jsonrpc"`
 		ID      json.RawMessage `json:"id"`
-		Method  json.RawMessage `json:"method"`
+		Method  any             `json:"method"`
 		Params  json.RawMessage `json:"params"`
 		Result  json.RawMessage `json:"result"`
 		Error   json.RawMessage `json:"error"`
 	}
 	if json.Unmarshal(raw, &fields) != nil {
-		switch {
-		case !json.Valid(raw):
+		if !json.Valid(raw) {
 			return m, errNotJSON
-		case bytes.HasPrefix(bytes.TrimLeft(raw, " \t\r\n"), []byte("[")):
-			return m, errBatch
 		}
 		return m, errNotObject
 	}
@@ -58,61 +55,55 @@ func parseMessage(raw []byte, received time.Time) (message, error) {
 		}
 		m.id = fields.ID
 	}
-	if m.method = text(fields.Method); m.method == "" {
-		if fields.Result != nil || fields.Error != nil {
-			return m, nil // a response
-		}
+	m.method, _ = fields.Method.(string)
+	isResponse := fields.Result != nil || fields.Error != nil
+	switch {
+	case fields.JSONRPC != mcp.JSONRPC_VERSION:
+		return m, errVersion
+	case m.method == "" && !isResponse:
 		return m, errNoMethod
-	}
-	if m.method == string(mcp.MethodToolsCall) {
-		m.call = parseCall(m.params)
-		m.call.plain = m.call.plain && m.id != nil && fields.Result == nil && text(fields.JSONRPC) == mcp.JSONRPC_VERSION
+	case m.method != "" && isResponse:
+		return m, errBoth
+	case m.method == string(mcp.MethodToolsCall):
+		m.call, m.callErr = parseCall(m.params)
 	}
 	return m, nil
 }
 
-// wantsProgress reports whether notifications/progress about the request may be on
-// their way before its answer; where it cannot be sure, it says so too.
-func (m *message) wantsProgress() bool {
-	// With an escape sequence in it the name may stand there in other letters.
-	return bytes.Contains(m.params, []byte("progressToken")) || bytes.Contains(m.params, []byte(`\u`))
+// failure is the reply to a text that parseMessage has refused.
+func (m message) failure(err error) mcp.JSONRPCMessage {
+	if errors.Is(err, errNotJSON) {
+		return errorReply(nil, mcp.PARSE_ERROR, err.Error())
+	}
+	return errorReply(m.id, mcp.INVALID_REQUEST, err.Error())
 }
 
-// callParams are the parameters of tools/call as far as this package reads
-// them.
-type callParams struct {
-	Name      string          `json:"name"`
-	Arguments json.RawMessage `json:"arguments"`
-	// TimeoutMS is the argument timeout_ms, 0 where it is missing or none that is
-	// usable as it stands.
-	TimeoutMS int `json:"-"`
-	// broken parameters are mcp-go's to answer.
-	broken bool
-	// plain: the request's last params are a name, arguments and no more that mcp-go
-	// would have to interpret.
-	plain bool
-}
+// batchVersion is the one protocol version that has batches.
+const batchVersion = "2025-03-26"
 
-func parseCall(params json.RawMessage) callParams {
-	var c callParams
-	strict := json.NewDecoder(bytes.NewReader(params))
-	strict.DisallowUnknownFields()
-	if strict.Decode(&c) == nil {
-		c.plain = true
-	} else if c = (callParams{}); json.Unmarshal(params, &c) != nil {
-		return callParams{broken: true}
+// maxBatch bounds the messages of one batch.
+const maxBatch = 100
+
+var (
+	errBatch     = errors.New("invalid request: only protocol version " + batchVersion + " has batches; send one JSON-RPC message")
+	errBatchSize = errors.New("invalid request: a batch has 1 to 100 messages")
+)
+
+// splitBatch returns the messages of a JSON-RPC batch, which is an array. Any other
+// text is no batch.
+func splitBatch(text []byte, version string) (items []json.RawMessage, isBatch bool, err error) {
+	if !bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("[")) {
+		return nil, false, nil
 	}
-	const name = "timeout_ms"
-	if !bytes.Contains(c.Arguments, []byte(name)) {
-		return c
+	switch {
+	case json.Unmarshal(text, &items) != nil:
+		return nil, true, errNotJSON
+	case version != batchVersion:
+		return nil, true, errBatch
+	case len(items) == 0 || len(items) > maxBatch:
+		return nil, true, errBatchSize
 	}
-	var given struct {
-		TimeoutMS int `json:"timeout_ms"`
-	}
-	if json.Unmarshal(c.Arguments, &given) == nil && given.TimeoutMS > 0 {
-		c.TimeoutMS = given.TimeoutMS
-	}
-	return c
+	return items, true, nil
 }
 
 // isID reports whether raw, a valid JSON value, can identify a request.
@@ -123,25 +114,11 @@ func isID(raw json.RawMessage) bool {
 // idKey makes ids comparable: equal strings are one id however they were
 // escaped, and the string "1" is another id than the number 1.
 func idKey(id json.RawMessage) string {
-	if len(id) > 0 && id[0] == '"' {
-		return `"` + text(id)
+	var s string
+	if json.Unmarshal(id, &s) == nil {
+		return `"` + s
 	}
 	return string(id)
-}
-
-// text is the string that raw, a valid JSON value or nothing, stands for; "" where
-// it is something else. Most need no decoding.
-func text(raw json.RawMessage) string {
-	if len(raw) < 2 || raw[0] != '"' {
-		return ""
-	}
-	inner := raw[1 : len(raw)-1]
-	if !slices.ContainsFunc(inner, func(b byte) bool { return b == '\\' || b >= utf8.RuneSelf }) {
-		return string(inner)
-	}
-	var s string
-	_ = json.Unmarshal(raw, &s) // it is valid
-	return s
 }
 
 // errorReply is the JSON-RPC error with this code for the request id; a nil
@@ -164,16 +141,29 @@ func requestID(id json.RawMessage) mcp.RequestId {
 	return mcp.NewRequestId(id)
 }
 
-// withID returns the reply with its id exactly as the client wrote it.
-func withID(reply mcp.JSONRPCMessage, id json.RawMessage) mcp.JSONRPCMessage {
-	switch r := reply.(type) {
-	case mcp.JSONRPCResponse:
-		r.ID = requestID(id)
-		return r
-	case mcp.JSONRPCError:
-		r.ID = requestID(id)
-		return r
-	default:
-		return reply
+// encodeReply writes a reply, or the replies to a batch, as one line with its
+// newline. It never fails: a result that cannot be encoded becomes an error, as the
+// client waits for the reply.
+func encodeReply(reply any) []byte {
+	line, err := encode(reply)
+	if err != nil {
+		var id json.RawMessage
+		if r, ok := reply.(mcp.JSONRPCResponse); ok {
+			id, _ = json.Marshal(r.ID)
+		}
+		line, _ = encode(errorReply(id, mcp.INTERNAL_ERROR, "internal error: "+err.Error()))
 	}
+	return line
+}
+
+// encode writes compact JSON and a newline. It leaves <, > and & as they are: HTML
+// is not involved, and the escapes cost a model three tokens each.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
 }

@@ -227,7 +227,7 @@ func TestDisabledToolIsRefusedWithTheReason(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refusal, ok := s.respond(t.Context(), m).(mcp.JSONRPCError)
+	refusal, ok := s.respond(t.Context(), s.newClient("me", newSlots(1, 1), &inflight{}), m).(mcp.JSONRPCError)
 	if !ok || refusal.Error.Code != mcp.INVALID_PARAMS || !strings.Contains(refusal.Error.Message, "toolset inspect") {
 		t.Errorf("%+v", refusal)
 	}

@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
@@ -44,50 +43,65 @@ type Config struct {
 
 // Server is an MCP server without a transport. It is safe for concurrent use.
 type Server struct {
-	mcp        *server.MCPServer
-	dispatcher Dispatcher
-	caller     string
-	served     map[string]tools.Spec
+	mcp          *server.MCPServer
+	introduction mcp.Implementation
+	dispatcher   Dispatcher
+	caller       string
+	served       map[string]tools.Spec
+	order        map[string]int // of the tools in tools/list
 	// publish hands the tools to mcp-go, once. It decodes all their schemas for
 	// that, which nobody needs before initialize is answered.
 	publish func()
-	// direct: calls that are plain need not pass through mcp-go, as nothing was
-	// given to it that could change them.
-	direct bool
-	log    *slog.Logger
+	// extended: mcp-go has tools besides the dispatcher's.
+	extended bool
+	log      *slog.Logger
 }
 
 // New takes the dispatcher's tools. It fails on a tool without a name of its own or
 // with a schema that does not begin as clients need it; that the rest of a schema is
 // valid JSON is for its maker to see to.
 func New(cfg Config) (*Server, error) {
-	s := &Server{dispatcher: cfg.Dispatcher, caller: cmp.Or(cfg.Caller, "stdio"), served: map[string]tools.Spec{}, direct: len(cfg.Options) == 0, log: cfg.Logger}
+	s := &Server{
+		introduction: mcp.Implementation{Name: "nsenter-mcp", Title: "nsenter-mcp: a pod's network from the inside", Version: cfg.Version},
+		dispatcher:   cfg.Dispatcher, caller: cmp.Or(cfg.Caller, "stdio"), extended: len(cfg.Options) > 0, log: cfg.Logger,
+		served: map[string]tools.Spec{}, order: map[string]int{},
+	}
 	hooks := &server.Hooks{}
 	hooks.AddAfterInitialize(func(ctx context.Context, _ any, in *mcp.InitializeRequest, out *mcp.InitializeResult) {
 		s.log.InfoContext(ctx, "client connected",
 			slog.String("client", clip(in.Params.ClientInfo.Name)), slog.String("client_version", clip(in.Params.ClientInfo.Version)),
 			slog.String("protocol", out.ProtocolVersion))
 	})
+	// mcp-go lists tools by name; everything else lists them in the dispatcher's order.
+	hooks.AddAfterListTools(func(_ context.Context, _ any, _ *mcp.ListToolsRequest, out *mcp.ListToolsResult) {
+		position := func(t mcp.Tool) int {
+			if i, ours := s.order[t.Name]; ours {
+				return i
+			}
+			return len(s.order)
+		}
+		slices.SortStableFunc(out.Tools, func(a, b mcp.Tool) int { return position(a) - position(b) })
+	})
 	// The list of tools is fixed at start, so no listChanged. mcp-go's own
 	// validation stays off: the dispatcher's is lenient where models err
 	// harmlessly, and its messages are written for them.
-	s.mcp = server.NewMCPServer("nsenter-mcp", cfg.Version, append([]server.ServerOption{
-		server.WithTitle("nsenter-mcp: a pod's network from the inside"),
+	s.mcp = server.NewMCPServer(s.introduction.Name, cfg.Version, append([]server.ServerOption{
+		server.WithTitle(s.introduction.Title),
 		server.WithInstructions(cfg.Dispatcher.Instructions()),
 		server.WithToolCapabilities(false),
 		server.WithExperimental(map[string]any{tools.NarrowingMeta: map[string]any{}}),
 		server.WithHooks(hooks),
 	}, cfg.Options...)...)
 	all := cfg.Dispatcher.Tools()
-	for _, tool := range all {
+	for i, tool := range all {
 		if err := s.check(tool); err != nil {
 			return nil, fmt.Errorf("tool %q: %w", tool.Name, err)
 		}
-		s.served[tool.Name] = tool.Spec
+		s.served[tool.Name], s.order[tool.Name] = tool.Spec, i
 	}
 	s.publish = sync.OnceFunc(func() {
 		for _, tool := range all {
-			s.mcp.AddTool(published(tool), s.call)
+			s.mcp.AddTool(published(tool), nil) // callTool answers its calls
 		}
 	})
 	return s, nil
@@ -95,6 +109,30 @@ func New(cfg Config) (*Server, error) {
 
 // clip bounds what a client says of itself.
 func clip(s string) string { return s[:min(len(s), 100)] }
+
+// published is a tool as clients see it.
+func published(t tools.Tool) mcp.Tool {
+	return mcp.Tool{
+		Name:            t.Name,
+		Title:           t.Title,
+		Description:     t.Description,
+		RawInputSchema:  t.InputSchema,
+		RawOutputSchema: t.OutputSchema,
+		Annotations:     annotations(t.Spec),
+	}
+}
+
+// annotations states all four hints: what is left out counts as destructive
+// and open-world (MCP 2025-11-25, ToolAnnotations).
+func annotations(s tools.Spec) mcp.ToolAnnotation {
+	changes := s.Changes || s.Toolset == tools.Exec // anything can be run
+	return mcp.ToolAnnotation{
+		ReadOnlyHint:    mcp.ToBoolPtr(!changes),
+		DestructiveHint: mcp.ToBoolPtr(changes),
+		IdempotentHint:  mcp.ToBoolPtr(!changes),
+		OpenWorldHint:   mcp.ToBoolPtr(s.SendsPackets || changes),
+	}
+}
 
 func (s *Server) check(tool tools.Tool) error {
 	if _, taken := s.served[tool.Name]; taken || tool.Name == "" {
@@ -105,12 +143,6 @@ func (s *Server) check(tool tools.Tool) error {
 	}
 	if err := checkSchema(tool.OutputSchema); err != nil {
 		return fmt.Errorf("output schema: %w", err)
-	}
-	if bytes.Contains(tool.InputSchema, []byte(headerMark)) { // mcp-go would panic
-		marked := published(tool)
-		if err := mcp.ValidateParamHeaderAnnotations(&marked); err != nil {
-			return fmt.Errorf("input schema: %w", err)
-		}
 	}
 	return nil
 }
@@ -146,8 +178,8 @@ func (s *Server) ListTools(ctx context.Context) (json.RawMessage, error) {
 }
 
 // respond answers one request, whichever transport brought it. It returns nil
-// for what has no answer (notifications, responses).
-func (s *Server) respond(ctx context.Context, m message) (reply mcp.JSONRPCMessage) {
+// for notifications.
+func (s *Server) respond(ctx context.Context, c *client, m message) (reply mcp.JSONRPCMessage) {
 	defer func() {
 		if p := recover(); p != nil {
 			s.log.ErrorContext(ctx, "panic in a request", slog.String("method", m.method),
@@ -155,119 +187,50 @@ func (s *Server) respond(ctx context.Context, m message) (reply mcp.JSONRPCMessa
 			reply = errorReply(m.id, mcp.INTERNAL_ERROR, "internal error: the server's log has more")
 		}
 	}()
-	if m.method == string(mcp.MethodInitialize) {
-		return withID(s.mcp.HandleMessage(ctx, m.raw), m.id)
+	switch {
+	case m.method == string(mcp.MethodInitialize):
+		return m.correct(s.mcp.HandleMessage(ctx, m.raw))
+	case m.method == string(mcp.MethodToolsCall) && !s.isForeign(m.call.Name):
+		return s.callTool(ctx, c, m)
 	}
-	if m.method == string(mcp.MethodToolsCall) {
-		if refusal := s.refuse(ctx, m); refusal != nil {
-			return refusal
-		}
-		if _, served := s.served[m.call.Name]; served && m.call.plain && s.direct {
-			return s.answer(ctx, m)
-		}
-	}
-	return withID(s.library().HandleMessage(ctx, m.raw), m.id)
+	return m.correct(s.library().HandleMessage(ctx, m.raw))
 }
 
-// library is mcp-go's server with all tools. Only initialize does without them.
+// library is mcp-go's server with all tools. Only initialize and calls do without
+// them.
 func (s *Server) library() *server.MCPServer {
 	s.publish()
 	return s.mcp
 }
 
-// deadline is when a call that arrived with m has run out of time.
-func (s *Server) deadline(m message) time.Time {
-	limit := s.served[m.call.Name].Deadline
-	if given := m.call.TimeoutMS; given > 0 {
-		limit = min(time.Duration(given)*time.Millisecond, tools.MaxDeadline)
+// isForeign reports whether a tool is one of Config.Options.
+func (s *Server) isForeign(name string) bool {
+	if _, ours := s.served[name]; ours || !s.extended {
+		return false
 	}
-	return m.received.Add(limit)
+	return s.library().GetTool(name) != nil
 }
 
-// refuse answers a call of a tool that is not served: the protocol wants a
-// JSON-RPC error, and the library's says only that the tool was not found. The
-// dispatcher knows the likely name, and whether the operator switched it off.
-func (s *Server) refuse(ctx context.Context, m message) mcp.JSONRPCMessage {
-	if _, served := s.served[m.call.Name]; served || m.call.broken || s.library().GetTool(m.call.Name) != nil {
-		return nil
+// correct makes a reply of mcp-go say what is true: the id is the client's own, what
+// is wrong in a message that has come so far are its parameters, and a list of one
+// page knows no cursor.
+func (m message) correct(reply mcp.JSONRPCMessage) mcp.JSONRPCMessage {
+	switch r := reply.(type) {
+	case mcp.JSONRPCResponse:
+		var params struct {
+			Cursor string `json:"cursor"`
+		}
+		if strings.HasSuffix(m.method, "/list") && json.Unmarshal(m.params, &params) == nil && params.Cursor != "" {
+			return errorReply(m.id, mcp.INVALID_PARAMS, "invalid params: unknown cursor; the list has one page, so leave cursor out")
+		}
+		r.ID = requestID(m.id)
+		return r
+	case mcp.JSONRPCError:
+		r.ID = requestID(m.id)
+		if r.Error.Code == mcp.INVALID_REQUEST {
+			r.Error.Code = mcp.INVALID_PARAMS
+		}
+		return r
 	}
-	answer := s.dispatcher.Call(ctx, tools.Call{
-		Tool: m.call.Name, Arguments: m.call.Arguments, Caller: callerFrom(ctx), Received: receivedFrom(ctx),
-	})
-	if answer.Error == nil {
-		return nil
-	}
-	text := answer.Error.Message
-	if answer.Error.Hint != "" {
-		text += ": " + answer.Error.Hint
-	}
-	if valid := answer.Error.Details.Valid; len(valid) > 0 {
-		text += " (tools: " + strings.Join(valid, ", ") + ")"
-	}
-	refusal := errorReply(m.id, mcp.INVALID_PARAMS, text).(mcp.JSONRPCError)
-	refusal.Error.Data = answer.Error
-	return refusal
-}
-
-// answer carries out a plain call. mcp-go would decode the message several times more
-// to find that its parameters are all that there is, which takes as long as a third
-// of the system calls of a short tool. Its answer would be the same, but to what is
-// hardly a request: of a member that stands there twice the last one counts here, and
-// a number that is too large for a float64 is none of its concern.
-func (s *Server) answer(ctx context.Context, m message) mcp.JSONRPCMessage {
-	result, err := s.call(ctx, mcp.CallToolRequest{Params: mcp.CallToolParams{Name: m.call.Name, RawArguments: m.call.Arguments}})
-	if err != nil {
-		return errorReply(m.id, mcp.INTERNAL_ERROR, err.Error())
-	}
-	return mcp.NewJSONRPCResultResponse(requestID(m.id), result)
-}
-
-// call is the handler of every tool.
-func (s *Server) call(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-	narrowed, err := narrowing(r)
-	if err != nil {
-		return nil, err
-	}
-	answer := s.dispatcher.Call(ctx, tools.Call{
-		Tool: r.Params.Name, Arguments: r.Params.RawArguments, Caller: callerFrom(ctx), Received: receivedFrom(ctx),
-		Forwarded: forwarded(r), Narrowing: narrowed, Progress: s.progress(ctx, r),
-	})
-	text, err := encode(answer)
-	if err != nil {
-		return nil, fmt.Errorf("encode the answer of %s: %w", r.Params.Name, err)
-	}
-	return &mcp.CallToolResult{
-		Content:              []mcp.Content{mcp.NewTextContent(string(text))},
-		StructuredContent:    json.RawMessage(text),
-		RawStructuredContent: text,
-		IsError:              answer.IsError(),
-	}, nil
-}
-
-// encode writes compact JSON in which <, > and & stand as they are: HTML is
-// not involved, and the escapes cost a model three tokens each. Data that is
-// encoded already is the longest part, and is put in as it is.
-func encode(answer *tools.Envelope) ([]byte, error) {
-	data, encoded := answer.Data.(json.RawMessage)
-	if encoded {
-		frame := *answer
-		frame.Data = json.RawMessage("0")
-		answer = &frame
-	}
-	var b bytes.Buffer
-	b.Grow(len(data) + 1024)
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(answer); err != nil {
-		return nil, err
-	}
-	text := bytes.TrimRight(b.Bytes(), "\n")
-	if !encoded {
-		return text, nil
-	}
-	// Within a string the quotes would be escaped, and before data no other
-	// object has such a field.
-	const place = `"data":0`
-	at := bytes.Index(text, []byte(place)) + len(place) - 1
-	return slices.Replace(text, at, at+1, data...), nil
+	return reply
 }

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/mark3labs/mcp-go/client"
+	goclient "github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
 
@@ -17,38 +17,31 @@ import (
 )
 
 // The ways in which mcp-go's client reaches the server in these tests.
-func clients(t *testing.T) map[string]*client.Client {
+func clients(t *testing.T) map[string]*goclient.Client {
 	t.Helper()
-	direct := newFakeServer(t, &fakeDispatcher{})
-	direct.publish()
-	inProcess, err := client.NewInProcessClient(direct.mcp)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return map[string]*client.Client{
-		"in process": inProcess,
-		"stdio":      pipeClient(t),
+	return map[string]*goclient.Client{
+		"stdio": pipeClient(t),
 		//nolint:staticcheck // deprecated, but it is what most clients of today speak
-		"stdio, session era": pipeClient(t, client.WithLegacyProtocolOnly()),
+		"stdio, session era": pipeClient(t, goclient.WithLegacyProtocolOnly()),
 		"HTTP":               httpClient(t),
 		//nolint:staticcheck // as above
-		"HTTP, session era": httpClient(t, client.WithLegacyProtocolOnly()),
+		"HTTP, session era": httpClient(t, goclient.WithLegacyProtocolOnly()),
 	}
 }
 
-func httpClient(t *testing.T, opts ...client.ClientOption) *client.Client {
+func httpClient(t *testing.T, opts ...goclient.ClientOption) *goclient.Client {
 	t.Helper()
 	s := serveHTTP(t, &fakeDispatcher{}, nil)
 	overHTTP, err := transport.NewStreamableHTTP(s.url, transport.WithHTTPHeaders(map[string]string{"Authorization": "Bearer " + testSecret}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := client.NewClient(overHTTP, opts...)
+	c := goclient.NewClient(overHTTP, opts...)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
-func pipeClient(t *testing.T, opts ...client.ClientOption) *client.Client {
+func pipeClient(t *testing.T, opts ...goclient.ClientOption) *goclient.Client {
 	t.Helper()
 	in, toServer := io.Pipe()
 	fromServer, out := io.Pipe()
@@ -58,7 +51,7 @@ func pipeClient(t *testing.T, opts ...client.ClientOption) *client.Client {
 		ended <- s.ServeStdio(context.Background(), in, out)
 		_ = out.Close()
 	}()
-	c := client.NewClient(transport.NewIO(fromServer, toServer, io.NopCloser(strings.NewReader(""))), opts...)
+	c := goclient.NewClient(transport.NewIO(fromServer, toServer, io.NopCloser(strings.NewReader(""))), opts...)
 	t.Cleanup(func() {
 		_ = toServer.Close()
 		if err := <-ended; err != nil {
@@ -69,7 +62,7 @@ func pipeClient(t *testing.T, opts ...client.ClientOption) *client.Client {
 	return c
 }
 
-func connect(t *testing.T, c *client.Client) *mcp.InitializeResult {
+func connect(t *testing.T, c *goclient.Client) *mcp.InitializeResult {
 	t.Helper()
 	if err := c.Start(t.Context()); err != nil {
 		t.Fatal(err)
@@ -221,10 +214,7 @@ func TestNewRefusesUnusableTools(t *testing.T) {
 		"properties null":  {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","properties":null}`) })},
 		"type not first":   {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"properties":{},"type":"object"}`) })},
 		"another type":     {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"array","properties":{}}`) })},
-		"a header of an object": {change(func(t *tools.Tool) {
-			t.InputSchema = json.RawMessage(`{"type":"object","properties":{"a":{"type":"object","properties":{},"x-mcp-header":"a"}}}`)
-		})},
-		"cut short": {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","prop`) })},
+		"cut short":        {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","prop`) })},
 	} {
 		d := &listDispatcher{list: list}
 		if _, err := New(Config{Dispatcher: d, Logger: slog.New(slog.DiscardHandler)}); err == nil {

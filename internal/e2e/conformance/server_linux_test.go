@@ -25,7 +25,7 @@ func startServer(t *testing.T) (url string) {
 	s, err := mcpserve.New(mcpserve.Config{
 		Dispatcher: d, Version: "test", Logger: slog.New(slog.DiscardHandler),
 		Options: []server.ServerOption{
-			server.WithLogging(), server.WithCompletions(), server.WithElicitation(),
+			server.WithLogging(), server.WithCompletions(),
 			server.WithResourceCapabilities(true, false), server.WithPromptCapabilities(false),
 			addTools, addInputTools, addPrompts, addResources,
 		},

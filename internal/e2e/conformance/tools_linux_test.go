@@ -5,7 +5,6 @@ package conformance
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -53,28 +52,6 @@ func addTools(s *server.MCPServer) {
 	add("test_tool_with_logging", logThrice)
 	add("test_logging_tool", logThrice)
 	add("test_tool_with_progress", progressThrice)
-	add("test_sampling", sample, mcp.WithString("prompt", mcp.Required()))
-	add("test_elicitation", elicit(object{
-		"username": object{"type": "string", "description": "User's response"},
-		"email":    object{"type": "string", "description": "User's email address"},
-	}, "username", "email"), mcp.WithString("message", mcp.Required()))
-	add("test_elicitation_sep1034_defaults", elicit(object{
-		"name":     object{"type": "string", "default": "John Doe"},
-		"age":      object{"type": "integer", "default": 30},
-		"score":    object{"type": "number", "default": 95.5},
-		"status":   object{"type": "string", "enum": []string{"active", "inactive", "pending"}, "default": "active"},
-		"verified": object{"type": "boolean", "default": true},
-	}))
-	add("test_elicitation_sep1330_enums", elicit(object{
-		"untitledSingle": object{"type": "string", "enum": []string{"option1", "option2", "option3"}},
-		"titledSingle":   object{"type": "string", "oneOf": titled("First Option", "Second Option", "Third Option")},
-		"legacyEnum": object{
-			"type": "string", "enum": []string{"opt1", "opt2", "opt3"},
-			"enumNames": []string{"Option One", "Option Two", "Option Three"},
-		},
-		"untitledMulti": object{"type": "array", "items": object{"type": "string", "enum": []string{"option1", "option2", "option3"}}},
-		"titledMulti":   object{"type": "array", "items": object{"anyOf": titled("First Choice", "Second Choice", "Third Choice")}},
-	}))
 	s.AddTool(mcp.NewToolWithRawSchema("json_schema_2020_12_tool", "Tool with JSON Schema 2020-12 features", json.RawMessage(schema2020)),
 		content(mcp.NewTextContent("valid")))
 	s.AddTool(mcp.NewToolWithRawSchema("test_custom_header", "Tool with an argument that is sent as a header too",
@@ -97,14 +74,6 @@ const schema2020 = `{
 }`
 
 type object = map[string]any
-
-func titled(titles ...string) []object {
-	var values []object
-	for i, title := range titles {
-		values = append(values, object{"const": fmt.Sprintf("value%d", i+1), "title": title})
-	}
-	return values
-}
 
 func logThrice(ctx context.Context, _ mcp.CallToolRequest) (*mcp.CallToolResult, error) {
 	for i, text := range []string{"Tool execution started", "Tool processing data", "Tool execution completed"} {
@@ -137,36 +106,11 @@ func progressThrice(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolRe
 	return mcp.NewToolResultText("reported three times"), nil
 }
 
-func sample(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-	request := mcp.CreateMessageRequest{CreateMessageParams: question(r.GetString("prompt", ""), 100)}
-	answer, err := server.ServerFromContext(ctx).RequestSampling(ctx, request) //nolint:staticcheck // deprecated, but the session era has it
-	if err != nil {
-		return mcp.NewToolResultErrorFromErr("sampling", err), nil
-	}
-	return mcp.NewToolResultText("LLM response: " + mcp.GetTextFromContent(answer.Content)), nil
-}
-
 // question is what a model is asked.
 func question(text string, maxTokens int) mcp.CreateMessageParams {
 	return mcp.CreateMessageParams{
 		Messages:  []mcp.SamplingMessage{{Role: mcp.RoleUser, Content: mcp.NewTextContent(text)}},
 		MaxTokens: maxTokens,
-	}
-}
-
-// elicit is the handler that asks the user for these values.
-func elicit(properties object, required ...string) handler {
-	return func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-		request := mcp.ElicitationRequest{Params: form(r.GetString("message", "Please fill in"), properties, required...)}
-		answer, err := server.ServerFromContext(ctx).RequestElicitation(ctx, request)
-		if err != nil {
-			return mcp.NewToolResultErrorFromErr("elicitation", err), nil
-		}
-		text, err := json.Marshal(answer.Content)
-		if err != nil {
-			return nil, err
-		}
-		return mcp.NewToolResultText(fmt.Sprintf("Elicitation completed: action=%s, content=%s", answer.Action, text)), nil
 	}
 }
 

@@ -7,34 +7,34 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// lanes bound how many requests run at once. Calls of tools that send packets hang
+// slots bound how many requests run at once. Calls of tools that send packets hang
 // until their deadline where nothing answers, and where that is so there are many of
-// them; they take no place of those that look at a node, nor of what is no call at
-// all. How many requests may be unanswered altogether is bounded elsewhere, for all
+// them. Such calls take no slot of calls that only look at a node, nor of requests
+// that are no call. The number of unanswered requests is bounded elsewhere, for all
 // kinds alike.
-type lanes struct{ probes, looks, others chan struct{} } // counting semaphores
+type slots struct{ probes, looks, others chan struct{} } // counting semaphores
 
-// newLanes gives the calls of both kinds as many places each.
-func newLanes(calls, others int) lanes {
-	return lanes{make(chan struct{}, calls), make(chan struct{}, calls), make(chan struct{}, others)}
+// newSlots gives the calls of both kinds as many slots each.
+func newSlots(calls, others int) slots {
+	return slots{make(chan struct{}, calls), make(chan struct{}, calls), make(chan struct{}, others)}
 }
 
 // enter waits until the request m to s may run; the returned function lets the
 // next one in. A request that ends while it waits runs too, and fails at once:
 // a cancelled one for its context, a late call because the dispatcher refuses
 // calls whose time is up.
-func (l lanes) enter(ctx context.Context, s *Server, m message) (leave func()) {
+func (l slots) enter(ctx context.Context, s *Server, m message) (leave func()) {
 	isCall := m.method == string(mcp.MethodToolsCall)
-	lane, late := l.others, (<-chan time.Time)(nil)
+	slot, late := l.others, (<-chan time.Time)(nil)
 	switch {
 	case isCall && s.served[m.call.Name].SendsPackets:
-		lane = l.probes
+		slot = l.probes
 	case isCall:
-		lane = l.looks
+		slot = l.looks
 	}
-	leave = func() { <-lane }
+	leave = func() { <-slot }
 	select {
-	case lane <- struct{}{}:
+	case slot <- struct{}{}:
 		return leave
 	default:
 	}
@@ -44,7 +44,7 @@ func (l lanes) enter(ctx context.Context, s *Server, m message) (leave func()) {
 		late = timer.C
 	}
 	select {
-	case lane <- struct{}{}:
+	case slot <- struct{}{}:
 		return leave
 	case <-ctx.Done():
 	case <-late:
