@@ -317,7 +317,7 @@ func TestCurlFindings(t *testing.T) {
 				_ = conn.(*net.TCPConn).SetLinger(0)
 			})
 		}, nil, fact.OutcomeReset, []string{"tcp.reset"}},
-		{"closed after accept", func(s *curlScene) string { return s.raw(readHeader) }, nil, fact.OutcomeNotHTTP, []string{"http.no_response"}},
+		{"closed after accept, as by PostgreSQL", func(s *curlScene) string { return s.raw(readHeader) }, nil, fact.OutcomeNotHTTP, nil},
 		{"silence", func(s *curlScene) string {
 			return s.raw(func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 		}, nil, fact.OutcomeTimeout, []string{"http.no_response"}},

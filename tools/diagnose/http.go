@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -61,11 +62,19 @@ func broken(f *fact.Fetch) []fact.Finding {
 		return finding("http.no_response", "%s", f.Reason)
 	}
 	switch f.ReasonCode {
-	case fact.ReasonClosed:
+	case fact.ReasonCut, fact.ReasonHTTP2Error:
 		return finding("http.no_response", "%s", f.Reason)
+	case fact.ReasonClosed:
+		if promisedHTTP(f) {
+			return finding("http.no_response", "%s", f.Reason)
+		}
+	case fact.ReasonNotHTTP:
+		if promisedHTTP(f) {
+			return finding("http.not_http", "%s", f.Reason)
+		}
 	case fact.ReasonTLSPort:
 		return finding("http.tls_expected", "%s", f.Reason)
-	case fact.ReasonNotHTTP, fact.ReasonMalformed, fact.ReasonHeaderTooLong, fact.ReasonNoHTTP2:
+	case fact.ReasonMalformed, fact.ReasonHeaderTooLong, fact.ReasonNoHTTP2, fact.ReasonBodyMalformed:
 		return finding("http.not_http", "%s", f.Reason)
 	case fact.ReasonBodyBrokeOff:
 		return finding("http.body_cut", "%s", f.Reason)
@@ -73,16 +82,26 @@ func broken(f *fact.Fetch) []fact.Finding {
 	return nil
 }
 
+// promisedHTTP reports whether the server agreed to speak HTTP (ALPN). One that did
+// not may be a healthy server of another protocol: PostgreSQL closes, and MySQL,
+// Redis, SMTP and SSH speak their own.
+func promisedHTTP(f *fact.Fetch) bool { return f.TLS != nil && f.TLS.ALPN != "" }
+
 func status(f *fact.Fetch) []fact.Finding {
-	switch {
-	case f.Status == nil || f.Outcome != fact.OutcomeHTTPError:
+	if f.Status == nil || f.Outcome != fact.OutcomeHTTPError {
 		return nil
+	}
+	answered := fmt.Sprintf("the server answered with status %d", *f.Status)
+	if p := f.Proxy; p != nil && p.Used && f.TLS == nil {
+		answered = fmt.Sprintf("status %d came by way of the proxy %s: from it, or from the server behind it", *f.Status, p.Address)
+	}
+	switch {
 	case *f.Status >= 500:
-		return finding("http.server_error", "the server answered with status %d", *f.Status)
+		return finding("http.server_error", "%s", answered)
 	case *f.Status == 400 && saysTLSExpected(f):
 		return finding("http.tls_expected", "the server answered with status 400 to plain HTTP, and its text says that it speaks TLS on this port")
 	}
-	return finding("http.client_error", "the server answered with status %d", *f.Status)
+	return finding("http.client_error", "%s", answered)
 }
 
 // tlsExpected is what servers write to whom speaks plain HTTP to their TLS port:

@@ -10,7 +10,7 @@ func handshake(f *fact.Fetch) []fact.Finding {
 	e := f.TLS.Error
 	if e == nil {
 		if f.Stage == fact.StageTLS && f.Outcome == fact.OutcomeTimeout {
-			return finding("tls.handshake_failed", "the TLS handshake did not end: %s", f.Reason)
+			return finding("tls.handshake_failed", "%s", f.Reason)
 		}
 		return nil
 	}
@@ -23,7 +23,7 @@ func handshake(f *fact.Fetch) []fact.Finding {
 
 func tlsCode(code string) string {
 	switch code {
-	case fact.TLSExpired, fact.TLSNotYetValid, fact.TLSUnknownCA, fact.TLSNameMismatch, fact.TLSNotTLS, fact.TLSClientCertRequired:
+	case fact.TLSExpired, fact.TLSNotYetValid, fact.TLSUnknownCA, fact.TLSNameMismatch, fact.TLSNotTLS, fact.TLSClientCertRequired, fact.TLSBadCertificate:
 		return "tls." + code
 	}
 	return "tls.handshake_failed"
@@ -36,5 +36,5 @@ func alsoText(code string) string {
 	case fact.TLSNameMismatch:
 		return "besides, the certificate is not for the name that was asked for"
 	}
-	return "besides, the certificate is not acceptable: " + code
+	return "besides, the certificate itself breaks a rule (data.tls)"
 }

@@ -7,7 +7,7 @@ type Outcome string
 // The outcomes of a connection.
 const (
 	OutcomeOK             Outcome = "ok"
-	OutcomeHTTPError      Outcome = "http_error"      // a status of 400 or more
+	OutcomeHTTPError      Outcome = "http_error"      // a status of 400 or more, or HTTP/2's GOAWAY or RST_STREAM
 	OutcomeDNSFailed      Outcome = "dns_failed"      // the name has no address
 	OutcomeRefused        Outcome = "refused"         // ECONNREFUSED
 	OutcomeTimeout        Outcome = "timeout"         // silence

@@ -58,15 +58,20 @@ type Fetch struct {
 // complete.
 const (
 	ReasonClosed          = "closed" // without a byte of an answer
+	ReasonCut             = "cut"    // within the header
 	ReasonTLSPort         = "tls_port"
 	ReasonNotHTTP         = "not_http"
 	ReasonMalformed       = "malformed" // begins as HTTP
 	ReasonHeaderTooLong   = "header_too_long"
 	ReasonNoHTTP2         = "no_http2"
+	ReasonHTTP2Error      = "http2_error"       // the server's own GOAWAY or RST_STREAM
+	ReasonRetry           = "retry"             // likewise, after which clients send the request again
+	ReasonHTTP11Required  = "http_1_1_required" // likewise, after which they speak HTTP/1.1
 	ReasonProxy           = "proxy"
 	ReasonBodyStillComing = "body_still_coming"
 	ReasonBodyStopped     = "body_stopped"
 	ReasonBodyBrokeOff    = "body_broke_off"
+	ReasonBodyMalformed   = "body_malformed"
 	ReasonRedirectDenied  = "redirect_denied"
 )
 

@@ -14,9 +14,13 @@ import (
 	"nsenter-mcp/tools/probe/attempt"
 )
 
-// maxFirstBytes is how much of an answer is kept that turns out not to be what
-// was expected.
-const maxFirstBytes = 64
+const (
+	// maxHeard is how much of an answer is kept until its header has come: enough
+	// for the frames by which an HTTP/2 server refuses.
+	maxHeard = 16 << 10
+	// maxFirstBytes is how much of it is shown.
+	maxFirstBytes = 64
+)
 
 // recorder is a connection that remembers how an answer began, how much came,
 // and how the kernel saw the connection when it was closed. Reads may come from
@@ -27,14 +31,35 @@ type recorder struct {
 	mu       sync.Mutex
 	first    []byte
 	received int64
-	reset    bool            // a read ended so; the parser of HTTP may hide it
+	end      error           // of the last read, nil while there is more; the parser of HTTP may hide it
 	answered bool            // there is nothing to be heard at the end
+	below    *recorder       // of the connection that TLS runs on, nil for itself
 	state    *fact.ConnState // at the time of closing
 	closed   bool
 	rest     []byte // what had arrived and was not read when it was closed
+	// asked is closed with the first byte of a request, or the connection; nil where
+	// reading waits for neither. Package net/http logs what a server says unasked.
+	asked chan struct{}
+	once  sync.Once
+}
+
+func (r *recorder) wake() {
+	r.once.Do(func() {
+		if r.asked != nil {
+			close(r.asked)
+		}
+	})
+}
+
+func (r *recorder) Write(p []byte) (int, error) {
+	defer r.wake()
+	return r.Conn.Write(p)
 }
 
 func (r *recorder) Read(p []byte) (int, error) {
+	if r.asked != nil {
+		<-r.asked
+	}
 	n, err := r.Conn.Read(p)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -43,16 +68,18 @@ func (r *recorder) Read(p []byte) (int, error) {
 		r.rest = r.rest[n:]
 		return n, err
 	}
-	r.remember(p[:n])
-	r.reset = r.reset || err != nil && isReset(err)
+	r.remember(p[:n], err)
 	return n, err
 }
 
-func (r *recorder) remember(p []byte) {
-	if room := maxFirstBytes - len(r.first); room > 0 {
+func (r *recorder) remember(p []byte, err error) {
+	if room := maxHeard - len(r.first); room > 0 && !r.answered {
 		r.first = append(r.first, p[:min(len(p), room)]...)
 	}
 	r.received += int64(len(p))
+	if err != nil && r.end == nil && !isTimeout(err) && !errors.Is(err, net.ErrClosed) {
+		r.end = err
+	}
 }
 
 // lastWords is how long a connection that is being closed is listened to. What
@@ -63,19 +90,34 @@ const lastWords = time.Millisecond
 // nobody knows. Whoever writes to a connection that the other side has closed
 // is told of that sooner than of what the other side said.
 func (r *recorder) Close() error {
+	defer r.wake()
 	r.mu.Lock()
 	if r.closed {
 		r.mu.Unlock()
 		return r.Conn.Close()
 	}
 	r.closed = true
-	r.state = stateOf(r.Conn)
 	answered := r.answered
 	r.mu.Unlock()
+	r.freeze()
 	if !answered {
 		r.listen()
 	}
 	return r.Conn.Close()
+}
+
+// freeze keeps the state of the connection as it is now: closing TLS sends one more
+// record.
+func (r *recorder) freeze() {
+	if r.below != nil {
+		r.below.freeze()
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.state == nil {
+		r.state = attempt.State(r.Conn)
+	}
 }
 
 func (r *recorder) listen() {
@@ -83,42 +125,35 @@ func (r *recorder) listen() {
 		return
 	}
 	rest := make([]byte, 4<<10)
-	n, _ := r.Conn.Read(rest) // no more than what is there is wanted
+	n, err := r.Conn.Read(rest) // no more than what is there is wanted
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rest = rest[:n]
-	r.remember(r.rest)
+	r.remember(r.rest, err)
 }
 
-// hush says that the answer has come.
+// hush says that nothing more is to be heard, for the answer has come.
 func (r *recorder) hush() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.answered = true
 }
 
-// stateOf looks below a connection that another recorder wraps.
-func stateOf(conn net.Conn) *fact.ConnState {
-	if inner, ok := conn.(*recorder); ok {
-		return inner.kernelState()
-	}
-	return attempt.State(conn)
-}
-
+// kernelState is the state of the connection now, or as it was kept.
 func (r *recorder) kernelState() *fact.ConnState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed {
+	if r.state != nil || r.closed {
 		return r.state
 	}
-	return stateOf(r.Conn)
+	return attempt.State(r.Conn)
 }
 
 // begin forgets what came so far: a new protocol starts.
 func (r *recorder) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.first, r.received, r.reset = nil, 0, false
+	r.first, r.received, r.end = nil, 0, nil
 }
 
 func (r *recorder) beginning() (first []byte, received int64) {
@@ -127,10 +162,11 @@ func (r *recorder) beginning() (first []byte, received int64) {
 	return slices.Clone(r.first), r.received
 }
 
-func (r *recorder) wasReset() bool {
+// ended is why reading from the connection ended, nil while it has not.
+func (r *recorder) ended() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.reset
+	return r.end
 }
 
 func isTimeout(err error) bool {

@@ -134,7 +134,7 @@ func (s *step) addresses(ctx context.Context, target host, port uint16) ([]netip
 		return []netip.Addr{target.addr}, nil
 	}
 	begun := time.Now()
-	addrs, how, err := s.lookup(ctx, target.name)
+	addrs, how, err := s.lookup(ctx, target.lookupName())
 	if err != nil {
 		return nil, err
 	}

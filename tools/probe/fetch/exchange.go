@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/net/http2"
+
 	"nsenter-mcp/tools/fact"
 )
 
@@ -32,12 +34,10 @@ func (s *step) exchange(ctx context.Context) *location {
 		return nil
 	}
 	heard := s.listen()
-	// What was read so far belongs to the handshake.
-	heard.begin()
 	times := &times{}
 	request, err := s.request(httptrace.WithClientTrace(ctx, times.trace()))
 	if err != nil {
-		s.notHTTP(fact.StageRequest, fact.ReasonNotHTTP, "the request cannot be written as HTTP")
+		s.notHTTP(fact.StageRequest, fact.ReasonMalformed, "the request cannot be written as HTTP")
 		return nil
 	}
 	transport := s.transport()
@@ -54,7 +54,6 @@ func (s *step) exchange(ctx context.Context) *location {
 		return nil
 	}
 	heard.hush()
-	s.conn.hush()
 	defer func() { _ = response.Body.Close() }() // read as far as wanted
 	s.take(response)
 	to := redirectOf(s.url, response, s.secrets)
@@ -62,19 +61,16 @@ func (s *step) exchange(ctx context.Context) *location {
 		s.answer.Stage = fact.StageDone
 		return to // its body is not read
 	}
-	s.receive(ctx, response)
+	s.receive(ctx, response, heard)
 	return to
 }
 
-// listen returns the recorder that hears the answer as HTTP. On HTTP/2 there is
-// none but that of the connection: the transport wants to see the TLS
-// connection itself.
+// listen returns the recorder that hears the answer as HTTP. What it heard before
+// belongs to the proxy.
 func (s *step) listen() *recorder {
-	if s.stream == net.Conn(s.conn) || s.speaksHTTP2() {
-		return s.conn
-	}
-	heard := &recorder{Conn: s.stream}
+	heard := &recorder{Conn: s.stream, below: s.conn, asked: make(chan struct{})}
 	s.stream = heard
+	s.conn.hush() // heard is what listens
 	return heard
 }
 
@@ -95,14 +91,9 @@ func (s *step) transport() *http.Transport {
 		MaxResponseHeaderBytes: maxHeader,
 		Protocols:              &http.Protocols{},
 	}
-	switch {
-	case s.Version == H2C:
-		t.Protocols.SetUnencryptedHTTP2(true)
-	case s.speaksHTTP2():
-		t.Protocols.SetHTTP2(true)
-	default:
-		t.Protocols.SetHTTP1(true)
-	}
+	// Of TLS, where there is one, the transport sees nothing.
+	t.Protocols.SetHTTP1(!s.speaksHTTP2())
+	t.Protocols.SetUnencryptedHTTP2(s.speaksHTTP2())
 	if s.via != nil && s.via.Scheme == "http" && s.url.Scheme == "http" {
 		t.Proxy = http.ProxyURL(s.via)
 	}
@@ -137,15 +128,15 @@ func (s *step) request(ctx context.Context) (*http.Request, error) {
 	return request, nil
 }
 
-// hostPort is host and port as they stand in a URL: the host in its plain
-// form, the port where it is written.
+// hostPort is host and port as they go into a Host header: the host in its plain
+// form, the port where it is not the scheme's own.
 func hostPort(h host, u *url.URL) string {
 	text := h.String()
 	if h.addr.Is6() {
 		text = "[" + h.addr.WithZone("").String() + "]" // RFC 6874: a zone is of this machine only
 	}
-	if port := u.Port(); port != "" {
-		text += ":" + port
+	if port := portOf(u); port != portOf(&url.URL{Scheme: u.Scheme}) {
+		text += ":" + strconv.Itoa(int(port))
 	}
 	return text
 }
@@ -166,13 +157,14 @@ func (s *step) take(response *http.Response) {
 }
 
 // receive reads the body.
-func (s *step) receive(ctx context.Context, response *http.Response) {
+func (s *step) receive(ctx context.Context, response *http.Response, heard *recorder) {
 	begun := time.Now()
 	b := readBody(ctx, response, s.MaxBody)
 	s.answer.Timings.BodyMS = since(begun)
 	s.answer.BodyBytes, s.answer.BodyComplete = &b.received, &b.complete
 	b.show(&s.answer, response.Header, s.secrets, s.MaxBody)
 	s.answer.Stage = fact.StageDone
+	var stream http2.StreamError
 	switch {
 	case b.complete || b.err == nil:
 	case isReset(b.err):
@@ -182,65 +174,63 @@ func (s *step) receive(ctx context.Context, response *http.Response) {
 		s.say(fact.StageBody, fact.ReasonBodyStopped, fmt.Sprintf("the body stopped after %d bytes", b.received))
 	case errors.Is(b.err, errPatience):
 		s.say(fact.StageBody, fact.ReasonBodyStillComing, "the body was still coming when reading it was given up")
-	default:
+	case errors.As(b.err, &stream):
+		s.say(fact.StageBody, fact.ReasonBodyBrokeOff, fmt.Sprintf("the server broke the body off after %d bytes with RST_STREAM %s", b.received, stream.Code))
+	case errors.Is(b.err, io.ErrUnexpectedEOF) || heard.ended() != nil:
 		s.say(fact.StageBody, fact.ReasonBodyBrokeOff, fmt.Sprintf("the body broke off after %d bytes", b.received))
+	default: // the connection stands, so what came on it is wrong
+		s.say(fact.StageBody, fact.ReasonBodyMalformed, fmt.Sprintf("the body breaks the rules of HTTP after %d bytes: "+
+			"the server wrote bad chunks, or more than its Content-Length (untrusted.error)", b.received))
+		s.text().Error = line(s.secrets.hide(b.err.Error()), 200)
 	}
 }
 
 // noResponse finds out why no answer came.
 func (s *step) noResponse(ctx context.Context, err error, heard *recorder, wrote bool) {
 	first, received := heard.beginning()
+	s.began = received > 0
 	stage := fact.StageResponse
-	if !wrote && received == 0 {
+	if !wrote && !s.began {
 		stage = fact.StageRequest
 	}
-	alert, alerted := s.lateAlert()
-	reset := isReset(err) || heard.wasReset()
-	isHTTP := strings.HasPrefix(string(first), "HTTP/") && s.Version != H2C
+	alert, alerted := alertOf(heard.ended())
+	reset := isReset(err) || isReset(heard.ended())
+	isHTTP := strings.HasPrefix(string(first), "HTTP/") && !s.speaksHTTP2()
+	var word refusal
+	var settings, refused bool
+	if s.speaksHTTP2() {
+		word, settings, refused = refusalIn(first)
+	}
 	switch {
 	case alerted:
 		s.refuse(alert)
 	case ctx.Err() != nil || isTimeout(err):
 		reason := "no byte of an answer came in time"
-		if received > 0 {
+		switch {
+		case settings:
+			reason = "the server began to speak HTTP/2 (SETTINGS), and did not answer the request in time"
+		case s.began:
 			reason = fmt.Sprintf("the header of the answer did not end in time; %d bytes came", received)
 		}
 		s.fail(stage, fact.OutcomeTimeout, reason)
-	case reset && received == 0:
+	case refused:
+		s.refused(stage, word)
+	case reset && !s.began:
 		s.fail(stage, fact.OutcomeReset, "the connection was reset before an answer")
 	case reset && (s.tls != nil || isHTTP):
 		s.fail(stage, fact.OutcomeReset, fmt.Sprintf("the connection was reset after %d bytes of an answer", received))
-	case isHTTP && errors.Is(err, io.ErrUnexpectedEOF):
-		s.notHTTP(stage, fact.ReasonClosed, fmt.Sprintf("the other side closed the connection after %d bytes of an answer", received))
+	case (isHTTP || settings) && errors.Is(err, io.ErrUnexpectedEOF):
+		s.notHTTP(stage, fact.ReasonCut, fmt.Sprintf("the server closed the connection after %d bytes of an answer", received))
 	case received > maxHeader-readAhead:
 		s.notHTTP(stage, fact.ReasonHeaderTooLong, fmt.Sprintf("the header of the answer is longer than %d bytes", maxHeader))
-	case received == 0:
-		s.notHTTP(stage, fact.ReasonClosed, "the other side closed the connection without an answer")
-	case s.tls != nil && s.speaksHTTP2():
-		// What was heard is encrypted.
-		s.notHTTP(stage, fact.ReasonMalformed, "the HTTP/2 answer breaks its rules (untrusted.error)")
-		s.text().Error = line(s.secrets.hide(err.Error()), 200)
+	case !s.began:
+		s.notHTTP(stage, fact.ReasonClosed, "the server closed the connection without a byte of an answer: it may not be an HTTP server, or has failed")
 	default:
-		code, reason := notHTTP(first, s.Version)
+		code, reason := notHTTP(first, settings, s.spoken())
 		s.notHTTP(stage, code, reason)
-		s.text().FirstBytes, _ = printable([]byte(s.secrets.hide(string(first))), 4*maxFirstBytes, false)
+		s.text().FirstBytes, _ = printable([]byte(s.secrets.hide(string(first[:min(len(first), maxFirstBytes)]))), 4*maxFirstBytes, false)
 		s.text().Error = line(s.secrets.hide(err.Error()), 200)
 	}
-}
-
-// lateAlert returns the alert that ended the TLS connection after its
-// handshake. HTTP/2 reports such an end as one of its own, but the connection
-// keeps the error of its last read.
-func (s *step) lateAlert() (number uint8, ok bool) {
-	if s.tls == nil {
-		return 0, false
-	}
-	// Nothing is waited for: either the error is there already, or this is it.
-	if err := s.tls.SetReadDeadline(time.Unix(1, 0)); err != nil && !errors.Is(err, net.ErrClosed) {
-		return 0, false
-	}
-	_, err := s.tls.Read(make([]byte, 1))
-	return alertOf(err)
 }
 
 // refuse: with TLS 1.3 a server refuses after the handshake has ended for the
@@ -252,30 +242,40 @@ func (s *step) refuse(alert uint8) {
 	s.fail(fact.StageTLS, fact.OutcomeTLSFailed, s.answer.TLS.Error.Message)
 }
 
-// notHTTP says what an answer is that is no HTTP of the version that was spoken.
-func notHTTP(first []byte, spoken Version) (code, reason string) {
+// spoken is the version of HTTP/2 that is spoken, "" for HTTP/1.
+func (s *step) spoken() string {
+	switch {
+	case !s.speaksHTTP2():
+		return ""
+	case s.tls == nil:
+		return "h2c"
+	}
+	return "HTTP/2 as it agreed to"
+}
+
+// notHTTP says what an answer is that is not HTTP of the version that was spoken.
+func notHTTP(first []byte, settings bool, spoken string) (code, reason string) {
 	const (
 		alertRecord     = 0x15
 		handshakeRecord = 0x16
 		settingsFrame   = 0x04
 	)
+	text := string(first)
 	switch {
 	case len(first) > 2 && (first[0] == alertRecord || first[0] == handshakeRecord) && first[1] == 3:
 		return fact.ReasonTLSPort, "the port speaks TLS: use https://"
-	case spoken == H2C && strings.HasPrefix(string(first), "HTTP/1."):
-		version := "HTTP/1.1"
-		if strings.HasPrefix(string(first), "HTTP/1.0") {
-			version = "HTTP/1.0"
-		}
-		return fact.ReasonNoHTTP2, "the server speaks " + version + ", not h2c" + statusOf(first)
-	case strings.HasPrefix(string(first), "HTTP/"):
+	case spoken != "" && strings.HasPrefix(text, "HTTP/1."):
+		return fact.ReasonNoHTTP2, "the server speaks " + line(text[:min(len(text), len("HTTP/1.1"))], 20) + ", not " + spoken + statusOf(first)
+	case strings.HasPrefix(text, "HTTP/"):
 		return fact.ReasonMalformed, "the answer begins as HTTP and then breaks its rules (untrusted.error)"
+	case settings:
+		return fact.ReasonMalformed, "the server speaks HTTP/2 and breaks its rules (untrusted.error)"
 	case len(first) > 8 && first[0] == 0 && first[1] == 0 && first[3] == settingsFrame:
-		return fact.ReasonMalformed, "the answer is HTTP/2, which was not asked for or breaks its rules (untrusted.error)"
-	case strings.HasPrefix(string(first), "SSH-"):
+		return fact.ReasonMalformed, "the answer is HTTP/2, which was not asked for (untrusted.error)"
+	case strings.HasPrefix(text, "SSH-"):
 		return fact.ReasonNotHTTP, "the port speaks SSH"
 	}
-	return fact.ReasonNotHTTP, "the answer is no HTTP (untrusted.first_bytes)"
+	return fact.ReasonNotHTTP, "what the server sent is not HTTP (untrusted.first_bytes)"
 }
 
 // statusOf words the status of an answer of HTTP/1, "" where it begins otherwise.
@@ -292,9 +292,9 @@ func statusOf(first []byte) string {
 // smallSegment fits through every path (RFC 879).
 const smallSegment = 536
 
-// silence words what the kernel knows of a connection on which nothing came;
-// "" where that is nothing.
-func silence(c *fact.ConnState, stage fact.Stage) string {
+// silence words what the kernel knows of a connection that fell silent; "" where
+// that is nothing. began says that some of the answer had come.
+func silence(c *fact.ConnState, stage fact.Stage, began bool) string {
 	if c == nil {
 		return ""
 	}
@@ -303,7 +303,7 @@ func silence(c *fact.ConnState, stage fact.Stage) string {
 		return fmt.Sprintf("segments after a gap arrived, those before did not: packets are lost on the way back, "+
 			"the large ones if the path carries less than %d bytes", c.PMTU)
 	case c.NotSent > 0 && c.SendWindow == 0:
-		return "the other side has closed its receive window: its application does not read"
+		return "the receive window of the server is closed: its application does not read"
 	case c.CannotSend() && min(c.NotSent, c.MSS) > smallSegment:
 		// A veth drops in its sender's call what is longer than the other end's MTU.
 		return fmt.Sprintf("the target's own kernel cannot send segments of %d bytes on the established connection: "+
@@ -312,8 +312,8 @@ func silence(c *fact.ConnState, stage fact.Stage) string {
 		return "the target's own kernel cannot send on the established connection: its firewall or traffic control drops what is sent"
 	case c.Unacked > 0 && c.Retransmits > 0:
 		return fmt.Sprintf("what was sent was repeated (%d segments) and never confirmed: packets of the established connection are lost on the way there", c.Retransmits)
-	case c.Unacked == 0 && (stage == fact.StageResponse || stage == fact.StageTLS):
-		return "the other side's kernel confirmed what was sent, and no byte came back: its application is silent, or its answer is lost on the way"
+	case c.Unacked == 0 && !began && (stage == fact.StageResponse || stage == fact.StageTLS):
+		return "the server's kernel confirmed what was sent, and no byte came back: its application is silent, or its answer is lost on the way"
 	}
 	return ""
 }

@@ -11,11 +11,21 @@ import (
 
 // host is the host of a URL as it is connected to.
 type host struct {
-	name string     // ASCII, lower case, without a trailing dot; "" for a literal address
-	addr netip.Addr // literal address, not valid for a name
+	name   string     // ASCII, lower case, without a trailing dot; "" for a literal address
+	rooted bool       // a trailing dot was there: the name is absolute
+	addr   netip.Addr // literal address, not valid for a name
 }
 
-// String is what goes into a Host header or is looked up.
+// lookupName is the name as it is looked up: search domains are not for one that is
+// absolute.
+func (h host) lookupName() string {
+	if h.rooted {
+		return h.name + "."
+	}
+	return h.name
+}
+
+// String is what goes into a Host header or is verified in a certificate.
 func (h host) String() string {
 	if h.addr.IsValid() {
 		return h.addr.String()
@@ -54,7 +64,7 @@ func parseHost(text string) (host, error) {
 	if err := checkName(name); err != nil {
 		return host{}, err
 	}
-	return host{name: name}, nil
+	return host{name: name, rooted: strings.HasSuffix(text, ".")}, nil
 }
 
 // checkName holds a name against RFC 1123, with the underscores that exist in

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"net/url"
@@ -23,6 +24,7 @@ type step struct {
 	conn   *recorder // the TCP connection
 	stream net.Conn  // what HTTP is spoken on: conn, or TLS over it
 	tls    *tls.Conn // nil without TLS
+	began  bool      // a part of what was waited for had come
 }
 
 // once carries out one request. location is where the answer leads, nil for
@@ -85,7 +87,7 @@ func (s *step) addState() {
 	}
 	s.answer.Conn = s.conn.kernelState()
 	if s.answer.Outcome == fact.OutcomeTimeout {
-		if why := silence(s.answer.Conn, s.answer.Stage); why != "" {
+		if why := silence(s.answer.Conn, s.answer.Stage, s.began); why != "" {
 			s.answer.Reason = why
 		}
 	}
@@ -180,7 +182,7 @@ func (s *step) checkBehindProxy(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, proxyLookup)
 		defer cancel()
 		// Where the target cannot look the name up, only the proxy knows it.
-		if addrs, _, err = s.lookup(ctx, target.name); err != nil {
+		if addrs, _, err = s.lookup(ctx, target.lookupName()); err != nil {
 			return nil
 		}
 	}
@@ -245,6 +247,7 @@ func (s *step) secure(ctx context.Context) (bool, error) {
 	}
 	h := &handshake{roots: s.loadRoots(ctx), name: s.serverName(), now: s.clock}
 	h.fact.Insecure = s.Insecure
+	s.conn.begin()
 	begun := time.Now()
 	err := h.do(ctx, s.conn, s.protocols())
 	s.answer.TLS = &h.fact
@@ -262,7 +265,12 @@ func (s *step) secure(ctx context.Context) (bool, error) {
 	case isReset(err):
 		s.fail(fact.StageTLS, fact.OutcomeReset, "the connection was reset during the TLS handshake")
 	default:
-		s.fail(fact.StageTLS, fact.OutcomeTimeout, "the TLS handshake did not end in time")
+		_, received := s.conn.beginning()
+		reason := "the server did not begin the TLS handshake in time"
+		if s.began = received > 0; s.began {
+			reason = fmt.Sprintf("the server began the TLS handshake (%d bytes) and did not end it in time", received)
+		}
+		s.fail(fact.StageTLS, fact.OutcomeTimeout, reason)
 	}
 	return false, nil
 }
@@ -272,7 +280,7 @@ func (s *step) addEvidence(code string, err error) {
 	switch code {
 	case fact.TLSNotTLS:
 		first, _ := s.conn.beginning()
-		s.text().FirstBytes, _ = printable(first, 4*maxFirstBytes, false)
+		s.text().FirstBytes, _ = printable(first[:min(len(first), maxFirstBytes)], 4*maxFirstBytes, false)
 	case fact.TLSProtocol:
 		s.text().Error = line(err.Error(), 200)
 	}

@@ -1,12 +1,15 @@
 package fetch
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -128,25 +131,34 @@ func prepare(r Request) (*plan, error) {
 }
 
 // parseURL reads an absolute URL of scheme http or https. As for curl,
-// "host/path" is http.
+// "host/path" is http; as for browsers (WHATWG's URL standard), blanks are
+// escaped. A zone may stand as ip(8) writes it, [fe80::1%eth0], or as RFC 6874.
 func parseURL(text string) (*url.URL, error) {
-	const hint = `write it as "http://10.0.0.1:8080/path"`
+	hint := `write it as "http://10.0.0.1:8080/path"`
 	bad := func(format string, args ...any) error {
 		return &ArgumentError{Field: "url", Message: fmt.Sprintf(format, args...), Hint: hint}
 	}
-	text = strings.TrimSpace(text)
+	text = strings.ReplaceAll(strings.TrimSpace(text), " ", "%20")
 	switch {
 	case text == "":
 		return nil, bad("is missing")
 	case len(text) > maxURL:
 		return nil, bad("is longer than %d bytes", maxURL)
+	case brokenScheme().MatchString(text):
+		hint = `write "://" after the scheme: http://host/path`
+		return nil, bad(`"://" is misspelt`)
 	}
 	if !strings.Contains(text, "://") {
 		text = "http://" + text
 	}
-	u, err := url.Parse(text)
+	u, err := url.Parse(bareZone().ReplaceAllString(text, "${1}%25"))
+	var escape url.EscapeError
+	if errors.As(err, &escape) && escape != "%20" {
+		hint = "write a percent sign that begins no escape as %25"
+		return nil, bad("has a percent sign without two hexadecimal digits after it")
+	}
 	if err != nil {
-		return nil, bad("is no URL") // the error repeats the text, credentials and all
+		return nil, bad("is not a URL") // the error repeats the text, credentials and all
 	}
 	u.Scheme = strings.ToLower(u.Scheme)
 	if u.Scheme != "http" && u.Scheme != "https" {
@@ -157,7 +169,7 @@ func parseURL(text string) (*url.URL, error) {
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, bad("%q is no port", line(port, 20))
+			return nil, bad("%q is not a port", line(port, 20))
 		}
 	} else {
 		u.Host = strings.TrimSuffix(u.Host, ":")
@@ -165,6 +177,18 @@ func parseURL(text string) (*url.URL, error) {
 	u.Fragment, u.RawFragment = "", ""
 	return u, nil
 }
+
+// brokenScheme matches http:/host and https//host, whose scheme would be taken for
+// a host.
+var brokenScheme = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?i:https?)(:/[^/]|//)`)
+})
+
+// bareZone matches the beginning of an authority up to a percent sign that begins
+// a zone and is not escaped.
+var bareZone = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^([^/?#]*//[^/?#]*\[[0-9A-Fa-f:.]+)%(?:25)?`)
+})
 
 var safeMethods = [...]string{http.MethodGet, http.MethodHead, http.MethodOptions}
 

@@ -65,6 +65,11 @@ func TestPrepareAccepts(t *testing.T) {
 		{"http://10.0.0.1:/x", "http://10.0.0.1/x"},
 		{"https://user:pass@a.test/x?y=z", "https://user:pass@a.test/x?y=z"},
 		{"http://[fe80::1%25eth0]:80/", "http://[fe80::1%25eth0]:80/"},
+		{"http://[fe80::1%eth0]:80/", "http://[fe80::1%25eth0]:80/"},
+		{"[fe80::1%eth0]/x", "http://[fe80::1%25eth0]/x"},
+		{"http://a.test/two words?q=a b", "http://a.test/two%20words?q=a%20b"},
+		{"http:8080/x", "http://http:8080/x"}, // a host of that name
+		{"http/x", "http://http/x"},
 	} {
 		p, err := prepare(Request{URL: c.url})
 		if err != nil || p.url.String() != c.want || p.Method != "GET" {
@@ -74,6 +79,52 @@ func TestPrepareAccepts(t *testing.T) {
 	p, err := prepare(Request{URL: "a.test", Method: "post", Body: "x", Unsafe: true, Headers: map[string]string{"x-a": "1", "host": "b.test"}})
 	if err != nil || p.Method != "POST" || p.hostname != "b.test" || p.header.Get("X-A") != "1" || p.header.Get("User-Agent") != userAgent {
 		t.Errorf("%+v, %v", p, err)
+	}
+}
+
+// TestURLRefusedWithHint: what curl takes for another host, or refuses without a
+// word, says how to write it.
+func TestURLRefusedWithHint(t *testing.T) {
+	t.Parallel()
+	for url, hint := range map[string]string{
+		"http:/10.0.0.1":            `"://"`,
+		"https//10.0.0.1/x":         `"://"`,
+		"HTTPS:/10.0.0.1":           `"://"`,
+		"http://10.0.0.1/100%":      "%25",
+		"http://10.0.0.1/%zz":       "%25",
+		"http://user:a%b@10.0.0.1/": "%25",
+		"http://a b/":               "10.0.0.1:8080",
+	} {
+		_, err := prepare(Request{URL: url})
+		var argument *ArgumentError
+		if !errors.As(err, &argument) || argument.Field != "url" || !strings.Contains(argument.Hint, hint) {
+			t.Errorf("%s: %#v", url, err)
+		}
+	}
+}
+
+// TestHostHeader: the scheme's own port is left out (RFC 9110, section 4.2.1), and
+// so is a zone.
+func TestHostHeader(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"http://a.test:80/":          "a.test",
+		"https://a.test:443/":        "a.test",
+		"http://a.test:443/":         "a.test:443",
+		"http://a.test.:8080/":       "a.test:8080",
+		"http://[fe80::1%eth0]:80/":  "[fe80::1]",
+		"http://[2001:db8::1]:8080/": "[2001:db8::1]:8080",
+		"http://0x7f.1/":             "127.0.0.1",
+	} {
+		p, err := prepare(Request{URL: url})
+		if err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		s := &step{call: &call{plan: p}, hop: hop{method: p.Method, url: p.url, header: p.header}}
+		if r, err := s.request(t.Context()); err != nil || r.Host != want {
+			t.Errorf("%s: %s, %v, want %s", url, r.Host, err, want)
+		}
 	}
 }
 

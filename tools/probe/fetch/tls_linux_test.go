@@ -39,9 +39,9 @@ func TestTLSFailures(t *testing.T) {
 	}{
 		{"expired", config(b.ca.issue(past, ip)), fact.TLSExpired, nil, "expired 2 days ago, on "},
 		{"not yet valid", config(b.ca.issue(future, ip)), fact.TLSNotYetValid, nil, "becomes valid in 4 hours"},
-		{"wrong name", config(b.ca.issue(nil, "other.test")), fact.TLSNameMismatch, nil, "is for names only"},
+		{"wrong name", config(b.ca.issue(nil, "other.test")), fact.TLSNameMismatch, nil, "are host names"},
 		{"wrong address", config(b.ca.issue(nil, "192.0.2.1")), fact.TLSNameMismatch, nil, "not for " + ip},
-		{"no names", config(b.ca.issue(nil)), fact.TLSNameMismatch, nil, "no alternative names"},
+		{"no names", config(b.ca.issue(nil)), fact.TLSNameMismatch, nil, "its common name is another"},
 		{"unknown authority", config(stranger.issue(nil, ip)), fact.TLSUnknownCA, nil, "private authority"},
 		{"everything wrong", config(stranger.issue(past, "other.test")), fact.TLSExpired, []string{fact.TLSNameMismatch, fact.TLSUnknownCA}, "expired"},
 		{"signed by itself", config(selfSignedCert(b, ip)), fact.TLSUnknownCA, nil, "signed by itself"},

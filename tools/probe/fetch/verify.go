@@ -13,6 +13,7 @@ import (
 	"math"
 	"net"
 	"slices"
+	"strings"
 	"time"
 
 	"nsenter-mcp/tools/fact"
@@ -35,7 +36,7 @@ func verify(chain []*x509.Certificate, roots *x509.CertPool, name string, now ti
 	var found []fact.TLSError
 	found = append(found, judgeTime(chain, err, now)...)
 	if leaf.VerifyHostname(name) != nil {
-		found = append(found, fact.TLSError{Code: fact.TLSNameMismatch, Message: nameMismatch(leaf, name)})
+		found = append(found, nameMismatch(leaf, name))
 	}
 	found = append(found, judgeIssuer(chain, options)...)
 	if len(found) == 0 {
@@ -57,17 +58,13 @@ func judgeTime(chain []*x509.Certificate, err error, now time.Time) []fact.TLSEr
 		if i > 0 && !stoppedAt(err, c) {
 			continue
 		}
-		who := "the server's certificate"
-		if i > 0 {
-			who = fmt.Sprintf("certificate %d of the chain", i+1)
-		}
 		if now.After(c.NotAfter) {
 			return []fact.TLSError{{Code: fact.TLSExpired, Message: fmt.Sprintf(
-				"%s expired %s ago, on %s", who, roughly(now.Sub(c.NotAfter)), stamp(c.NotAfter))}}
+				"%s expired %s ago, on %s", which(i), roughly(now.Sub(c.NotAfter)), stamp(c.NotAfter))}}
 		}
 		if now.Before(c.NotBefore) {
 			return []fact.TLSError{{Code: fact.TLSNotYetValid, Message: fmt.Sprintf(
-				"%s becomes valid in %s, on %s; this machine's clock says %s", who, roughly(c.NotBefore.Sub(now)), stamp(c.NotBefore), stamp(now))}}
+				"%s becomes valid in %s, on %s; this machine's clock says %s", which(i), roughly(c.NotBefore.Sub(now)), stamp(c.NotBefore), stamp(now))}}
 		}
 	}
 	return nil
@@ -90,7 +87,35 @@ func judgeIssuer(chain []*x509.Certificate, options x509.VerifyOptions) []fact.T
 	if !errors.As(err, &unknown) {
 		return nil
 	}
-	return []fact.TLSError{{Code: fact.TLSUnknownCA, Message: unknownIssuer(chain)}}
+	issuer := fact.TLSError{Code: fact.TLSUnknownCA, Message: unknownIssuer(chain)}
+	weak := slices.IndexFunc(chain, weaklySigned)
+	if weak < 0 {
+		return []fact.TLSError{issuer}
+	}
+	found := []fact.TLSError{{Code: fact.TLSBadCertificate, Message: fmt.Sprintf(
+		"%s is signed with the broken algorithm %s, which current clients refuse", which(weak), chain[weak].SignatureAlgorithm)}}
+	if !strings.Contains(err.Error(), "insecure algorithm") { // so no candidate for the issuer is trusted either
+		found = append(found, issuer)
+	}
+	return found
+}
+
+// weaklySigned reports whether clients refuse the signature for its algorithm; a
+// root's own is not looked at.
+func weaklySigned(c *x509.Certificate) bool {
+	switch c.SignatureAlgorithm {
+	case x509.MD2WithRSA, x509.MD5WithRSA, x509.SHA1WithRSA, x509.DSAWithSHA1, x509.ECDSAWithSHA1:
+		return !bytes.Equal(c.RawIssuer, c.RawSubject)
+	}
+	return false
+}
+
+// which names a certificate by its place in the chain.
+func which(i int) string {
+	if i == 0 {
+		return "the server's certificate"
+	}
+	return fmt.Sprintf("certificate %d of the chain", i+1)
 }
 
 func unknownIssuer(chain []*x509.Certificate) string {
@@ -106,15 +131,23 @@ func unknownIssuer(chain []*x509.Certificate) string {
 	return fmt.Sprintf("no trusted certificate has issued the last of the %d that the server sends: a private authority, or a missing intermediate", len(chain))
 }
 
-func nameMismatch(leaf *x509.Certificate, name string) string {
+func nameMismatch(leaf *x509.Certificate, name string) fact.TLSError {
+	other := func(format string, args ...any) fact.TLSError {
+		return fact.TLSError{Code: fact.TLSNameMismatch, Message: fmt.Sprintf(format, args...)}
+	}
 	count := len(leaf.DNSNames) + len(leaf.IPAddresses)
 	if count == 0 {
-		return fmt.Sprintf("the certificate has no alternative names, so it is for no host; %s was asked for", name)
+		old := x509.Certificate{DNSNames: []string{leaf.Subject.CommonName}}
+		if old.VerifyHostname(name) == nil {
+			return fact.TLSError{Code: fact.TLSBadCertificate, Message: fmt.Sprintf("the certificate names %s in its common name (CN) alone: "+
+				"browsers, Go and Python want a subject alternative name, OpenSSL and curl do not", name)}
+		}
+		return other("the certificate is not for %s: it has no subject alternative names, and its common name is another", name)
 	}
 	if net.ParseIP(name) != nil && len(leaf.IPAddresses) == 0 {
-		return fmt.Sprintf("the certificate is for names only (%d of them), and the address %s was asked for", count, name)
+		return other("the certificate is not for the address %s: its %d names are host names (untrusted.names)", name, count)
 	}
-	return fmt.Sprintf("the certificate is not for %s; it has %d other names (untrusted.names)", name, count)
+	return other("the certificate is not for %s: its names are others, %d of them (untrusted.names)", name, count)
 }
 
 // reasonOf words the rarer reasons without the text of a certificate.
