@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// ReadDir returns the entries of the directory name, in no order: those that keep
-// picks by their names, or with nil all. A directory with more than limit entries,
-// whether picked or not, is not read to its end and fails with [ErrTooMany]. Links
-// on the way are followed inside the tree; those in the directory are only read.
+// ReadDir returns the entries of the directory name, sorted by name: those that
+// keep picks by their names, or with nil all. keep is called in the order of the
+// file system, which is any. A directory with more than limit entries, whether
+// picked or not, is not read to its end and fails with [ErrTooMany]. Links on the
+// way are followed inside the tree; those in the directory are only read.
 // It returns when ctx ends even if the kernel does not, as [Files.ReadFile] does.
 //
 // Errors: fs.ErrNotExist, ENOTDIR, [ErrTooMany], [*PermissionError],
@@ -55,6 +58,7 @@ func (f *Files) readDir(ctx context.Context, root int, name string, limit int, k
 			return nil, err
 		}
 		if len(chunk) == 0 {
+			slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Name, b.Name) })
 			return entries, nil
 		}
 		if seen += len(chunk); seen > limit {

@@ -52,19 +52,22 @@ func podProcesses(ctx context.Context, files *nsexec.Files, uid string) map[stri
 	return nil
 }
 
-// groupsIn returns those of podGroups that may be below a mount. A node has one
-// or two of the many combinations, and each look costs a visit to the kernel.
+// groupsIn returns those of podGroups that may be below a mount, in their order.
+// A node has one or two of the many combinations, and each look costs a visit to
+// the kernel.
 func groupsIn(ctx context.Context, files *nsexec.Files, mount string) []string {
-	var groups []string
+	there := map[string]bool{}
 	// A mount that is not there, or not readable, has none.
 	_, _ = files.ReadDir(ctx, mount, maxRootGroup, func(name string) bool {
-		for _, g := range podGroups {
-			if first, _, _ := strings.Cut(g, "/"); first == name {
-				groups = append(groups, g)
-			}
-		}
+		there[name] = true
 		return false
 	})
+	var groups []string
+	for _, g := range podGroups {
+		if first, _, _ := strings.Cut(g, "/"); there[first] {
+			groups = append(groups, g)
+		}
+	}
 	return groups
 }
 
