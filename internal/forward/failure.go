@@ -33,8 +33,8 @@ func cannotStart(node, command string, err error) *tools.NodeError {
 	return e
 }
 
-// whyNot explains a command that ran and led to no server.
-func whyNot(ctx context.Context, node, command string, p *process, err error) *tools.NodeError {
+// explainNoServer explains a command that ran and led to no server.
+func explainNoServer(ctx context.Context, node, command string, p *process, err error) *tools.NodeError {
 	said := p.said.String()
 	stray, broken := p.out.failure()
 	name := filepath.Base(command)
@@ -56,7 +56,7 @@ func whyNot(ctx context.Context, node, command string, p *process, err error) *t
 	if said == "" {
 		said = stray
 	}
-	if known := cure(said); known != "" {
+	if known := hintFor(said); known != "" {
 		hint = known
 	}
 	e := unreachable(node, why, said, hint)
@@ -74,9 +74,9 @@ func brief(err error) string {
 	return text
 }
 
-// cure knows what the usual commands say when they fail, as they say it in
+// hintFor knows what the usual commands say when they fail, as they say it in
 // English (OpenSSH 9, sudo 1.9, kubectl 1.3x, the shells' "not found").
-func cure(said string) string {
+func hintFor(said string) string {
 	for _, known := range [...]struct{ words, hint string }{
 		{"Host key verification failed", "the node's host key is not known, or is another one than before: log in once by hand (ssh NODE) and compare the fingerprint"},
 		{"REMOTE HOST IDENTIFICATION HAS CHANGED", "the node's host key is another one than before: find out why before you remove the old one from known_hosts"},

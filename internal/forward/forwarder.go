@@ -55,12 +55,12 @@ func defaultLimits() limits {
 type Forwarder struct {
 	cfg    Config
 	limits limits
-	closed chan struct{}
+	ctx    context.Context // of all sessions; ended by Close
+	cancel context.CancelFunc
 
 	mu       sync.Mutex
 	sessions map[string]*session // by node; also those that failed of late
-	ending   bool
-	work     sync.WaitGroup // of the goroutines that open, watch and end sessions
+	work     sync.WaitGroup      // of the goroutines that open, watch and end sessions
 }
 
 // New returns a Forwarder that has started nothing yet.
@@ -68,7 +68,9 @@ func New(cfg Config) *Forwarder {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Forwarder{cfg: cfg, limits: defaultLimits(), closed: make(chan struct{}), sessions: map[string]*session{}}
+	f := &Forwarder{cfg: cfg, limits: defaultLimits(), sessions: map[string]*session{}}
+	f.ctx, f.cancel = context.WithCancel(context.Background()) //nolint:forbidigo // sessions are no call's alone; Close ends them
+	return f
 }
 
 // Command is the program that is started for each node.
@@ -89,11 +91,8 @@ func (f *Forwarder) ServerVersion(node string) string {
 // Close ends all sessions, and the calls under way with them. It returns when
 // the last process has ended.
 func (f *Forwarder) Close() error {
-	f.mu.Lock()
-	if !f.ending {
-		f.ending = true
-		close(f.closed)
-	}
+	f.mu.Lock() // no session begins meanwhile
+	f.cancel()
 	f.mu.Unlock()
 	f.work.Wait()
 	return nil
@@ -140,10 +139,8 @@ func (f *Forwarder) failure(ctx context.Context, s *session, sent time.Time, err
 		f.sayVersion(s, answer)
 		return answer, nil
 	case errors.Is(err, mcpclient.ErrLost), !s.alive():
-		select {
-		case <-f.closed:
+		if f.ctx.Err() != nil {
 			return nil, unreachable(s.node, "this server is ending", "", "start it again")
-		default:
 		}
 		return nil, s.lost(f.limits.patience)
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -165,10 +162,11 @@ func (f *Forwarder) failure(ctx context.Context, s *session, sent time.Time, err
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
+	f.drop(s, "it does not take what it is sent")
 	return nil, &tools.NodeError{
 		Code: tools.CodeNodeLost, Node: s.node, Err: err, Said: s.process.said.String(),
 		Message: fmt.Sprintf("the call could not be sent to node %s: %s", s.node, brief(err)),
-		Hint:    "call again in a moment, with fewer calls at a time",
+		Hint:    "call again in a moment: a new connection is made",
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // until release. It waits for one that is being opened as long as ctx allows;
 // opening goes on in any case, so that the next call finds it done.
 func (f *Forwarder) acquire(ctx context.Context, c tools.Forwarded) (*session, error) {
-	s, fresh, err := f.take(ctx, c.Node)
+	s, fresh, err := f.findOrOpen(c.Node)
 	if err != nil {
 		return nil, err
 	}
@@ -36,14 +36,14 @@ func (f *Forwarder) acquire(ctx context.Context, c tools.Forwarded) (*session, e
 	}
 	if s.failed != nil {
 		f.release(s)
-		return nil, f.again(s)
+		return nil, f.failedBefore(s)
 	}
 	return s, nil
 }
 
-// again is the error of a session that could not be opened, with when the next
+// failedBefore is the error of a session that could not be opened, with when the next
 // try is due.
-func (f *Forwarder) again(s *session) *tools.NodeError {
+func (f *Forwarder) failedBefore(s *session) *tools.NodeError {
 	e := *s.failed
 	f.mu.Lock()
 	since := time.Since(s.lastUsed)
@@ -55,18 +55,15 @@ func (f *Forwarder) again(s *session) *tools.NodeError {
 	return &e
 }
 
-// take finds the session of a node, or begins to open one.
-func (f *Forwarder) take(ctx context.Context, node string) (s *session, fresh bool, err error) {
+// findOrOpen finds the session of a node, or begins to open one.
+func (f *Forwarder) findOrOpen(node string) (s *session, fresh bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ending {
+	if f.ctx.Err() != nil {
 		return nil, false, unreachable(node, "this server is ending", "", "start it again")
 	}
 	if s := f.sessions[node]; s != nil && f.usable(s) {
 		s.calls++
-		if s.idle != nil {
-			s.idle.Stop()
-		}
 		return s, false, nil
 	}
 	if err := f.makeRoom(node); err != nil {
@@ -74,8 +71,7 @@ func (f *Forwarder) take(ctx context.Context, node string) (s *session, fresh bo
 	}
 	s = &session{node: node, ready: make(chan struct{}), dropped: make(chan struct{}), began: time.Now(), calls: 1}
 	f.sessions[node] = s
-	ctx = context.WithoutCancel(ctx) // it is not this call's alone
-	f.work.Go(func() { f.run(ctx, s) })
+	f.work.Go(func() { f.run(s) })
 	return s, true, nil
 }
 
@@ -124,9 +120,6 @@ func (f *Forwarder) forget(s *session) {
 	if f.sessions[s.node] == s {
 		delete(f.sessions, s.node)
 	}
-	if s.idle != nil {
-		s.idle.Stop()
-	}
 	select {
 	case <-s.dropped:
 	default:
@@ -147,70 +140,65 @@ func (f *Forwarder) release(s *session) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s.calls--
-	if !s.opened() {
-		return // run sees to it
+	if s.opened() && s.failed == nil {
+		s.lastUsed = time.Now()
 	}
-	f.rest(s)
-}
-
-// rest starts the clock of a session that has no calls.
-func (f *Forwarder) rest(s *session) {
-	if s.failed != nil || s.calls > 0 {
-		return
-	}
-	s.lastUsed = time.Now()
-	if s.idle != nil {
-		s.idle.Reset(f.limits.idle)
-		return
-	}
-	s.idle = time.AfterFunc(f.limits.idle, func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		if s.calls == 0 && time.Since(s.lastUsed) >= f.limits.idle {
-			f.forget(s)
-		}
-	})
-}
-
-// open opens the session, for as long as the limits and the Forwarder's own end
-// allow.
-func (f *Forwarder) open(ctx context.Context, s *session) {
-	ctx, cancel := context.WithTimeout(ctx, f.limits.start)
-	defer cancel()
-	opened := make(chan struct{})
-	defer close(opened)
-	go func() {
-		select {
-		case <-f.closed:
-			cancel()
-		case <-opened:
-		}
-	}()
-	s.open(ctx, f.cfg.Template, f.limits)
 }
 
 // run is the life of a session, from opening to the end of its process.
-func (f *Forwarder) run(ctx context.Context, s *session) {
+func (f *Forwarder) run(s *session) {
 	log := f.cfg.Logger.With(slog.String("node", s.node))
-	f.open(ctx, s)
+	ctx, cancel := context.WithTimeout(f.ctx, f.limits.start)
+	s.open(ctx, f.cfg.Template, f.limits)
+	cancel()
 	f.mu.Lock()
 	s.lastUsed = time.Now()
 	close(s.ready)
-	f.rest(s)
 	f.mu.Unlock()
 	if s.failed != nil {
 		log.Warn("node cannot be reached", slog.String("reason", s.failed.Message), slog.String("said", s.failed.Said))
 		return
 	}
 	log.Info("connected", slog.String("version", s.client.Server().Version), slog.Duration("took", time.Since(s.began)))
-	select {
-	case <-s.process.out.ended:
-		log.Warn("connection lost")
-	case <-s.process.exited:
-		log.Warn("connection lost")
-	case <-s.dropped:
-	case <-f.closed:
-	}
+	f.watch(s, log)
 	s.end(f.limits.patience)
 	log.Info("disconnected")
+}
+
+// watch returns when a session is over: lost, dropped, idle for too long, or because
+// the Forwarder ends.
+func (f *Forwarder) watch(s *session, log *slog.Logger) {
+	idle := time.NewTimer(f.limits.idle)
+	defer idle.Stop()
+	for {
+		select {
+		case <-s.process.out.ended:
+			log.Warn("connection lost")
+			return
+		case <-s.process.exited:
+			log.Warn("connection lost")
+			return
+		case <-s.dropped:
+			return
+		case <-f.ctx.Done():
+			return
+		case <-idle.C:
+			idle.Reset(f.dropIdle(s))
+		}
+	}
+}
+
+// dropIdle forgets a session that has had no call for too long, and returns when to
+// look again.
+func (f *Forwarder) dropIdle(s *session) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	left := f.limits.idle - time.Since(s.lastUsed)
+	if s.calls == 0 && left > 0 {
+		return left
+	}
+	if s.calls == 0 {
+		f.forget(s)
+	}
+	return f.limits.idle
 }

@@ -6,28 +6,26 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"sync"
 	"time"
 )
 
 // process is one run of the command. Its client owns in and out.
 type process struct {
-	in   *outbox
-	out  *intake
-	said *ending // its standard error
+	in   inputWriter
+	out  *outputReader
+	said *tail // its standard error
 
 	cmd    *exec.Cmd
-	exited chan struct{} // closed once it has ended and was waited for
-	err    error         // how it ended, valid then
-
-	mu     sync.Mutex
-	waited bool // from here on its PID may be another's
+	stop   context.CancelFunc // makes it end
+	exited chan struct{}      // closed once it has ended and was waited for
+	err    error              // how it ended, valid then
 }
 
 // launch starts argv. The process has no terminal and is the first of a group of
 // its own: nothing that it starts can ask a person for a password, or is left
-// behind. The caller ends it, whatever becomes of ctx.
-func launch(ctx context.Context, argv []string) (_ *process, err error) {
+// behind. The caller ends it, whatever becomes of ctx; patience is for the process to
+// end once it was told to, and for its standard error to end after it.
+func launch(ctx context.Context, argv []string, patience time.Duration) (_ *process, err error) {
 	inRead, inWrite, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("make a pipe: %w", err)
@@ -37,20 +35,21 @@ func launch(ctx context.Context, argv []string) (_ *process, err error) {
 		_, _ = inRead.Close(), inWrite.Close()
 		return nil, fmt.Errorf("make a pipe: %w", err)
 	}
-	p := &process{in: newOutbox(inWrite), out: newIntake(outRead), said: &ending{}, exited: make(chan struct{})}
-	p.cmd = exec.CommandContext(context.WithoutCancel(ctx), argv[0], argv[1:]...) //nolint:gosec // the command is the operator's, the name in it is checked
+	p := &process{in: inputWriter{inWrite}, out: newOutputReader(outRead), said: &tail{}, exited: make(chan struct{})}
+	ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
+	p.cmd = exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // the command is the operator's, the name in it is checked
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = inRead, outWrite, p.said
 	p.cmd.Env = environ()
-	// A process that it has left behind may hold its standard error open.
-	p.cmd.WaitDelay = time.Second
+	p.cmd.Cancel = func() error { signalGroup(p.cmd.Process, false); return nil }
+	p.cmd.WaitDelay = patience
 	detach(p.cmd)
 	err = p.cmd.Start()
 	_, _ = inRead.Close(), outWrite.Close()
 	if err != nil {
+		p.stop()
 		_, _ = inWrite.Close(), outRead.Close()
 		return nil, err
 	}
-	go p.in.run()
 	go p.wait()
 	return p, nil
 }
@@ -65,30 +64,15 @@ func environ() []string {
 	return env
 }
 
-// wait collects the process when it has ended, and what it has left behind.
+// wait collects the process when it has ended, and ends what it has left behind in its
+// group. The group's number is not given to others while the group has members.
 func (p *process) wait() {
 	defer close(p.exited)
-	if awaitExit(p.cmd.Process.Pid) {
-		p.mu.Lock()
-		signalGroup(p.cmd.Process, true)
-		p.waited = true
-		p.mu.Unlock()
-	}
 	p.err = p.cmd.Wait()
-	p.mu.Lock()
-	p.waited = true
-	p.mu.Unlock()
+	p.stop()
+	signalGroup(p.cmd.Process, true)
 	if errors.Is(p.err, exec.ErrWaitDelay) {
-		p.err = nil // it has ended well itself
-	}
-}
-
-// signal sends one to the whole group, as long as its number is its own.
-func (p *process) signal(hard bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.waited {
-		signalGroup(p.cmd.Process, hard)
+		p.err = nil // the process has ended well itself
 	}
 }
 
@@ -96,15 +80,10 @@ func (p *process) signal(hard bool) {
 func (p *process) end(patience time.Duration) {
 	defer func() { _ = p.out.from.Close() }()
 	_ = p.in.Close()
-	if p.within(patience) {
-		return
+	if !p.within(patience) {
+		p.stop()
+		<-p.exited
 	}
-	p.signal(false)
-	if p.within(patience) {
-		return
-	}
-	p.signal(true)
-	<-p.exited
 }
 
 // within reports whether the process ends in that time.

@@ -28,9 +28,8 @@ type session struct {
 	client  *mcpclient.Client
 
 	// What follows is guarded by Forwarder.mu.
-	calls    int         // under way
-	lastUsed time.Time   // when the last of them ended, or opening failed
-	idle     *time.Timer // runs while there are none
+	calls    int       // under way
+	lastUsed time.Time // when the last of them ended, or opening did
 }
 
 // serverName is how a server of ours introduces itself.
@@ -44,7 +43,7 @@ func (s *session) open(ctx context.Context, template Template, l limits) {
 		s.failed = unreachable(s.node, err.Error(), "", "give the name of a node as kubectl get nodes shows it")
 		return
 	}
-	p, err := launch(ctx, argv)
+	p, err := launch(ctx, argv, l.patience)
 	if err != nil {
 		s.failed = cannotStart(s.node, argv[0], err)
 		return
@@ -65,7 +64,7 @@ func (s *session) open(ctx context.Context, template Template, l limits) {
 		p.within(l.patience)
 	default:
 	}
-	s.failed = whyNot(ctx, s.node, argv[0], p, err)
+	s.failed = explainNoServer(ctx, s.node, argv[0], p, err)
 	p.end(l.patience)
 }
 

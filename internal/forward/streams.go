@@ -16,8 +16,6 @@ const (
 	// maxLine is for one message from the server. An answer has at most 256 kB of
 	// data (tools.DefaultMaxBytes), twice, of which one is escaped once more.
 	maxLine = 8 << 20
-	// maxUnsent is for messages that the process has not read yet.
-	maxUnsent = 8 << 20
 	// maxSaid is how much is kept of what it said on standard error.
 	maxSaid = 4 << 10
 	// maxStray is for what it writes to standard output besides messages, before
@@ -26,9 +24,9 @@ const (
 	maxStray = 64 << 10
 )
 
-// intake is the output of a process as its client reads it: bounded, and closed
+// outputReader is the output of a process as its client reads it: bounded, and closed
 // towards the client where it makes no sense any more.
-type intake struct {
+type outputReader struct {
 	from *os.File
 	// heard is when something was last read, in nanoseconds of the wall clock.
 	heard atomic.Int64
@@ -46,158 +44,107 @@ type intake struct {
 	err   error  // why it was given up; nil where the process closed it
 }
 
-func newIntake(from *os.File) *intake {
-	return &intake{from: from, ended: make(chan struct{})}
+func newOutputReader(from *os.File) *outputReader {
+	return &outputReader{from: from, ended: make(chan struct{})}
 }
 
 // Read implements io.Reader. Whatever ends the stream is io.EOF to the client;
 // failure tells what it was.
-func (i *intake) Read(p []byte) (int, error) {
-	n, err := i.from.Read(p)
+func (r *outputReader) Read(p []byte) (int, error) {
+	n, err := r.from.Read(p)
 	if n > 0 {
-		i.heard.Store(time.Now().UnixNano())
-		if bad := i.look(p[:n]); bad != nil {
+		r.heard.Store(time.Now().UnixNano())
+		if bad := r.count(p[:n]); bad != nil {
 			err = bad
 		}
 	}
 	if err == nil {
 		return n, nil
 	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	select {
-	case <-i.ended:
+	case <-r.ended:
 	default:
 		if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) {
-			i.err = err
+			r.err = err
 		}
-		close(i.ended)
+		close(r.ended)
 	}
 	return n, io.EOF
 }
 
-// look counts.
-func (i *intake) look(p []byte) error {
+// count counts lines and bytes against the bounds.
+func (r *outputReader) count(p []byte) error {
 	for len(p) > 0 {
 		part, rest, whole := bytes.Cut(p, []byte{'\n'})
-		if i.line == 0 && len(part) > 0 {
-			i.message = part[0] == '{'
-			i.greeted = i.greeted || i.message
+		if r.line == 0 && len(part) > 0 {
+			r.message = part[0] == '{'
+			r.greeted = r.greeted || r.message
 		}
-		i.line += len(part)
-		if !i.message {
-			i.keep(part, whole)
-			if i.lost > maxStray && !i.greeted {
+		r.line += len(part)
+		if !r.message {
+			r.keep(part, whole)
+			if r.lost > maxStray && !r.greeted {
 				return fmt.Errorf("it wrote more than %d bytes that are no message", maxStray)
 			}
 		}
-		if i.line > maxLine {
+		if r.line > maxLine {
 			return fmt.Errorf("it wrote a message of more than %d bytes", maxLine)
 		}
 		if whole {
-			i.line = 0
+			r.line = 0
 		}
 		p = rest
 	}
 	return nil
 }
 
-func (i *intake) keep(part []byte, whole bool) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.lost += len(part)
-	i.stray = append(i.stray, part[:min(len(part), max(0, maxSaid-len(i.stray)))]...)
-	if whole && len(i.stray) > 0 && len(i.stray) < maxSaid {
-		i.stray = append(i.stray, '\n')
+func (r *outputReader) keep(part []byte, whole bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost += len(part)
+	r.stray = append(r.stray, part[:min(len(part), max(0, maxSaid-len(r.stray)))]...)
+	if whole && len(r.stray) > 0 && len(r.stray) < maxSaid {
+		r.stray = append(r.stray, '\n')
 	}
 }
 
 // failure is why the stream was given up, and what stood there besides messages.
-func (i *intake) failure() (stray string, err error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return string(bytes.TrimSpace(i.stray)), i.err
+func (r *outputReader) failure() (stray string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return string(bytes.TrimSpace(r.stray)), r.err
 }
 
-// outbox is the input of a process. A write never waits: one goroutine (run)
-// carries the messages over.
-type outbox struct {
-	to   *os.File
-	wake chan struct{} // holds one signal
+// inputWriter is the input of a process. A write waits for at most writeTimeout: a
+// process that reads nothing must not hold up its callers. (Pipes of Windows have no
+// deadlines.) A write that failed may have failed half-way, so it ends the stream.
+type inputWriter struct{ to *os.File }
 
-	mu     sync.Mutex
-	unsent []byte
-	closed bool
-}
-
-func newOutbox(to *os.File) *outbox { return &outbox{to: to, wake: make(chan struct{}, 1)} }
-
-// errBacklog: the process does not read.
-var errBacklog = errors.New("the server does not take what it is sent")
+const writeTimeout = time.Second
 
 // Write implements io.Writer.
-func (o *outbox) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	switch {
-	case o.closed:
-		return 0, os.ErrClosed
-	case len(o.unsent)+len(p) > maxUnsent:
-		return 0, errBacklog
+func (w inputWriter) Write(p []byte) (int, error) {
+	_ = w.to.SetWriteDeadline(time.Now().Add(writeTimeout))
+	n, err := w.to.Write(p)
+	if err != nil {
+		_ = w.to.Close()
 	}
-	o.unsent = append(o.unsent, p...)
-	o.signal()
-	return len(p), nil
+	return n, err
 }
 
-// Close lets what was written go out, and ends the stream then.
-func (o *outbox) Close() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.closed = true
-	o.signal()
-	return nil
-}
+// Close implements io.Closer.
+func (w inputWriter) Close() error { return w.to.Close() }
 
-func (o *outbox) signal() {
-	select {
-	case o.wake <- struct{}{}:
-	default:
-	}
-}
-
-// run writes until the box is closed or the process reads no more, and closes the
-// stream.
-func (o *outbox) run() {
-	defer func() { _ = o.to.Close() }()
-	for range o.wake {
-		for {
-			o.mu.Lock()
-			batch, closed := o.unsent, o.closed
-			o.unsent = nil
-			o.mu.Unlock()
-			if len(batch) == 0 {
-				if closed {
-					return
-				}
-				break
-			}
-			if _, err := o.to.Write(batch); err != nil {
-				_ = o.Close()
-				return
-			}
-		}
-	}
-}
-
-// ending keeps the end of what is written to it.
-type ending struct {
+// tail keeps the end of what is written to it.
+type tail struct {
 	mu   sync.Mutex
 	kept []byte
 }
 
 // Write implements io.Writer; it never fails.
-func (e *ending) Write(p []byte) (int, error) {
+func (e *tail) Write(p []byte) (int, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.kept = append(e.kept, p[max(0, len(p)-maxSaid):]...)
@@ -207,7 +154,7 @@ func (e *ending) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (e *ending) String() string {
+func (e *tail) String() string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return string(bytes.TrimSpace(e.kept))

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"sync"
 
-	"mvdan.cc/sh/v3/syntax"
+	"github.com/mattn/go-shellwords"
 
 	"nsenter-mcp/tools"
 )
@@ -25,13 +25,20 @@ var placeholder = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`\{[A-Za-z_][A-Za-z0-9_.-]*\}`)
 })
 
-// ParseTemplate splits a command line into words as a POSIX shell does, quotes
-// included. No shell ever runs it: what only a shell could carry out (variables,
-// pipes, substitutions) is an error.
+// ParseTemplate splits a command line into words as a shell does, quotes included. No
+// shell ever runs it: what combines commands or redirects (| & ; < >) is an error, and
+// a $ stands for itself.
 func ParseTemplate(line string) (Template, error) {
-	words, err := split(line)
-	if err != nil {
-		return Template{}, err
+	if strings.ContainsRune(line, 0) {
+		return Template{}, errors.New("the command holds a NUL")
+	}
+	parser := shellwords.NewParser()
+	words, err := parser.Parse(line)
+	switch {
+	case err != nil:
+		return Template{}, errors.New("the command cannot be split into words: a quote is not closed, or a bracket is not quoted")
+	case parser.Position >= 0:
+		return Template{}, fmt.Errorf("no shell runs the command, so | & ; < > outside of quotes have no meaning (after %q)", strings.Join(words, " "))
 	}
 	named := false
 	for i, word := range words {
@@ -70,70 +77,4 @@ func (t Template) Argv(node string) ([]string, error) {
 		argv[i] = strings.ReplaceAll(word, nodePlaceholder, node)
 	}
 	return argv, nil
-}
-
-// split is the word splitting and quote removal of a POSIX shell (XCU 2.2, 2.6.7).
-func split(line string) ([]string, error) {
-	if strings.ContainsRune(line, 0) {
-		return nil, errors.New("the command holds a NUL")
-	}
-	var words []string
-	for w, err := range syntax.NewParser(syntax.Variant(syntax.LangPOSIX)).WordsSeq(strings.NewReader(line)) {
-		var wrong syntax.ParseError
-		switch {
-		case errors.As(err, &wrong):
-			return nil, fmt.Errorf("column %d: %s; no shell runs the command", wrong.Pos.Col(), wrong.Text)
-		case err != nil:
-			return nil, err
-		}
-		word, err := literal(w.Parts)
-		if err != nil {
-			return nil, fmt.Errorf("column %d: %w", w.Pos().Col(), err)
-		}
-		words = append(words, word)
-	}
-	return words, nil
-}
-
-// literal is the text of a word once its quotes are taken away.
-func literal(parts []syntax.WordPart) (string, error) {
-	var b strings.Builder
-	for _, part := range parts {
-		switch p := part.(type) {
-		case *syntax.Lit:
-			b.WriteString(unescape(p.Value, ""))
-		case *syntax.SglQuoted:
-			b.WriteString(p.Value)
-		case *syntax.DblQuoted:
-			for _, inner := range p.Parts {
-				l, ok := inner.(*syntax.Lit)
-				if !ok {
-					return "", errShell
-				}
-				b.WriteString(unescape(l.Value, "$`\"\\\n"))
-			}
-		default:
-			return "", errShell
-		}
-	}
-	return b.String(), nil
-}
-
-// errShell is said of what only a shell can do.
-var errShell = errors.New("no shell runs the command, so variables and substitutions have no value; quote them with '' to pass them on")
-
-// unescape takes backslashes away before the characters of special, before all
-// where it is empty. One before the end of a line takes that away too.
-func unescape(s, special string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+1 < len(s) && (special == "" || strings.IndexByte(special, s[i+1]) >= 0) {
-			i++
-			if s[i] == '\n' {
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }

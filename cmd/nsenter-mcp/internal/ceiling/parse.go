@@ -90,7 +90,7 @@ func Parse(text []byte) (File, error) {
 		keyHostRoot:   into(&f.HostRoot, word),
 		keyHostNetns:  into(&f.HostNetns, word),
 		keyDockerHost: into(&f.DockerHost, word),
-		keyVia:        into(&f.Via, word),
+		keyVia:        into(&f.Via, command),
 		keyEndpoint:   into(&f.RuntimeEndpoint, word),
 		keyKubeconfig: into(&f.Kubeconfig, word),
 		keyContext:    into(&f.Context, word),
@@ -213,6 +213,18 @@ func list(n *yaml.Node, of string) ([]string, error) {
 		}
 	}
 	return words, nil
+}
+
+// command reads a command line, or a list of its words, and returns a command line.
+func command(n *yaml.Node) (string, error) {
+	if n.Kind != yaml.SequenceNode {
+		return word(n)
+	}
+	words, err := list(n, "words, as in [ssh, -T, \"{node}\", nsenter-mcp]")
+	for i, w := range words {
+		words[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+	}
+	return strings.Join(words, " "), err
 }
 
 // boolean takes what every version of YAML takes for one.

@@ -1,8 +1,11 @@
 package ceiling
 
 import (
+	"slices"
 	"strings"
 	"testing"
+
+	"nsenter-mcp/internal/forward"
 )
 
 func TestParseSaysWhatIsWrong(t *testing.T) {
@@ -32,6 +35,33 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		_, err := Parse([]byte(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q: %v, want %s", c.text, err, c.want)
+		}
+	}
+}
+
+// The command that leads to other nodes, as a line and as a list of its words.
+func TestViaAsAList(t *testing.T) {
+	t.Parallel()
+	want := []string{"ssh", "-p", "22", "n-1", "it's", `a "b" \c`, "|", "$x", "nsenter-mcp"}
+	for _, text := range []string{
+		`via: [ssh, -p, 22, "{node}", "it's", 'a "b" \c', "|", $x, nsenter-mcp]`,
+		`via: ssh -p 22 {node} "it's" 'a "b" \c' '|' '$x' nsenter-mcp`,
+	} {
+		f, err := Parse([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		template, err := forward.ParseTemplate(f.Via)
+		if err != nil {
+			t.Fatalf("%s: %v", f.Via, err)
+		}
+		if argv, err := template.Argv("n-1"); err != nil || !slices.Equal(argv, want) {
+			t.Errorf("%s: %q, %v", text, argv, err)
+		}
+	}
+	for _, text := range []string{"via: [ssh, {node}]", "via: [ssh, '']", "via: {a: b}"} {
+		if _, err := Parse([]byte(text)); err == nil {
+			t.Errorf("%s: no error", text)
 		}
 	}
 }
