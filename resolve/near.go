@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"nsenter-mcp/internal/suggest"
+	"nsenter-mcp/internal/words"
 )
 
 // notFound says that nothing fits q, and what looks like it.
@@ -69,7 +69,7 @@ func nearMisses(q Query, ws []Workload) []string {
 	}
 	slices.Sort(plain)
 	var near []string
-	for _, name := range suggest.Closest(word, plain, maxNear) {
+	for _, name := range words.Closest(word, plain, maxNear) {
 		near = append(near, full[name]...)
 	}
 	return near[:min(len(near), maxNear)]

@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"nsenter-mcp/internal/suggest"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/nsexec"
 )
 
@@ -123,7 +123,7 @@ func (r *Resolver) noSuchNetns(name string) *Error {
 	e := &Error{
 		Kind:       KindNotFound,
 		Message:    fmt.Sprintf("no network namespace is named %s in %s", quote(name), strings.Join(netnsDirs[:3], ", ")),
-		NearMisses: suggest.Closest(name, names, maxNear),
+		NearMisses: words.Closest(name, names, maxNear),
 		Hint:       "Call resolve_pod_pid without arguments to see the names that exist. A container has a name of its own: use container or pod.",
 	}
 	if len(e.NearMisses) > 0 {

@@ -62,27 +62,3 @@ func TestAmbiguousNamesCanBeSentAgain(t *testing.T) {
 		}
 	}
 }
-
-func TestCandidatesThatLookAlike(t *testing.T) {
-	t.Parallel()
-	all := []resolve.Candidate{
-		{Pod: "web", Namespace: "shop", Container: "app", ID: "0123456789abcdef", PID: 7},
-		{Pod: "web", Namespace: "shop", Container: "app", ID: "fedcba9876543210", PID: 8},
-		{Pod: "web", Namespace: "shop", PID: 9},
-		{Netns: "net:[5]"},
-		{},
-	}
-	for i, want := range []map[string]any{
-		{"container": "0123456789ab"}, {"container": "fedcba987654"}, {"pod": "web", "namespace": "shop"}, {"netns": "net:[5]"}, nil,
-	} {
-		got := map[string]any{}
-		if ok := nameCandidate(got, all[i], all); ok != (want != nil) || len(got) != len(want) {
-			t.Errorf("%+v: %v", all[i], got)
-		}
-		for name, value := range want {
-			if got[name] != value {
-				t.Errorf("%+v: %v, want %v", all[i], got, want)
-			}
-		}
-	}
-}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/resolve"
 )
 
@@ -37,10 +39,10 @@ type workloadOut struct {
 // defaultRows keeps an inventory near 2 kB.
 const defaultRows = 30
 
-func discover(ctx context.Context, env *Env, in ResolvePodPIDIn) (Answer[ResolvePodPIDOut], error) {
+func discover(ctx context.Context, env *dispatch.Env, in ResolvePodPIDIn) (dispatch.Answer[ResolvePodPIDOut], error) {
 	found, err := env.Resolver.Discover(ctx)
 	if err != nil {
-		return Answer[ResolvePodPIDOut]{}, err
+		return dispatch.Answer[ResolvePodPIDOut]{}, err
 	}
 	limit := in.Limit
 	if limit == 0 {
@@ -61,7 +63,7 @@ func discover(ctx context.Context, env *Env, in ResolvePodPIDIn) (Answer[Resolve
 		}
 	}
 	here.Returned = len(here.Workloads)
-	answer := Answer[ResolvePodPIDOut]{
+	answer := dispatch.Answer[ResolvePodPIDOut]{
 		Summary: summarizeInventory(&found, trouble),
 		Data:    ResolvePodPIDOut{Containers: []containerOut{}, Here: here},
 	}
@@ -70,17 +72,17 @@ func discover(ctx context.Context, env *Env, in ResolvePodPIDIn) (Answer[Resolve
 		answer.Notes = append(answer.Notes, noRuntimeNote())
 	}
 	if here.Returned < here.Total {
-		answer.Notes = append(answer.Notes, Note{
+		answer.Notes = append(answer.Notes, dispatch.Note{
 			Code:    "more_rows",
 			Message: fmt.Sprintf("%d of %d are shown; a larger limit shows more", here.Returned, here.Total),
 		})
 	}
 	if len(found.Workloads) > 0 {
-		answer.Next = []Next{{
+		answer.Next = []dispatch.Next{{
 			Tool: "resolve_pod_pid", Arguments: nameOf(&found.Workloads[0]), Why: "look at the first of them",
 		}}
 	} else if len(found.Netns) > 0 {
-		answer.Next = []Next{{
+		answer.Next = []dispatch.Next{{
 			Tool: "netns_ip_addr", Arguments: map[string]any{"netns": found.Netns[0].Name}, Why: "look into the first of them",
 		}}
 	}
@@ -91,9 +93,9 @@ func workloadRow(w *resolve.Workload) workloadOut {
 	row := workloadOut{Containers: len(w.Containers), HostNetwork: w.HostNetwork}
 	switch {
 	case w.Pod != "":
-		row.Pod = word(w.Namespace + "/" + w.Pod)
+		row.Pod = words.Printable(w.Namespace + "/" + w.Pod)
 	case w.UID != "": // without a runtime that is all there is
-		row.UID = word(w.UID)
+		row.UID = words.Printable(w.UID)
 	case len(w.Containers) > 0:
 		row.Container = containerLabel(&w.Containers[0])
 	}
@@ -101,13 +103,13 @@ func workloadRow(w *resolve.Workload) workloadOut {
 		row.Restarts += c.Restarts
 	}
 	if c := w.Worst(); c != nil {
-		row.State, row.Reason, row.Image = c.State, word(cmp.Or(c.Waiting, c.Reason)), c.Image
+		row.State, row.Reason, row.Image = c.State, words.Printable(cmp.Or(c.Waiting, c.Reason)), c.Image
 	}
 	if c := w.Worst(); c != nil && row.Reason == "" && c.CrashedLately(time.Now()) {
 		row.Reason = "RestartedLately"
 	}
 	if s := w.Status; s != nil && row.Reason == "" {
-		row.Reason = word(s.Reason)
+		row.Reason = words.Printable(s.Reason)
 	}
 	return row
 }
@@ -139,25 +141,25 @@ func silentNames(sources []resolve.SourceState) []string {
 }
 
 // silentNotes say what is missing because of them.
-func silentNotes(sources []resolve.SourceState) []Note {
-	var notes []Note
+func silentNotes(sources []resolve.SourceState) []dispatch.Note {
+	var notes []dispatch.Note
 	for _, s := range silent(sources) {
-		notes = append(notes, Note{
+		notes = append(notes, dispatch.Note{
 			Code:    "source_failed",
-			Message: fmt.Sprintf("%s: %s; what only it knows is missing here (nsenter-mcp doctor says more)", s.Name, escape(s.Error)),
+			Message: fmt.Sprintf("%s: %s; what only it knows is missing here (nsenter-mcp doctor says more)", s.Name, words.Escape(s.Error)),
 		})
 	}
 	for _, s := range sources {
 		if s.State == "ok" && s.Error != "" {
-			notes = append(notes, Note{Code: "list_cut", Message: fmt.Sprintf("%s: %s", s.Name, escape(s.Error))})
+			notes = append(notes, dispatch.Note{Code: "list_cut", Message: fmt.Sprintf("%s: %s", s.Name, words.Escape(s.Error))})
 		}
 	}
 	return notes
 }
 
 // noRuntimeNote says what to do where nothing is listed for want of a runtime.
-func noRuntimeNote() Note {
-	return Note{Code: "no_runtime", Message: "no container runtime was found on this node. " + resolve.HintNoRuntime}
+func noRuntimeNote() dispatch.Note {
+	return dispatch.Note{Code: "no_runtime", Message: "no container runtime was found on this node. " + resolve.HintNoRuntime}
 }
 
 func summarizeInventory(found *resolve.Inventory, trouble int) string {
@@ -168,7 +170,7 @@ func summarizeInventory(found *resolve.Inventory, trouble int) string {
 	if found.Total == 0 && len(found.Netns) == 0 {
 		return "nothing can be named here but pids: no container runtime answered with a container, and no network namespace has a name" + unknown + "."
 	}
-	text := fmt.Sprintf("%d pods and containers, %s on this node", found.Total, plural(found.NetnsTotal, "named network namespace"))
+	text := fmt.Sprintf("%d pods and containers, %s on this node", found.Total, words.Plural(found.NetnsTotal, "named network namespace"))
 	if trouble > 0 {
 		text += fmt.Sprintf("; %d not running", trouble)
 	}

@@ -9,13 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
 )
 
 type echoIn struct {
-	TargetArgs
+	dispatch.TargetArgs
 	Mode string `json:"mode,omitempty"`
 }
 
@@ -25,27 +26,27 @@ type echoOut struct {
 }
 
 // echoTool is a tool whose handler does what a test tells it.
-func echoTool(spec Spec, handle Handler[echoIn, echoOut]) Tool {
+func echoTool(spec dispatch.Spec, handle dispatch.Handler[echoIn, echoOut]) dispatch.Tool {
 	spec.Title, spec.Description = "Echo", "Answers."
 	if spec.Name == "" {
 		spec.Name = "echo"
 	}
 	if spec.Toolset == "" {
-		spec.Toolset = Inspect
+		spec.Toolset = dispatch.Inspect
 	}
-	return define(spec, handle)
+	return dispatch.Define(spec, handle)
 }
 
-func withTools(tools ...Tool) func(*Config) {
-	return func(c *Config) { c.Tools = append(c.Tools, tools...) }
+func withTools(tools ...dispatch.Tool) func(*dispatch.Config) {
+	return func(c *dispatch.Config) { c.Tools = append(c.Tools, tools...) }
 }
 
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	b := newTestbench(t, withTools(
-		define(Spec{Name: "dangerous", Title: "T", Description: "D", Toolset: Exec},
-			func(context.Context, *Env, *resolve.Target, echoIn) (Answer[echoOut], error) {
-				return Answer[echoOut]{}, errors.New("must not run")
+		dispatch.Define(dispatch.Spec{Name: "dangerous", Title: "T", Description: "D", Toolset: dispatch.Exec},
+			func(context.Context, *dispatch.Env, *resolve.Target, echoIn) (dispatch.Answer[echoOut], error) {
+				return dispatch.Answer[echoOut]{}, errors.New("must not run")
 			})))
 	b.lab.Pods(t,
 		lab.PodSpec{Name: "web-10", Namespace: "shop", Containers: []lab.ContainerSpec{{}}},
@@ -58,10 +59,10 @@ func TestBadInput(t *testing.T) {
 		code      string
 		says      string // in message or hint
 	}{
-		{"unknown tool", "netns_ipaddr", nil, CodeUnknownTool, "did you mean netns_ip_addr?"},
-		{"a tool of no likely name", "rm -rf /", nil, CodeUnknownTool, "valid: resolve_pod_pid"},
-		{"disabled tool", "dangerous", nil, CodeToolDisabled, "toolset exec"},
-		{"unknown argument", ipAddr, map[string]any{"pod": "web-10", "namepsace": "shop"}, CodeUnknownArgument, "did you mean namespace?"},
+		{"unknown tool", "netns_ipaddr", nil, dispatch.CodeUnknownTool, "did you mean netns_ip_addr?"},
+		{"a tool of no likely name", "rm -rf /", nil, dispatch.CodeUnknownTool, "valid: resolve_pod_pid"},
+		{"disabled tool", "dangerous", nil, dispatch.CodeToolDisabled, "toolset exec"},
+		{"unknown argument", ipAddr, map[string]any{"pod": "web-10", "namepsace": "shop"}, dispatch.CodeUnknownArgument, "did you mean namespace?"},
 		{"no target", ipAddr, nil, string(resolve.KindBadQuery), "pod"},
 		{"two targets", ipAddr, map[string]any{"pid": 1, "netns": "host"}, string(resolve.KindBadQuery), "pid"},
 		{"pid 0", ipAddr, map[string]any{"pid": 0}, string(resolve.KindPIDZero), ""},
@@ -74,8 +75,8 @@ func TestBadInput(t *testing.T) {
 		{"a netns out of its folder", ipAddr, map[string]any{"netns": "../../etc/passwd"}, string(resolve.KindBadQuery), ""},
 		{"control characters", ipAddr, map[string]any{"pod": "web\x1b[31m"}, string(resolve.KindBadQuery), ""},
 		{"10 kB", ipAddr, map[string]any{"pod": strings.Repeat("x", 10_000)}, string(resolve.KindBadQuery), ""},
-		{"too long a time", ipAddr, map[string]any{"netns": "host", "timeout_ms": 60_000}, CodeInvalidArguments, "between 1 and 50000"},
-		{"another network than before", ipAddr, map[string]any{"netns": "host", "expect": 1}, CodeTargetChanged, "without expect"},
+		{"too long a time", ipAddr, map[string]any{"netns": "host", "timeout_ms": 60_000}, dispatch.CodeInvalidArguments, "between 1 and 50000"},
+		{"another network than before", ipAddr, map[string]any{"netns": "host", "expect": 1}, dispatch.CodeTargetChanged, "without expect"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -94,9 +95,11 @@ func TestBadInput(t *testing.T) {
 
 func TestPanicIsAnErrorOfItsCall(t *testing.T) {
 	t.Parallel()
-	b := newTestbench(t, withTools(echoTool(Spec{TargetOptional: true},
-		func(context.Context, *Env, *resolve.Target, echoIn) (Answer[echoOut], error) { panic("boom") })))
-	if e := fail(t, b, CodeInternal, "echo", nil); strings.Contains(e.Message, "boom") {
+	b := newTestbench(t, withTools(echoTool(dispatch.Spec{TargetOptional: true},
+		func(context.Context, *dispatch.Env, *resolve.Target, echoIn) (dispatch.Answer[echoOut], error) {
+			panic("boom")
+		})))
+	if e := fail(t, b, dispatch.CodeInternal, "echo", nil); strings.Contains(e.Message, "boom") {
 		t.Errorf("the panic's text is shown: %s", e.Message)
 	}
 	succeed[map[string]any](t, b, "netns_ip_addr", map[string]any{"netns": "host"})
@@ -104,33 +107,33 @@ func TestPanicIsAnErrorOfItsCall(t *testing.T) {
 
 func TestDeadline(t *testing.T) {
 	t.Parallel()
-	b := newTestbench(t, withTools(echoTool(Spec{TargetOptional: true},
-		func(ctx context.Context, _ *Env, _ *resolve.Target, _ echoIn) (Answer[echoOut], error) {
+	b := newTestbench(t, withTools(echoTool(dispatch.Spec{TargetOptional: true},
+		func(ctx context.Context, _ *dispatch.Env, _ *resolve.Target, _ echoIn) (dispatch.Answer[echoOut], error) {
 			<-ctx.Done()
-			return Answer[echoOut]{}, ctx.Err()
+			return dispatch.Answer[echoOut]{}, ctx.Err()
 		})))
-	fail(t, b, CodeTimeout, "echo", map[string]any{"timeout_ms": 20})
+	fail(t, b, dispatch.CodeTimeout, "echo", map[string]any{"timeout_ms": 20})
 
 	t.Run("counts from the receipt", func(t *testing.T) {
-		answer := b.Call(t.Context(), Call{
+		answer := b.Call(t.Context(), dispatch.Call{
 			Tool: "echo", Arguments: json.RawMessage(`{"timeout_ms":1000}`), Received: time.Now().Add(-time.Minute),
 		})
-		if answer.Error == nil || answer.Error.Code != CodeBusy {
-			t.Errorf("got %+v, want %s", answer.Error, CodeBusy)
+		if answer.Error == nil || answer.Error.Code != dispatch.CodeBusy {
+			t.Errorf("got %+v, want %s", answer.Error, dispatch.CodeBusy)
 		}
 	})
 	t.Run("a probe that begins too late sends nothing", func(t *testing.T) {
 		for _, sends := range []bool{false, true} {
 			var called bool
-			b := newTestbench(t, withTools(echoTool(Spec{TargetOptional: true, SendsPackets: sends},
-				func(context.Context, *Env, *resolve.Target, echoIn) (Answer[echoOut], error) {
+			b := newTestbench(t, withTools(echoTool(dispatch.Spec{TargetOptional: true, SendsPackets: sends},
+				func(context.Context, *dispatch.Env, *resolve.Target, echoIn) (dispatch.Answer[echoOut], error) {
 					called = true
-					return Answer[echoOut]{}, nil
+					return dispatch.Answer[echoOut]{}, nil
 				})))
 			for waited, begins := range map[time.Duration]bool{0: true, 30 * time.Second: true, 46 * time.Second: !sends} {
 				called = false
-				answer := b.Call(t.Context(), Call{Tool: "echo", Arguments: json.RawMessage(`{"timeout_ms":50000}`), Received: time.Now().Add(-waited)})
-				busy := answer.Error != nil && answer.Error.Code == CodeBusy
+				answer := b.Call(t.Context(), dispatch.Call{Tool: "echo", Arguments: json.RawMessage(`{"timeout_ms":50000}`), Received: time.Now().Add(-waited)})
+				busy := answer.Error != nil && answer.Error.Code == dispatch.CodeBusy
 				if called != begins || busy == begins {
 					t.Errorf("sends %v, waited %s: called %v, %+v", sends, waited, called, answer.Error)
 				}
@@ -140,35 +143,35 @@ func TestDeadline(t *testing.T) {
 	t.Run("ends when the caller gives up", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		answer := b.Call(ctx, Call{Tool: "echo"})
-		if answer.Error == nil || answer.Error.Code != CodeCanceled {
-			t.Errorf("got %+v, want %s", answer.Error, CodeCanceled)
+		answer := b.Call(ctx, dispatch.Call{Tool: "echo"})
+		if answer.Error == nil || answer.Error.Code != dispatch.CodeCanceled {
+			t.Errorf("got %+v, want %s", answer.Error, dispatch.CodeCanceled)
 		}
 	})
 }
 
 func TestAnswerIsBoundedAndWhole(t *testing.T) {
 	t.Parallel()
-	next := Next{Tool: "netns_ip_addr", Arguments: map[string]any{"netns": "host"}, Why: "look"}
-	b := newTestbench(t, withTools(echoTool(Spec{TargetOptional: true, MaxBytes: 1000},
-		func(_ context.Context, _ *Env, _ *resolve.Target, in echoIn) (Answer[echoOut], error) {
-			a := Answer[echoOut]{Summary: "done.", Data: echoOut{Text: "<&>", Rows: []string{}}}
+	next := dispatch.Next{Tool: "netns_ip_addr", Arguments: map[string]any{"netns": "host"}, Why: "look"}
+	b := newTestbench(t, withTools(echoTool(dispatch.Spec{TargetOptional: true, MaxBytes: 1000},
+		func(_ context.Context, _ *dispatch.Env, _ *resolve.Target, in echoIn) (dispatch.Answer[echoOut], error) {
+			a := dispatch.Answer[echoOut]{Summary: "done.", Data: echoOut{Text: "<&>", Rows: []string{}}}
 			switch in.Mode {
 			case "large":
 				a.Data.Text = strings.Repeat("x", 1000)
 			case "many":
 				a.Findings = make([]fact.Finding, 5)
-				a.Next = []Next{next, {Tool: "not_enabled"}, next, next, next}
+				a.Next = []dispatch.Next{next, {Tool: "not_enabled"}, next, next, next}
 			}
 			return a, nil
 		})))
-	fail(t, b, CodeTooLarge, "echo", map[string]any{"mode": "large"})
+	fail(t, b, dispatch.CodeTooLarge, "echo", map[string]any{"mode": "large"})
 
 	answer, _ := succeed[echoOut](t, b, "echo", map[string]any{"mode": "many"})
 	if len(answer.Findings) != 3 || len(answer.Next) != 3 {
 		t.Errorf("%d findings and %d next steps, want 3 and 3", len(answer.Findings), len(answer.Next))
 	}
-	if slices.ContainsFunc(answer.Next, func(n Next) bool { return n.Tool == "not_enabled" }) {
+	if slices.ContainsFunc(answer.Next, func(n dispatch.Next) bool { return n.Tool == "not_enabled" }) {
 		t.Error("a step is proposed that the caller may not take")
 	}
 	answer, _ = succeed[echoOut](t, b, "echo", nil)
@@ -184,10 +187,10 @@ func TestAuthorizeSeesTheTarget(t *testing.T) {
 	t.Parallel()
 	denied := errors.New("no")
 	var seen string
-	b := newTestbench(t, func(c *Config) {
-		c.Authorize = func(_ context.Context, caller string, tool Spec, target *resolve.Target) error {
+	b := newTestbench(t, func(c *dispatch.Config) {
+		c.Authorize = func(_ context.Context, caller string, tool dispatch.Spec, target *resolve.Target) error {
 			seen = caller + " " + tool.Name + " " + target.Workload.Pod
-			return &failure{public: Error{Code: "denied", Message: denied.Error(), Hint: "ask"}}
+			return &dispatch.Error{Code: "denied", Message: denied.Error(), Hint: "ask"}
 		}
 	})
 	b.lab.Pod(t, lab.PodSpec{Name: "web", Namespace: "shop"})
@@ -211,7 +214,7 @@ func TestEveryCallIsAudited(t *testing.T) {
 	if r := records[0]; r.Code != "" || r.Caller != "test" || r.Target == nil || r.Target.Pod != "web" || r.Arguments == "" {
 		t.Errorf("a success is recorded as %+v", r)
 	}
-	for i, code := range []string{"", CodeUnknownArgument, CodeUnknownTool} {
+	for i, code := range []string{"", dispatch.CodeUnknownArgument, dispatch.CodeUnknownTool} {
 		if records[i].Code != code {
 			t.Errorf("record %d has code %q, want %q", i, records[i].Code, code)
 		}
@@ -220,25 +223,25 @@ func TestEveryCallIsAudited(t *testing.T) {
 
 func TestNewDispatcherRefusesBadDeclarations(t *testing.T) {
 	t.Parallel()
-	nothing := func(context.Context, *Env, *resolve.Target, echoIn) (Answer[echoOut], error) {
-		return Answer[echoOut]{}, nil
+	nothing := func(context.Context, *dispatch.Env, *resolve.Target, echoIn) (dispatch.Answer[echoOut], error) {
+		return dispatch.Answer[echoOut]{}, nil
 	}
 	type anything struct {
 		Value any `json:"value"`
 	}
-	tests := map[string][]Tool{
-		"no description": {define(Spec{Name: "x", Title: "X", Toolset: Inspect}, nothing)},
-		"twice":          {echoTool(Spec{}, nothing), echoTool(Spec{}, nothing)},
-		"too slow":       {echoTool(Spec{Deadline: time.Minute}, nothing)},
-		"no schema": {define(Spec{Name: "x", Title: "X", Description: "D", Toolset: Inspect},
-			func(context.Context, *Env, *resolve.Target, echoIn) (Answer[anything], error) {
-				return Answer[anything]{}, nil
+	tests := map[string][]dispatch.Tool{
+		"no description": {dispatch.Define(dispatch.Spec{Name: "x", Title: "X", Toolset: dispatch.Inspect}, nothing)},
+		"twice":          {echoTool(dispatch.Spec{}, nothing), echoTool(dispatch.Spec{}, nothing)},
+		"too slow":       {echoTool(dispatch.Spec{Deadline: time.Minute}, nothing)},
+		"no schema": {dispatch.Define(dispatch.Spec{Name: "x", Title: "X", Description: "D", Toolset: dispatch.Inspect},
+			func(context.Context, *dispatch.Env, *resolve.Target, echoIn) (dispatch.Answer[anything], error) {
+				return dispatch.Answer[anything]{}, nil
 			})},
 	}
 	for name, list := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if _, err := NewDispatcher(Config{Tools: list, Policy: DefaultPolicy()}); err == nil {
+			if _, err := dispatch.NewDispatcher(dispatch.Config{Tools: list, Policy: dispatch.DefaultPolicy()}); err == nil {
 				t.Error("accepted")
 			}
 		})
@@ -248,10 +251,10 @@ func TestNewDispatcherRefusesBadDeclarations(t *testing.T) {
 func TestTargetIsClosedAfterTheCall(t *testing.T) {
 	t.Parallel()
 	var kept *resolve.Target
-	b := newTestbench(t, withTools(echoTool(Spec{},
-		func(_ context.Context, _ *Env, target *resolve.Target, _ echoIn) (Answer[echoOut], error) {
+	b := newTestbench(t, withTools(echoTool(dispatch.Spec{},
+		func(_ context.Context, _ *dispatch.Env, target *resolve.Target, _ echoIn) (dispatch.Answer[echoOut], error) {
 			kept = target
-			return Answer[echoOut]{Summary: "done.", Data: echoOut{Rows: []string{}}}, nil
+			return dispatch.Answer[echoOut]{Summary: "done.", Data: echoOut{Rows: []string{}}}, nil
 		})))
 	p := b.lab.Pod(t, lab.PodSpec{Name: "web", Namespace: "shop"})
 	answer, _ := succeed[echoOut](t, b, "echo", map[string]any{"pod": "web"})

@@ -4,18 +4,20 @@ import (
 	"encoding/json"
 	"testing"
 
+	"nsenter-mcp/internal/dispatch"
+
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
 // checkAgainstSchema validates an answer as a client does, and against all that
 // the types say of it.
-func checkAgainstSchema(tb testing.TB, tool *Tool, answer *Envelope) {
+func checkAgainstSchema(tb testing.TB, tool *dispatch.Tool, answer *dispatch.Envelope) {
 	tb.Helper()
 	var published jsonschema.Schema
 	if err := json.Unmarshal(tool.OutputSchema, &published); err != nil {
 		tb.Fatalf("%s: output schema: %v", tool.Name, err)
 	}
-	whole, err := tool.whole()
+	whole, err := tool.AnswerSchema()
 	if err != nil {
 		tb.Fatalf("%s: output schema: %v", tool.Name, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
@@ -19,7 +20,7 @@ import (
 // fakeForwarder stands for another node's server; the real one is tested in
 // internal/forward and with the whole program.
 type fakeForwarder struct {
-	answer  func() (*Envelope, error)
+	answer  func() (*dispatch.Envelope, error)
 	connect func() // takes the time that the way there takes; nil takes none
 
 	mu    sync.Mutex
@@ -28,11 +29,11 @@ type fakeForwarder struct {
 
 // sent is a call as it left.
 type sent struct {
-	Forwarded
+	dispatch.Forwarded
 	Arguments json.RawMessage
 }
 
-func (f *fakeForwarder) Forward(_ context.Context, c Forwarded) (*Envelope, error) {
+func (f *fakeForwarder) Forward(_ context.Context, c dispatch.Forwarded) (*dispatch.Envelope, error) {
 	if f.connect != nil {
 		f.connect()
 	}
@@ -69,13 +70,13 @@ func (f *fakeForwarder) count() int {
 }
 
 // answerThere is what the other server answers.
-func answerThere() (*Envelope, error) {
-	return &Envelope{
+func answerThere() (*dispatch.Envelope, error) {
+	return &dispatch.Envelope{
 		Summary:  "eth0 10.0.0.1/24 up.",
-		Target:   &TargetInfo{Pod: "far-0", Namespace: "shop", Via: "sandbox", NetnsInode: 7},
+		Target:   &dispatch.TargetInfo{Pod: "far-0", Namespace: "shop", Via: "sandbox", NetnsInode: 7},
 		Data:     json.RawMessage(`{"interfaces":[],"total":0,"returned":0}`),
 		Findings: make([]fact.Finding, 5),
-		Next: []Next{
+		Next: []dispatch.Next{
 			{Tool: "netns_curl", Arguments: map[string]any{"pod": "far-0"}, Why: "w"},
 			{Tool: "not_enabled", Arguments: map[string]any{"pid": 1}, Why: "w"},
 			{Tool: "netns_ip_addr", Arguments: map[string]any{"netns": "host"}, Why: "w"},
@@ -97,10 +98,10 @@ func (c clusterOf) List(context.Context) ([]resolve.Workload, error) {
 }
 
 // newFront is a dispatcher that forwards, on a node called here.
-func newFront(t *testing.T, change func(*Config)) (*testbench, *fakeForwarder) {
+func newFront(t *testing.T, change func(*dispatch.Config)) (*testbench, *fakeForwarder) {
 	t.Helper()
 	far := &fakeForwarder{answer: answerThere}
-	b := newTestbench(t, func(c *Config) {
+	b := newTestbench(t, func(c *dispatch.Config) {
 		c.Forwarder = far
 		resolver := resolve.New(resolve.Config{
 			Home: c.Env.Home, Host: c.Env.Host, Node: "here", AllowHostNetwork: true,
@@ -135,7 +136,7 @@ func TestForwardingByPod(t *testing.T) {
 	if ms, _ := arguments["timeout_ms"].(float64); ms > most || ms < least {
 		t.Errorf("timeout_ms is %v, want %v to %v", ms, least, most)
 	}
-	if answer.Target.Node != "far" || len(answer.Findings) != maxFindings || len(answer.Notes) != 0 {
+	if answer.Target.Node != "far" || len(answer.Findings) != 3 || len(answer.Notes) != 0 {
 		t.Errorf("%+v", answer)
 	}
 	if len(answer.Next) != 2 || answer.Next[0].Arguments["node"] != nil || answer.Next[1].Arguments["node"] != "far" {
@@ -176,7 +177,7 @@ func TestForwardingByNode(t *testing.T) {
 			t.Errorf("a next step leaves the node that was named: %+v", n)
 		}
 	}
-	b.Call(t.Context(), Call{Tool: "resolve_pod_pid", Arguments: json.RawMessage(`{"node":"far"}`)})
+	b.Call(t.Context(), dispatch.Call{Tool: "resolve_pod_pid", Arguments: json.RawMessage(`{"node":"far"}`)})
 	if c, _ := far.last(t); c.Tool != "resolve_pod_pid" {
 		t.Errorf("what is on a node was not asked there: %+v", c)
 	}
@@ -185,7 +186,7 @@ func TestForwardingByNode(t *testing.T) {
 		t.Error("nothing is here")
 	}
 	for _, node := range []string{"-oProxyCommand=x", "a/b", "A", "a..b", "a-", ".", strings.Repeat("a", 254), "x{node}"} {
-		fail(t, b, CodeInvalidArguments, "netns_ip_addr", map[string]any{"node": node, "netns": "host"})
+		fail(t, b, dispatch.CodeInvalidArguments, "netns_ip_addr", map[string]any{"node": node, "netns": "host"})
 	}
 	if far.count() != forwarded {
 		t.Error("a call was forwarded that should not have been")
@@ -202,7 +203,7 @@ func TestInstructionsOfAFront(t *testing.T) {
 
 func TestWithoutForwarding(t *testing.T) {
 	t.Parallel()
-	b, _ := newFront(t, func(c *Config) { c.Forwarder = nil })
+	b, _ := newFront(t, func(c *dispatch.Config) { c.Forwarder = nil })
 	if e := fail(t, b, string(resolve.KindOtherNode), "netns_ip_addr", map[string]any{"pod": "far-0"}); e.Details.Node != "far" {
 		t.Errorf("%+v", e)
 	}
@@ -233,7 +234,7 @@ func (nodeOf) Kinship(context.Context, string) (resolve.Kinship, error) { return
 // what its own is called.
 func TestOwnNodeIsFound(t *testing.T) {
 	t.Parallel()
-	b, _ := newFront(t, func(c *Config) {
+	b, _ := newFront(t, func(c *dispatch.Config) {
 		c.Forwarder = nil
 		resolver := resolve.New(resolve.Config{
 			Home: c.Env.Home, Host: c.Env.Host, AllowHostNetwork: true, Cluster: []resolve.Source{nodeOf{name: "me"}},
@@ -252,7 +253,7 @@ func TestOwnNodeIsFound(t *testing.T) {
 // reach by it.
 func TestNoSuchNode(t *testing.T) {
 	t.Parallel()
-	b, far := newFront(t, func(c *Config) {
+	b, far := newFront(t, func(c *dispatch.Config) {
 		resolver := resolve.New(resolve.Config{
 			Home: c.Env.Home, Host: c.Env.Host, Node: "here", AllowHostNetwork: true, Cluster: []resolve.Source{nodeOf{}},
 		})
@@ -271,7 +272,7 @@ func TestForwardedCallStays(t *testing.T) {
 	t.Parallel()
 	b, far := newFront(t, nil)
 	for _, arguments := range []string{`{"pod":"far-0"}`, `{"node":"far","netns":"host"}`} {
-		answer := b.Call(t.Context(), Call{Tool: "netns_ip_addr", Arguments: json.RawMessage(arguments), Forwarded: true})
+		answer := b.Call(t.Context(), dispatch.Call{Tool: "netns_ip_addr", Arguments: json.RawMessage(arguments), Forwarded: true})
 		if answer.Error == nil || answer.Error.Code != string(resolve.KindOtherNode) || far.count() != 0 {
 			t.Errorf("%s: %+v", arguments, answer)
 		}
@@ -281,14 +282,14 @@ func TestForwardedCallStays(t *testing.T) {
 func TestPolicyHoldsBeforeForwarding(t *testing.T) {
 	t.Parallel()
 	var seen *resolve.Target
-	b, far := newFront(t, func(c *Config) {
-		c.Policy = ReadOnlyPolicy()
-		c.Authorize = func(_ context.Context, _ string, _ Spec, target *resolve.Target) error {
+	b, far := newFront(t, func(c *dispatch.Config) {
+		c.Policy = dispatch.ReadOnlyPolicy()
+		c.Authorize = func(_ context.Context, _ string, _ dispatch.Spec, target *resolve.Target) error {
 			seen = target
-			return &failure{public: Error{Code: "denied", Message: "no", Hint: "ask"}}
+			return &dispatch.Error{Code: "denied", Message: "no", Hint: "ask"}
 		}
 	})
-	fail(t, b, CodeToolDisabled, "netns_curl", map[string]any{"pod": "far-0", "url": "http://a/"})
+	fail(t, b, dispatch.CodeToolDisabled, "netns_curl", map[string]any{"pod": "far-0", "url": "http://a/"})
 	fail(t, b, "denied", "netns_ip_addr", map[string]any{"pod": "far-0"})
 	if seen == nil || seen.Node != "far" || seen.Query.Pod != "far-0" {
 		t.Errorf("Authorize saw %+v", seen)
@@ -307,14 +308,14 @@ func TestMethodsAreClosedElsewhereToo(t *testing.T) {
 		{"pod": "far-0", "url": "http://a/", "method": "delete"},
 		{"node": "far", "pid": 1, "url": "http://a/", "headers": map[string]any{"x-http-method-override": "DELETE"}},
 	} {
-		fail(t, b, CodeInvalidArguments, "netns_curl", arguments)
+		fail(t, b, dispatch.CodeInvalidArguments, "netns_curl", arguments)
 	}
 	if far.count() != 0 {
 		t.Error("a method was forwarded that this server does not offer")
 	}
-	b.Call(t.Context(), Call{Tool: "netns_curl", Arguments: json.RawMessage(`{"pod":"far-0","url":"http://a/","method":"HEAD"}`)})
-	open, away := newFront(t, func(c *Config) { c.Policy.UnsafeMethods = true })
-	open.Call(t.Context(), Call{Tool: "netns_curl", Arguments: json.RawMessage(`{"pod":"far-0","url":"http://a/","method":"DELETE"}`)})
+	b.Call(t.Context(), dispatch.Call{Tool: "netns_curl", Arguments: json.RawMessage(`{"pod":"far-0","url":"http://a/","method":"HEAD"}`)})
+	open, away := newFront(t, func(c *dispatch.Config) { c.Policy.UnsafeMethods = true })
+	open.Call(t.Context(), dispatch.Call{Tool: "netns_curl", Arguments: json.RawMessage(`{"pod":"far-0","url":"http://a/","method":"DELETE"}`)})
 	if far.count() != 1 || away.count() != 1 {
 		t.Error("a method was not forwarded that is offered")
 	}
@@ -322,12 +323,12 @@ func TestMethodsAreClosedElsewhereToo(t *testing.T) {
 
 func TestHostNetworkIsClosedElsewhereToo(t *testing.T) {
 	t.Parallel()
-	b, far := newFront(t, func(c *Config) { c.Policy.NoHostNetwork = true })
+	b, far := newFront(t, func(c *dispatch.Config) { c.Policy.NoHostNetwork = true })
 	fail(t, b, string(resolve.KindHostNetworkDenied), "netns_ip_addr", map[string]any{"node": "far", "netns": "host"})
 	if far.count() != 0 {
 		t.Error("the call was forwarded")
 	}
-	far.answer = func() (*Envelope, error) {
+	far.answer = func() (*dispatch.Envelope, error) {
 		answer, err := answerThere()
 		answer.Target.HostNetwork = true
 		return answer, err
@@ -342,32 +343,32 @@ func TestFailuresOfForwarding(t *testing.T) {
 	t.Parallel()
 	b, far := newFront(t, nil)
 	arguments := map[string]any{"pod": "far-0"}
-	far.answer = func() (*Envelope, error) {
-		return nil, &NodeError{Code: CodeNodeUnreachable, Node: "far", Message: "node far cannot be reached", Hint: "h", Said: "\x1b[31mno route\u202e"}
+	far.answer = func() (*dispatch.Envelope, error) {
+		return nil, &dispatch.NodeError{Code: dispatch.CodeNodeUnreachable, Node: "far", Message: "node far cannot be reached", Hint: "h", Said: "\x1b[31mno route\u202e"}
 	}
-	e := fail(t, b, CodeNodeUnreachable, "netns_ip_addr", arguments)
-	if e.Stage != stageForward || e.Details.Node != "far" || e.Details.Untrusted == nil || e.Details.Untrusted.Message != `\x1b[31mno route\u202e` {
+	e := fail(t, b, dispatch.CodeNodeUnreachable, "netns_ip_addr", arguments)
+	if e.Stage != dispatch.StageForward || e.Details.Node != "far" || e.Details.Untrusted == nil || e.Details.Untrusted.Message != `\x1b[31mno route\u202e` {
 		t.Errorf("%+v %+v", e, e.Details.Untrusted)
 	}
-	far.answer = func() (*Envelope, error) { return nil, context.Canceled }
-	if answer := b.call(t, "netns_ip_addr", arguments); answer.Error == nil || answer.Error.Code != CodeCanceled || answer.Error.Details.Node != "far" {
+	far.answer = func() (*dispatch.Envelope, error) { return nil, context.Canceled }
+	if answer := b.call(t, "netns_ip_addr", arguments); answer.Error == nil || answer.Error.Code != dispatch.CodeCanceled || answer.Error.Details.Node != "far" {
 		t.Errorf("%+v", answer.Error)
 	}
-	far.answer = func() (*Envelope, error) { return nil, errors.New("x") }
-	fail(t, b, CodeInternal, "netns_ip_addr", arguments)
-	far.answer = func() (*Envelope, error) {
+	far.answer = func() (*dispatch.Envelope, error) { return nil, errors.New("x") }
+	fail(t, b, dispatch.CodeInternal, "netns_ip_addr", arguments)
+	far.answer = func() (*dispatch.Envelope, error) {
 		answer, _ := answerThere()
 		answer.Data = json.RawMessage(`"` + strings.Repeat("x", 4<<20) + `"`)
 		return answer, nil
 	}
-	fail(t, b, CodeTooLarge, "netns_ip_addr", arguments)
-	far.answer = func() (*Envelope, error) {
-		return &Envelope{Summary: "gone", Error: &Error{Code: CodeTargetGone, Stage: stageResolve, Message: "gone", Hint: "h"}}, nil
+	fail(t, b, dispatch.CodeTooLarge, "netns_ip_addr", arguments)
+	far.answer = func() (*dispatch.Envelope, error) {
+		return &dispatch.Envelope{Summary: "gone", Error: &dispatch.Error{Code: dispatch.CodeTargetGone, Stage: dispatch.StageResolve, Message: "gone", Hint: "h"}}, nil
 	}
-	if e := fail(t, b, CodeTargetGone, "netns_ip_addr", arguments); e.Stage != stageResolve || e.Details.Node != "far" {
+	if e := fail(t, b, dispatch.CodeTargetGone, "netns_ip_addr", arguments); e.Stage != dispatch.StageResolve || e.Details.Node != "far" {
 		t.Errorf("%+v", e)
 	}
-	far.answer = func() (*Envelope, error) {
+	far.answer = func() (*dispatch.Envelope, error) {
 		answer, _ := answerThere()
 		answer.Target.Node = "elsewhere"
 		return answer, nil
@@ -381,7 +382,7 @@ func TestFailuresOfForwarding(t *testing.T) {
 func TestLocalPodIsNotForwarded(t *testing.T) {
 	t.Parallel()
 	far := &fakeForwarder{answer: answerThere}
-	b := newTestbench(t, func(c *Config) { c.Forwarder = far })
+	b := newTestbench(t, func(c *dispatch.Config) { c.Forwarder = far })
 	b.lab.Pod(t, lab.PodSpec{Name: "web", Namespace: "shop"})
 	succeed[map[string]any](t, b, "netns_ip_addr", map[string]any{"pod": "web"})
 	fail(t, b, string(resolve.KindNotFound), "netns_ip_addr", map[string]any{"pod": "nobody"})
@@ -394,7 +395,7 @@ func TestLocalPodIsNotForwarded(t *testing.T) {
 func TestNamesakesOfAFront(t *testing.T) {
 	t.Parallel()
 	far := &fakeForwarder{answer: answerThere}
-	b := newTestbench(t, func(c *Config) { c.Forwarder = far })
+	b := newTestbench(t, func(c *dispatch.Config) { c.Forwarder = far })
 	b.lab.Pod(t, lab.PodSpec{Name: "far-0", Namespace: "here"})
 	docker := resolve.NewDocker(resolve.DockerOptions{Host: b.engine.Host()})
 	t.Cleanup(func() { _ = docker.Close() })
@@ -422,7 +423,7 @@ func TestNamesakesOfAFront(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a := b.Call(t.Context(), Call{Tool: n.Tool, Arguments: raw})
+		a := b.Call(t.Context(), dispatch.Call{Tool: n.Tool, Arguments: raw})
 		if want := n.Arguments["namespace"] == "shop"; a.Error != nil || (far.count() == 1) != want {
 			t.Errorf("%+v: %+v, %d forwarded", n.Arguments, a.Error, far.count())
 		}
@@ -436,12 +437,12 @@ func TestNamesakesOfAFront(t *testing.T) {
 func TestCheckNode(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"n", "node-1", "ip-10-0-0-1.eu-west-1.compute.internal", "0", strings.Repeat("a", 253)} {
-		if err := CheckNode(name); err != nil {
+		if err := dispatch.CheckNode(name); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for _, name := range []string{"", "-a", "a-", "a.-b", "a-.b", ".a", "a.", "a..b", "A", "a_b", "a b", "a\n", "ä", "a/b", strings.Repeat("a", 254)} {
-		if CheckNode(name) == nil {
+		if dispatch.CheckNode(name) == nil {
 			t.Errorf("%q is accepted", name)
 		}
 	}
@@ -451,7 +452,7 @@ func TestCheckNode(t *testing.T) {
 func TestFrontWithoutCluster(t *testing.T) {
 	t.Parallel()
 	for _, forwards := range []bool{true, false} {
-		b := newTestbench(t, func(c *Config) {
+		b := newTestbench(t, func(c *dispatch.Config) {
 			if forwards {
 				c.Forwarder = &fakeForwarder{answer: answerThere}
 			}

@@ -1,9 +1,11 @@
 package tools
 
+import "nsenter-mcp/internal/dispatch"
+
 // All returns every tool of the program, in the order in which an agent reads
 // them. A new tool is one file and one line here.
-func All() []Tool {
-	return []Tool{
+func All() []dispatch.Tool {
+	return []dispatch.Tool{
 		resolvePodPID(),
 		listPods(),
 		netnsIPAddr(),

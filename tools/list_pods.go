@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/resolve"
 )
 
@@ -23,9 +25,13 @@ type ListPodsIn struct {
 	TimeoutMS int    `json:"timeout_ms,omitempty" jsonschema:"for the whole call" min:"1" max:"50000"`
 }
 
-func (in *ListPodsIn) common() *TargetArgs { return &TargetArgs{TimeoutMS: in.TimeoutMS} }
+// Common returns the node and the time limit; list_pods has no target.
+func (in *ListPodsIn) Common() *dispatch.TargetArgs {
+	return &dispatch.TargetArgs{TimeoutMS: in.TimeoutMS}
+}
 
-func (in *ListPodsIn) query() resolve.Query { return resolve.Query{} }
+// Query is empty: list_pods has no target.
+func (in *ListPodsIn) Query() resolve.Query { return resolve.Query{} }
 
 // ListPodsOut is the answer of list_pods.
 type ListPodsOut struct {
@@ -49,30 +55,30 @@ type podRow struct {
 	Here  bool     `json:"here" jsonschema:"on this node, so it can be entered"`
 }
 
-func listPods() Tool {
-	return define(Spec{
+func listPods() dispatch.Tool {
+	return dispatch.Define(dispatch.Spec{
 		Name:  "list_pods",
 		Title: "List pods and containers, trouble first",
 		Description: "Pods and containers, trouble first: state, restarts, age, IP, node. Of this node, or with all_nodes of the cluster. " +
 			"Replaces kubectl get pods -A -o wide | grep and docker ps | grep; of one that has a name, resolve_pod_pid tells all.",
-		Toolset:        Inspect,
+		Toolset:        dispatch.Inspect,
 		Capabilities:   []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
 		TargetOptional: true,
 	}, handleListPods)
 }
 
-func handleListPods(ctx context.Context, env *Env, _ *resolve.Target, in ListPodsIn) (Answer[ListPodsOut], error) {
+func handleListPods(ctx context.Context, env *dispatch.Env, _ *resolve.Target, in ListPodsIn) (dispatch.Answer[ListPodsOut], error) {
 	// Where any pod can be named, those of one node would be a part without a word.
 	in.AllNodes = in.AllNodes || env.Forwards && in.Node == ""
 	list, err := env.Resolver.Pods(ctx, in.AllNodes || in.Node != "" && in.Node != env.Resolver.Node())
 	if err != nil {
-		return Answer[ListPodsOut]{}, err
+		return dispatch.Answer[ListPodsOut]{}, err
 	}
 	if in.Node != "" && in.Node != list.Node && !list.Everywhere {
-		return Answer[ListPodsOut]{}, nodeUnknown(in.Node, &list)
+		return dispatch.Answer[ListPodsOut]{}, nodeUnknown(in.Node, &list)
 	}
 	fit := slices.DeleteFunc(list.Pods, func(p resolve.Listed) bool { return !in.fits(&p, list.Node) })
-	out := ListPodsOut{Total: len(fit), Node: word(list.Node), Sources: list.Sources}
+	out := ListPodsOut{Total: len(fit), Node: words.Printable(list.Node), Sources: list.Sources}
 	for i := range fit {
 		if fit[i].Troubled() {
 			out.Troubled++
@@ -85,7 +91,7 @@ func handleListPods(ctx context.Context, env *Env, _ *resolve.Target, in ListPod
 	for i, n := range env.Resolver.Networks(ctx, shown) {
 		out.Pods[i] = listedRow(&shown[i], n, list.Node)
 	}
-	return Answer[ListPodsOut]{
+	return dispatch.Answer[ListPodsOut]{
 		Summary: summarizePods(&list, fit, out.Troubled, in.filtered()),
 		Data:    out,
 		Notes:   in.notes(&list, &out),
@@ -96,7 +102,7 @@ func handleListPods(ctx context.Context, env *Env, _ *resolve.Target, in ListPod
 // nodeUnknown: only an API knows the pods of other nodes. That none fit would say
 // that there are none.
 func nodeUnknown(node string, list *resolve.PodList) error {
-	here, hint := "this is node "+word(list.Node), "leave node out to list the pods of this node"
+	here, hint := "this is node "+words.Printable(list.Node), "leave node out to list the pods of this node"
 	if list.Node == "" {
 		here, hint = "nothing says how this node is called", hint+", or name it (--node-name)"
 	}
@@ -104,11 +110,11 @@ func nodeUnknown(node string, list *resolve.PodList) error {
 	if list.NoCluster {
 		why, first = "no Kubernetes API is configured", "give a kubeconfig (--kubeconfig or KUBECONFIG), or "
 	}
-	return &failure{public: Error{
-		Code: string(resolve.KindSource), Stage: stageResolve,
-		Message: fmt.Sprintf("the pods of node %s are not known: %s, and %s", quote(node), here, why),
+	return &dispatch.Error{
+		Code: string(resolve.KindSource), Stage: dispatch.StageResolve,
+		Message: fmt.Sprintf("the pods of node %s are not known: %s, and %s", words.Quote(node), here, why),
 		Hint:    first + hint,
-	}}
+	}
 }
 
 // fits holds one against the filters. here is this node's name, for what is
@@ -133,9 +139,9 @@ func (in *ListPodsIn) filtered() bool {
 }
 
 func listedRow(p *resolve.Listed, n resolve.Network, here string) podRow {
-	row := podRow{workloadOut: workloadRow(&p.Workload), Node: word(p.Node), Here: p.Here}
+	row := podRow{workloadOut: workloadRow(&p.Workload), Node: words.Printable(p.Node), Here: p.Here}
 	if row.Node == "" && p.Here {
-		row.Node = word(here)
+		row.Node = words.Printable(here)
 	}
 	if n.Host != nil {
 		row.HostNetwork = *n.Host
@@ -231,15 +237,15 @@ func describeTrouble(w *resolve.Workload) string {
 	row := workloadRow(w)
 	why := []string{cmp.Or(row.Reason, string(row.State), "no container")}
 	if row.Restarts > 0 {
-		why = append(why, plural(row.Restarts, "restart"))
+		why = append(why, words.Plural(row.Restarts, "restart"))
 	}
 	return fmt.Sprintf("%s (%s)", cmp.Or(row.Pod, row.UID, row.Container), strings.Join(why, ", "))
 }
 
-func (in *ListPodsIn) notes(list *resolve.PodList, out *ListPodsOut) []Note {
+func (in *ListPodsIn) notes(list *resolve.PodList, out *ListPodsOut) []dispatch.Note {
 	notes := silentNotes(list.Sources)
 	if rest := out.Total - min(in.Offset, out.Total) - out.Returned; rest > 0 {
-		notes = append(notes, Note{Code: "more_rows", Message: fmt.Sprintf(
+		notes = append(notes, dispatch.Note{Code: "more_rows", Message: fmt.Sprintf(
 			"%d more follow: call again with offset %d, or with filters", rest, in.Offset+out.Returned)})
 	}
 	if list.Total == 0 && list.NoRuntime && !list.Everywhere {
@@ -250,14 +256,14 @@ func (in *ListPodsIn) notes(list *resolve.PodList, out *ListPodsOut) []Note {
 		if list.NoCluster {
 			why = "no Kubernetes API is configured, so only pods of this node are listed: give a kubeconfig (--kubeconfig or KUBECONFIG)"
 		}
-		notes = append(notes, Note{Code: "this_node_only", Message: why})
+		notes = append(notes, dispatch.Note{Code: "this_node_only", Message: why})
 	}
 	return notes
 }
 
 // nextOfList looks closer at the first: at its state where it is in trouble, and
 // into its network where it can be entered, which with forwards is on any node.
-func nextOfList(shown []resolve.Listed, forwards bool) []Next {
+func nextOfList(shown []resolve.Listed, forwards bool) []dispatch.Next {
 	if len(shown) == 0 {
 		return nil
 	}
@@ -266,9 +272,9 @@ func nextOfList(shown []resolve.Listed, forwards bool) []Next {
 	if len(name) == 0 {
 		return nil
 	}
-	next := []Next{{Tool: "resolve_pod_pid", Arguments: name, Why: "see the state of the first of them, and whose network it has"}}
+	next := []dispatch.Next{{Tool: "resolve_pod_pid", Arguments: name, Why: "see the state of the first of them, and whose network it has"}}
 	if (first.Here || forwards && first.Node != "") && first.Running() {
-		next = append(next, Next{Tool: "netns_ip_addr", Arguments: name, Why: "look into its network"})
+		next = append(next, dispatch.Next{Tool: "netns_ip_addr", Arguments: name, Why: "look into its network"})
 	}
 	return next
 }

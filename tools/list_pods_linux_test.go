@@ -2,6 +2,7 @@ package tools
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/resolve"
 )
@@ -182,7 +184,7 @@ func TestListPods(t *testing.T) {
 					t.Errorf("%s on %s is here: %v", r.Pod, r.Node, r.Here)
 				}
 			}
-			more := slices.ContainsFunc(answer.Notes, func(n Note) bool { return n.Code == "more_rows" })
+			more := slices.ContainsFunc(answer.Notes, func(n dispatch.Note) bool { return n.Code == "more_rows" })
 			if more != (name == "first rows") {
 				t.Errorf("notes are %+v", answer.Notes)
 			}
@@ -191,9 +193,9 @@ func TestListPods(t *testing.T) {
 	t.Run("bad input", func(t *testing.T) {
 		t.Parallel()
 		for _, bad := range []map[string]any{{"limit": 201}, {"offset": -1}} {
-			fail(t, b, CodeInvalidArguments, "list_pods", bad)
+			fail(t, b, dispatch.CodeInvalidArguments, "list_pods", bad)
 		}
-		fail(t, b, CodeUnknownArgument, "list_pods", map[string]any{"namespce": "shop"})
+		fail(t, b, dispatch.CodeUnknownArgument, "list_pods", map[string]any{"namespce": "shop"})
 	})
 }
 
@@ -207,7 +209,9 @@ func TestListPodsWithoutCluster(t *testing.T) {
 	if len(out.Pods) != 1 || !strings.Contains(answer.Summary, "on this node") || !strings.Contains(answer.Summary, "kubernetes could not be asked") {
 		t.Errorf("%s %+v", answer.Summary, out)
 	}
-	if !slices.ContainsFunc(answer.Notes, func(n Note) bool { return n.Code == "this_node_only" && strings.Contains(n.Message, "did not answer") }) {
+	if !slices.ContainsFunc(answer.Notes, func(n dispatch.Note) bool {
+		return n.Code == "this_node_only" && strings.Contains(n.Message, "did not answer")
+	}) {
 		t.Errorf("notes are %+v", answer.Notes)
 	}
 }
@@ -268,12 +272,12 @@ func TestListPodsWithoutRuntime(t *testing.T) {
 		t.Errorf("pods %+v, sources %v, want %v", out.Pods, names, want)
 	}
 	for code, says := range map[string]string{"no_runtime": "--runtime-endpoint", "this_node_only": "no Kubernetes API is configured"} {
-		if !slices.ContainsFunc(answer.Notes, func(n Note) bool { return n.Code == code && strings.Contains(n.Message, says) }) {
+		if !slices.ContainsFunc(answer.Notes, func(n dispatch.Note) bool { return n.Code == code && strings.Contains(n.Message, says) }) {
 			t.Errorf("no note %s with %q in %+v", code, says, answer.Notes)
 		}
 	}
 	inventory, _ := succeed[ResolvePodPIDOut](t, b, "resolve_pod_pid", nil)
-	if !slices.ContainsFunc(inventory.Notes, func(n Note) bool { return n.Code == "no_runtime" }) {
+	if !slices.ContainsFunc(inventory.Notes, func(n dispatch.Note) bool { return n.Code == "no_runtime" }) {
 		t.Errorf("notes are %+v", inventory.Notes)
 	}
 }
@@ -335,12 +339,12 @@ func TestListPodsIsBounded(t *testing.T) {
 	if out.Total != 5000 || out.Returned != 200 || out.Troubled != 5000 {
 		t.Errorf("%d of %d, %d in trouble", out.Returned, out.Total, out.Troubled)
 	}
-	if data, err := encodeData(answer); err != nil || len(data) > 64<<10 {
+	if data, err := json.Marshal(answer); err != nil || len(data) > 64<<10 {
 		t.Errorf("%d bytes, %v", len(data), err)
 	}
 	delete(arguments, "limit")
 	answer, _ = succeed[ListPodsOut](t, b, "list_pods", arguments)
-	if data, err := encodeData(answer); err != nil || len(data) > 8<<10 {
+	if data, err := json.Marshal(answer); err != nil || len(data) > 8<<10 {
 		t.Errorf("%d bytes by default, %v", len(data), err)
 	}
 }

@@ -5,29 +5,31 @@ import (
 	"context"
 	"errors"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/gather"
 	"nsenter-mcp/tools/probe/attempt"
 	"nsenter-mcp/tools/probe/fetch"
 )
 
-func netnsCurl() Tool {
+func netnsCurl() dispatch.Tool {
 	prober := attempt.New()
-	tool := define(Spec{
+	tool := dispatch.Define(dispatch.Spec{
 		Name:  "netns_curl",
 		Title: "HTTP request from inside",
 		Description: "Sends one HTTP(S) request from inside a pod, container, process or netns as its application would: " +
 			"its resolver, hosts file and CA bundle. Says how far it came (DNS, connect, TLS, HTTP), with timings, " +
 			"and why it failed: route, ARP, firewall, lost packets, certificate. netns: host sends it from the node, to compare.",
-		Toolset:      Probe,
+		Toolset:      dispatch.Probe,
 		SendsPackets: true,
 		Capabilities: []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_NET_RAW"},
 		MaxBytes:     512 << 10,
 		ReadsFiles:   true,
-	}, func(ctx context.Context, env *Env, target *resolve.Target, in NetnsCurlIn) (Answer[fact.Fetch], error) {
+	}, func(ctx context.Context, env *dispatch.Env, target *resolve.Target, in NetnsCurlIn) (dispatch.Answer[fact.Fetch], error) {
 		return curl(ctx, prober, env, target, in)
 	})
-	tool.adapt = adaptCurl
+	tool.Adapt = adaptCurl
 	return tool
 }
 
@@ -38,7 +40,7 @@ const (
 )
 
 // adaptCurl says so where the operator allows methods that change something.
-func adaptCurl(t *Tool, p Policy) error {
+func adaptCurl(t *dispatch.Tool, p dispatch.Policy) error {
 	if !p.UnsafeMethods {
 		return nil
 	}
@@ -52,7 +54,7 @@ func adaptCurl(t *Tool, p Policy) error {
 
 // NetnsCurlIn are the arguments of netns_curl.
 type NetnsCurlIn struct {
-	TargetArgs
+	dispatch.TargetArgs
 	URL             string            `json:"url" jsonschema:"http or https"`
 	Method          string            `json:"method,omitempty" jsonschema:"GET (default), HEAD or OPTIONS"`
 	Headers         map[string]string `json:"headers,omitempty" jsonschema:"also Host"`
@@ -70,7 +72,7 @@ type NetnsCurlIn struct {
 
 const defaultBodyBytes = 1000
 
-func (in *NetnsCurlIn) request(p Policy) fetch.Request {
+func (in *NetnsCurlIn) request(p dispatch.Policy) fetch.Request {
 	shown := defaultBodyBytes
 	if in.MaxBodyBytes != nil {
 		shown = *in.MaxBodyBytes
@@ -82,37 +84,37 @@ func (in *NetnsCurlIn) request(p Policy) fetch.Request {
 	}
 }
 
-// permitted holds the method against a policy where another node's server is to
+// Permitted holds the method against a policy where another node's server is to
 // send the request: that may allow more than this one has said of the tool.
-func (in *NetnsCurlIn) permitted(p Policy) error {
+func (in *NetnsCurlIn) Permitted(p dispatch.Policy) error {
 	if err := fetch.CheckMethod(in.request(p)); err != nil {
 		return curlError(err)
 	}
 	return nil
 }
 
-func curl(ctx context.Context, prober *attempt.Prober, env *Env, target *resolve.Target, in NetnsCurlIn) (Answer[fact.Fetch], error) {
-	environ := applicationEnviron(target)
+func curl(ctx context.Context, prober *attempt.Prober, env *dispatch.Env, target *resolve.Target, in NetnsCurlIn) (dispatch.Answer[fact.Fetch], error) {
+	environ := gather.ApplicationEnviron(target)
 	variables := fetch.ParseEnviron(environ)
-	allow := allowed(ctx, env.Policy.Destinations, target)
+	allow := gather.Allowed(ctx, env.Policy.Destinations, target)
 	var roots fetch.Roots
 	var lookups []*fact.DNSLookup // one after the other
 	client := fetch.Client{
 		Prober: prober, Target: target.Net, Allow: allow, Environ: variables,
-		Lookup: nameLookup(target, environ, allow, func(l *fact.DNSLookup) { lookups = append(lookups, l) }),
+		Lookup: gather.NameLookup(target, environ, allow, func(l *fact.DNSLookup) { lookups = append(lookups, l) }),
 		Roots: func(ctx context.Context) fetch.Roots {
-			host, done := hostFileReader(env)
+			host, done := gather.HostFileReader(env.Home, env.Root)
 			defer done()
-			roots = fetch.LoadRoots(ctx, fetch.RootFiles{Container: fileReader(target), CertFile: variables.CertFile(), Host: host})
+			roots = fetch.LoadRoots(ctx, fetch.RootFiles{Container: gather.FileReader(target), CertFile: variables.CertFile(), Host: host})
 			return roots
 		},
 	}
 	answer, err := client.Do(ctx, in.request(env.Policy))
 	if err != nil {
-		return Answer[fact.Fetch]{}, curlError(err)
+		return dispatch.Answer[fact.Fetch]{}, curlError(err)
 	}
 	mtu := blameMTU(ctx, env, target, answer) // before the reason is quoted
-	return Answer[fact.Fetch]{
+	return dispatch.Answer[fact.Fetch]{
 		Summary:  summarizeFetch(answer),
 		Data:     *answer,
 		Findings: append(mtu, fetchFindings(answer, target, lookups)...),

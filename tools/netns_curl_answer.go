@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"nsenter-mcp/internal/dispatch"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/diagnose"
 	"nsenter-mcp/tools/fact"
@@ -41,14 +43,14 @@ func curlError(err error) error {
 		if hint == "" {
 			hint = "correct the argument and call again"
 		}
-		return &failure{public: Error{
-			Code: CodeInvalidArguments, Stage: stageArguments, Message: argument.Error(), Hint: hint,
-		}}
+		return &dispatch.Error{
+			Code: dispatch.CodeInvalidArguments, Stage: dispatch.StageArguments, Message: argument.Error(), Hint: hint,
+		}
 	case errors.As(err, &denied):
-		return &failure{public: Error{
-			Code: CodeDestinationDenied, Stage: stagePolicy, Message: "the policy refuses the destination: " + denied.Error(),
+		return &dispatch.Error{
+			Code: dispatch.CodeDestinationDenied, Stage: dispatch.StagePolicy, Message: "the policy refuses the destination: " + denied.Error(),
 			Hint: "metadata services, link-local addresses and what the operator denies are refused, however they are written; ask the operator if it has to be",
-		}}
+		}
 	}
 	return deniedServer(err)
 }
@@ -107,7 +109,7 @@ func summarizeAnswer(f *fact.Fetch) string {
 	}
 	b.WriteString(")")
 	if n := len(f.Redirects); n > 0 && f.Redirects[n-1].Followed {
-		fmt.Fprintf(&b, " after %s", plural(n, "redirect"))
+		fmt.Fprintf(&b, " after %s", words.Plural(n, "redirect"))
 	}
 	if f.Reason != "" {
 		b.WriteString("; " + f.Reason)
@@ -122,10 +124,10 @@ func sentence(text string) string {
 	return text + "."
 }
 
-func curlNotes(f *fact.Fetch, roots fetch.Roots, target *resolve.Target) []Note {
-	var notes []Note
+func curlNotes(f *fact.Fetch, roots fetch.Roots, target *resolve.Target) []dispatch.Note {
+	var notes []dispatch.Note
 	add := func(code, format string, args ...any) {
-		notes = append(notes, Note{Code: code, Message: fmt.Sprintf(format, args...)})
+		notes = append(notes, dispatch.Note{Code: code, Message: fmt.Sprintf(format, args...)})
 	}
 	if f.TLS != nil && roots.From != "" && !strings.HasPrefix(roots.From, "container:") && target.Files != nil {
 		switch {
@@ -139,10 +141,10 @@ func curlNotes(f *fact.Fetch, roots fetch.Roots, target *resolve.Target) []Note 
 		add("proxy_env", "the container's variables send this request through the proxy %s; it was sent directly", p.Address)
 	}
 	if f.ReasonCode == fact.ReasonRedirectDenied {
-		add(CodeDestinationDenied, "%s", f.Reason)
+		add(dispatch.CodeDestinationDenied, "%s", f.Reason)
 	}
 	if f.AddressesSkipped > 0 && f.Stage == fact.StageConnect {
-		add("addresses_skipped", "%s of the name were not tried", plural(f.AddressesSkipped, "further address"))
+		add("addresses_skipped", "%s of the name were not tried", words.Plural(f.AddressesSkipped, "further address"))
 	}
 	return notes
 }

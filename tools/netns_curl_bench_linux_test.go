@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/tools/fact"
 	"nsenter-mcp/tools/probe/attempt"
 )
@@ -34,7 +35,7 @@ func BenchmarkCurl(b *testing.B) {
 			return exec.Command("nsenter", "-t", pid, "-n", "curl", "-q", "-s", "-o", "/dev/null", url).Run()
 		}))
 		tool = append(tool, timed(b, func() error {
-			answer := bench.Call(b.Context(), Call{Tool: "netns_curl", Arguments: arguments})
+			answer := bench.Call(b.Context(), dispatch.Call{Tool: "netns_curl", Arguments: arguments})
 			if answer.Error != nil {
 				b.Fatal(answer.Error.Message)
 			}

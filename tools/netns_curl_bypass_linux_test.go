@@ -12,6 +12,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/tools/fact"
 )
@@ -84,7 +85,7 @@ func segments(t *testing.T, p *lab.Pod) string {
 func TestCurlBypassesNoPolicy(t *testing.T) {
 	t.Parallel()
 	const web, secret = "10.244.1.201", "10.244.1.202" // the operator denies the second
-	b := newTestbench(t, func(c *Config) {
+	b := newTestbench(t, func(c *dispatch.Config) {
 		c.Policy.Destinations.Deny = []netip.Prefix{netip.MustParsePrefix(secret + "/32")}
 	})
 	through := func(name, variable, proxy string) lab.ContainerSpec {
@@ -173,7 +174,7 @@ func TestCurlBypassesNoPolicy(t *testing.T) {
 		"behind-proxy2.test.": {secret},
 	})
 
-	const denied, invalid = CodeDestinationDenied, CodeInvalidArguments
+	const denied, invalid = dispatch.CodeDestinationDenied, dispatch.CodeInvalidArguments
 	type args = map[string]any
 	onto := func(location string) args {
 		return args{"url": "http://" + web + "/?to=" + location, "follow_redirects": 5}

@@ -17,6 +17,7 @@ import (
 	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/tools/fact"
 )
@@ -70,13 +71,13 @@ func TestCurl(t *testing.T) {
 		t.Errorf("%s\n%v", text, b.audited())
 	}
 
-	fail(t, b, CodeInvalidArguments, "netns_curl", curlArgs("gopher://10.0.0.1"))
-	fail(t, b, CodeInvalidArguments, "netns_curl", curlArgs(url, "method", "DELETE"))
-	fail(t, b, CodeInvalidArguments, "netns_curl", curlArgs(url, "http_version", "3"))
-	fail(t, b, CodeUnknownArgument, "netns_curl", curlArgs(url, "follow", 3))
-	fail(t, b, CodeDestinationDenied, "netns_curl", curlArgs("http://169.254.169.254/latest/meta-data"))
-	fail(t, b, CodeDestinationDenied, "netns_curl", curlArgs("http://[64:ff9b::a9fe:a9fe]/"))
-	fail(t, b, CodeDestinationDenied, "netns_curl", curlArgs("http://metadata.test/", "resolve", "metadata.test:80:100.100.100.200"))
+	fail(t, b, dispatch.CodeInvalidArguments, "netns_curl", curlArgs("gopher://10.0.0.1"))
+	fail(t, b, dispatch.CodeInvalidArguments, "netns_curl", curlArgs(url, "method", "DELETE"))
+	fail(t, b, dispatch.CodeInvalidArguments, "netns_curl", curlArgs(url, "http_version", "3"))
+	fail(t, b, dispatch.CodeUnknownArgument, "netns_curl", curlArgs(url, "follow", 3))
+	fail(t, b, dispatch.CodeDestinationDenied, "netns_curl", curlArgs("http://169.254.169.254/latest/meta-data"))
+	fail(t, b, dispatch.CodeDestinationDenied, "netns_curl", curlArgs("http://[64:ff9b::a9fe:a9fe]/"))
+	fail(t, b, dispatch.CodeDestinationDenied, "netns_curl", curlArgs("http://metadata.test/", "resolve", "metadata.test:80:100.100.100.200"))
 }
 
 func TestCurlByName(t *testing.T) {
@@ -226,7 +227,7 @@ func TestCurlByDNS(t *testing.T) {
 	if len(answer.Findings) != 1 || answer.Findings[0].Code != "dns.nxdomain" || !strings.HasPrefix(answer.Findings[0].Fact, "none of the 3 names") {
 		t.Errorf("%+v", answer.Findings)
 	}
-	fail(t, b, CodeDestinationDenied, "netns_curl", curlArgs("http://evil.test/"))
+	fail(t, b, dispatch.CodeDestinationDenied, "netns_curl", curlArgs("http://evil.test/"))
 }
 
 func TestCurlExplains(t *testing.T) {
@@ -334,8 +335,8 @@ func TestCurlSaysWhichProxyApplies(t *testing.T) {
 	if strings.Contains(string(text), "swordfish") {
 		t.Errorf("%s", text)
 	}
-	if !slices.ContainsFunc(answer.Notes, func(n Note) bool { return n.Code == "proxy_env" }) ||
-		!slices.ContainsFunc(answer.Next, func(n Next) bool { return n.Arguments["use_proxy"] == true }) {
+	if !slices.ContainsFunc(answer.Notes, func(n dispatch.Note) bool { return n.Code == "proxy_env" }) ||
+		!slices.ContainsFunc(answer.Next, func(n dispatch.Next) bool { return n.Arguments["use_proxy"] == true }) {
 		t.Errorf("%s", text)
 	}
 }
@@ -376,10 +377,10 @@ func TestCurlsThatHang(t *testing.T) {
 		}
 		wg.Go(func() {
 			start := time.Now()
-			answer := b.Call(t.Context(), Call{Tool: "netns_curl", Arguments: json.RawMessage(
+			answer := b.Call(t.Context(), dispatch.Call{Tool: "netns_curl", Arguments: json.RawMessage(
 				fmt.Sprintf(`{"pid":%d,"url":%q,"timeout_ms":%d}`, pods[0].PID, url, deadline.Milliseconds()))})
 			// On a busy machine a call may come too late even to word its answer.
-			if answer.Error != nil && answer.Error.Code != CodeTimeout {
+			if answer.Error != nil && answer.Error.Code != dispatch.CodeTimeout {
 				failures.Add(1)
 				t.Logf("%s: %s", answer.Error.Code, answer.Error.Message)
 			}

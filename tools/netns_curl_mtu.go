@@ -6,9 +6,12 @@ import (
 	"net/netip"
 	"slices"
 
+	"nsenter-mcp/internal/dispatch"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/diagnose"
 	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/gather"
 	"nsenter-mcp/tools/probe"
 )
 
@@ -16,7 +19,7 @@ import (
 // connection, at the interface that it was to leave by. Where its other end on the
 // host has too small an MTU for the segments, it changes the reason and returns the
 // finding: of the same symptom a firewall would be suspected first, in vain.
-func blameMTU(ctx context.Context, env *Env, target *resolve.Target, f *fact.Fetch) []fact.Finding {
+func blameMTU(ctx context.Context, env *dispatch.Env, target *resolve.Target, f *fact.Fetch) []fact.Finding {
 	if f.Outcome != fact.OutcomeTimeout || !f.Conn.CannotSend() || target.HostNetwork || env.Host == nil {
 		return nil
 	}
@@ -29,7 +32,7 @@ func blameMTU(ctx context.Context, env *Env, target *resolve.Target, f *fact.Fet
 		return nil // the reason stands as a guess
 	}
 	ip := from.Addr().Unmap().WithZone("")
-	i := slices.IndexFunc(list.Links, func(l fact.Link) bool { return hasAddress(&l, ip) })
+	i := slices.IndexFunc(list.Links, func(l fact.Link) bool { return gather.HasAddress(&l, ip) })
 	if i < 0 {
 		return nil
 	}
@@ -39,6 +42,6 @@ func blameMTU(ctx context.Context, env *Env, target *resolve.Target, f *fact.Fet
 		return nil
 	}
 	f.Reason = fmt.Sprintf("the target's own kernel cannot send segments of %d bytes on the established connection: "+
-		"%s, the other end of %s on the host, has mtu %d and drops what is longer", segment, word(l.HostPeer.Name), word(l.Name), l.HostPeer.MTU)
+		"%s, the other end of %s on the host, has mtu %d and drops what is longer", segment, words.Printable(l.HostPeer.Name), words.Printable(l.Name), l.HostPeer.MTU)
 	return diagnose.MTUMismatch(l)
 }

@@ -9,15 +9,18 @@ import (
 	"slices"
 	"strings"
 
+	"nsenter-mcp/internal/dispatch"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/gather"
 	"nsenter-mcp/tools/probe/fetch"
 )
 
 // curlNext are the calls that bring the search further, in the order in which
 // an engineer would make them: what the target itself may lack, then the same
 // from elsewhere.
-func curlNext(ctx context.Context, env *Env, f *fact.Fetch, target *resolve.Target, in NetnsCurlIn) []Next {
+func curlNext(ctx context.Context, env *dispatch.Env, f *fact.Fetch, target *resolve.Target, in NetnsCurlIn) []dispatch.Next {
 	n := curlSteps{in: &in, target: target, fetch: f}
 	failed := f.Outcome != fact.OutcomeOK
 	if more := longerTimeout(in.TimeoutMS); tooShort(f) && more > 0 {
@@ -70,22 +73,22 @@ type curlSteps struct {
 	in     *NetnsCurlIn
 	target *resolve.Target
 	fetch  *fact.Fetch
-	steps  []Next
+	steps  []dispatch.Next
 }
 
 func (n *curlSteps) lookUp(why string) {
-	n.steps = append(n.steps, Next{
-		Tool: "netns_dns_lookup", Arguments: arguments(n.target, map[string]any{"name": n.fetch.DNS.Name}), Why: why,
+	n.steps = append(n.steps, dispatch.Next{
+		Tool: "netns_dns_lookup", Arguments: dispatch.Arguments(n.target, map[string]any{"name": n.fetch.DNS.Name}), Why: why,
 	})
 }
 
 func (n *curlSteps) showLink(why string) {
-	n.steps = append(n.steps, Next{Tool: "netns_ip_addr", Arguments: arguments(n.target, nil), Why: why})
+	n.steps = append(n.steps, dispatch.Next{Tool: "netns_ip_addr", Arguments: dispatch.Arguments(n.target, nil), Why: why})
 }
 
 // again repeats the request from the target with other arguments.
 func (n *curlSteps) again(why string, change map[string]any) {
-	n.repeat(why, change, func(call map[string]any) map[string]any { return arguments(n.target, call) })
+	n.repeat(why, change, func(call map[string]any) map[string]any { return dispatch.Arguments(n.target, call) })
 }
 
 func (n *curlSteps) fromTheNode(why string) {
@@ -98,7 +101,7 @@ func (n *curlSteps) fromTheNode(why string) {
 // fromInside repeats the request from inside the destination, where that is on
 // this node: in there it is plain whether anything listens, on which addresses,
 // and whether it accepts.
-func (n *curlSteps) fromInside(ctx context.Context, env *Env) {
+func (n *curlSteps) fromInside(ctx context.Context, env *dispatch.Env) {
 	if len(n.fetch.Attempts) != 1 || n.fetch.Proxy != nil && n.fetch.Proxy.Used {
 		return // several destinations, or the proxy
 	}
@@ -106,17 +109,17 @@ func (n *curlSteps) fromInside(ctx context.Context, env *Env) {
 	if err != nil {
 		return
 	}
-	owner := ownerOf(ctx, env, n.target, to.Addr().Unmap().WithZone(""))
+	owner := gather.OwnerOf(ctx, env.Resolver, env.Host, n.target, to.Addr().Unmap().WithZone(""))
 	if owner == nil {
 		return
 	}
 	defer func() { _ = owner.Close() }() // was only looked at
 	who := "the network that owns " + to.Addr().String()
 	if owner.Workload.Pod != "" {
-		who = "pod " + word(owner.Workload.Namespace+"/"+owner.Workload.Pod)
+		who = "pod " + words.Printable(owner.Workload.Namespace+"/"+owner.Workload.Pod)
 	}
 	n.repeat("the same from inside the destination, "+who+": whether anything listens and accepts there",
-		sameAddresses(n.fetch, *n.in), func(call map[string]any) map[string]any { return arguments(owner, call) })
+		sameAddresses(n.fetch, *n.in), func(call map[string]any) map[string]any { return dispatch.Arguments(owner, call) })
 }
 
 // repeat adds the same request with other arguments and from where whose says.
@@ -126,7 +129,7 @@ func (n *curlSteps) repeat(why string, change map[string]any, whose func(map[str
 	if !whole {
 		why += " (credentials are left out)"
 	}
-	n.steps = append(n.steps, Next{Tool: "netns_curl", Arguments: whose(call), Why: why})
+	n.steps = append(n.steps, dispatch.Next{Tool: "netns_curl", Arguments: whose(call), Why: why})
 }
 
 // tooShort reports whether the call ended before it could tell why nobody
@@ -142,9 +145,9 @@ func tooShort(f *fact.Fetch) bool {
 func longerTimeout(had int) int {
 	const enough = 5000
 	if had == 0 {
-		had = int(DefaultDeadline.Milliseconds())
+		had = int(dispatch.DefaultDeadline.Milliseconds())
 	}
-	most := int(MaxDeadline.Milliseconds())
+	most := int(dispatch.MaxDeadline.Milliseconds())
 	switch {
 	case had < enough:
 		return enough

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/tools/fact"
 )
@@ -15,7 +16,7 @@ import (
 // allow.
 func TestCurlUnderAnOperatorsPolicy(t *testing.T) {
 	t.Parallel()
-	b := newTestbench(t, func(c *Config) {
+	b := newTestbench(t, func(c *dispatch.Config) {
 		c.Policy.UnsafeMethods = true
 		c.Policy.Destinations.Except = []netip.Prefix{netip.MustParsePrefix("169.254.20.10/32")}
 	})
@@ -34,7 +35,7 @@ func TestCurlUnderAnOperatorsPolicy(t *testing.T) {
 	if _, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://169.254.20.10/", "timeout_ms", 300)); data.Stage != fact.StageConnect {
 		t.Errorf("%+v", data)
 	}
-	fail(t, b, CodeDestinationDenied, "netns_curl", curlArgs("http://169.254.20.11/"))
+	fail(t, b, dispatch.CodeDestinationDenied, "netns_curl", curlArgs("http://169.254.20.11/"))
 	// Its gateway is the target's own, link-local or not.
 	calico := b.lab.Pod(t, lab.PodSpec{Name: "routed", Namespace: "shop", Style: lab.Calico})
 	_, data = succeed[fact.Fetch](t, b, "netns_curl", map[string]any{"pid": calico.PID, "url": "http://169.254.1.1:9/", "timeout_ms": 300})
@@ -48,10 +49,10 @@ func TestCurlUnderAnOperatorsPolicy(t *testing.T) {
 func TestNextHeedsThePolicy(t *testing.T) {
 	t.Parallel()
 	for _, closed := range []bool{false, true} {
-		b := newTestbench(t, func(c *Config) { c.Policy.NoHostNetwork = closed })
+		b := newTestbench(t, func(c *dispatch.Config) { c.Policy.NoHostNetwork = closed })
 		b.lab.Pod(t, lab.PodSpec{Name: "client", Namespace: "shop"})
 		answer, _ := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://10.244.1.77/", "timeout_ms", 500))
-		onHost := slices.ContainsFunc(answer.Next, func(n Next) bool { return n.Arguments["netns"] == "host" })
+		onHost := slices.ContainsFunc(answer.Next, func(n dispatch.Next) bool { return n.Arguments["netns"] == "host" })
 		if onHost == closed {
 			t.Errorf("closed %v: %+v", closed, answer.Next)
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/tools/fact"
 )
@@ -19,7 +20,7 @@ func TestCurlTrustsTheHost(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	_ = server.Listener.Close()
 	root := t.TempDir()
-	b := newTestbench(t, func(c *Config) { c.Env.Root = root })
+	b := newTestbench(t, func(c *dispatch.Config) { c.Env.Root = root })
 	pod := b.lab.Pod(t, lab.PodSpec{Name: "web", Namespace: "shop"})
 	listener, err := pod.Listen("tcp", ":443")
 	if err != nil {

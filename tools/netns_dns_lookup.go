@@ -11,21 +11,24 @@ import (
 	"strings"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
+	"nsenter-mcp/internal/dispatch/destination"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/resolve"
-	"nsenter-mcp/tools/destination"
 	"nsenter-mcp/tools/diagnose"
 	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/gather"
 	"nsenter-mcp/tools/probe/lookup"
 )
 
-func netnsDNSLookup() Tool {
-	return define(Spec{
+func netnsDNSLookup() dispatch.Tool {
+	return dispatch.Define(dispatch.Spec{
 		Name:  "netns_dns_lookup",
 		Title: "Look a name up as the application would",
 		Description: "What the application gets for a name, and why: its own resolv.conf, search list, ndots, hosts file, " +
 			"every nameserver asked from inside; how long it waits and what its log says. " +
 			"Unlike nsenter -n dig it never uses the node's resolv.conf. Any record type.",
-		Toolset:      Probe,
+		Toolset:      dispatch.Probe,
 		SendsPackets: true,
 		Capabilities: []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
 		MaxBytes:     1 << 20,
@@ -35,7 +38,7 @@ func netnsDNSLookup() Tool {
 
 // NetnsDNSLookupIn are the arguments of netns_dns_lookup.
 type NetnsDNSLookupIn struct {
-	TargetArgs
+	dispatch.TargetArgs
 	Name    string   `json:"name" jsonschema:"final dot: absolute; for PTR an address"`
 	Type    []string `json:"type,omitempty" jsonschema:"default A and AAAA"`
 	Server  string   `json:"server,omitempty" jsonschema:"instead of the target's own: IP or IP:port"`
@@ -50,15 +53,15 @@ const maxTypes = 8
 // handlerTime is what a call keeps back to word its answer.
 const handlerTime = 200 * time.Millisecond
 
-func lookUpName(ctx context.Context, env *Env, t *resolve.Target, in NetnsDNSLookupIn) (Answer[fact.DNSLookup], error) {
+func lookUpName(ctx context.Context, env *dispatch.Env, t *resolve.Target, in NetnsDNSLookupIn) (dispatch.Answer[fact.DNSLookup], error) {
 	request, err := in.request()
 	if err != nil {
-		return Answer[fact.DNSLookup]{}, err
+		return dispatch.Answer[fact.DNSLookup]{}, err
 	}
 	request.Window = in.window(ctx)
 	request.Beside = besideNames(t, in.Name)
 	target := lookup.Target{
-		Network:   lookup.Network{Handle: t.Net, Allow: allowed(ctx, env.Policy.Destinations, t)},
+		Network:   lookup.Network{Handle: t.Net, Allow: gather.Allowed(ctx, env.Policy.Destinations, t)},
 		WholeRoot: t.Files != nil, From: t.FilesFrom,
 	}
 	if t.FilesFrom != "" {
@@ -72,15 +75,15 @@ func lookUpName(ctx context.Context, env *Env, t *resolve.Target, in NetnsDNSLoo
 	}
 	found, err := lookup.Run(ctx, target, request)
 	if err != nil {
-		return Answer[fact.DNSLookup]{}, deniedServer(err)
+		return dispatch.Answer[fact.DNSLookup]{}, deniedServer(err)
 	}
-	answer := Answer[fact.DNSLookup]{
+	answer := dispatch.Answer[fact.DNSLookup]{
 		Summary:  describeLookup(found),
 		Findings: diagnose.DNS(found),
 		Next:     afterLookup(t, &in, found),
 	}
 	for _, n := range found.Notes {
-		answer.Notes = append(answer.Notes, Note{Code: n.Code, Message: n.Message})
+		answer.Notes = append(answer.Notes, dispatch.Note{Code: n.Code, Message: n.Message})
 	}
 	if !in.Details {
 		found = compactLookup(found)
@@ -97,13 +100,13 @@ const maxEnviron = 1 << 20
 func (in *NetnsDNSLookupIn) request() (lookup.Request, error) {
 	r := lookup.Request{Name: in.Name, NoSearch: in.Search != nil && !*in.Search, EDNS: in.EDNS}
 	if err := lookup.CheckName(in.Name); err != nil {
-		return r, invalidArgument("name", strings.TrimPrefix(err.Error(), "name "))
+		return r, dispatch.InvalidArgument("name", strings.TrimPrefix(err.Error(), "name "))
 	}
 	for _, list := range in.Type {
 		for name := range strings.FieldsFuncSeq(list, func(c rune) bool { return c == ',' || c == ' ' }) {
 			t, ok := lookup.ParseType(name)
 			if !ok {
-				return r, invalidArgument("type", quote(name)+" is no record type that can be asked for; A, AAAA, CNAME, MX, NS, PTR, SOA, SRV, TXT, CAA, SVCB, HTTPS, or TYPE and a number")
+				return r, dispatch.InvalidArgument("type", words.Quote(name)+" is no record type that can be asked for; A, AAAA, CNAME, MX, NS, PTR, SOA, SRV, TXT, CAA, SVCB, HTTPS, or TYPE and a number")
 			}
 			if !slices.Contains(r.Types, t) {
 				r.Types = append(r.Types, t)
@@ -111,14 +114,14 @@ func (in *NetnsDNSLookupIn) request() (lookup.Request, error) {
 		}
 	}
 	if len(r.Types) > maxTypes {
-		return r, invalidArgument("type", fmt.Sprintf("%d types are more than %d in one call", len(r.Types), maxTypes))
+		return r, dispatch.InvalidArgument("type", fmt.Sprintf("%d types are more than %d in one call", len(r.Types), maxTypes))
 	}
 	if in.Server == "" {
 		return r, nil
 	}
 	server, ok := parseServer(in.Server)
 	if !ok {
-		return r, invalidArgument("server", quote(in.Server)+" is no IP or IP:port; names are not looked up here")
+		return r, dispatch.InvalidArgument("server", words.Quote(in.Server)+" is no IP or IP:port; names are not looked up here")
 	}
 	r.Server = server
 	return r, nil
@@ -169,10 +172,10 @@ func deniedServer(err error) error {
 	if !errors.As(err, &denied) {
 		return err
 	}
-	return &failure{public: Error{
-		Code: CodeDestinationDenied, Stage: stagePolicy, Message: "the nameserver may not be asked: " + denied.Error(),
+	return &dispatch.Error{
+		Code: dispatch.CodeDestinationDenied, Stage: dispatch.StagePolicy, Message: "the nameserver may not be asked: " + denied.Error(),
 		Hint: "leave server out to ask the target's own nameservers, or ask the operator to allow the address",
-	}}
+	}
 }
 
 // The bounds of a short answer.
@@ -226,13 +229,13 @@ func describeLookup(l *fact.DNSLookup) string {
 	var b strings.Builder
 	switch {
 	case l.Source == "literal":
-		return word(l.Asked) + " is an address; nothing has to be looked up (type PTR asks for its name)."
+		return words.Printable(l.Asked) + " is an address; nothing has to be looked up (type PTR asks for its name)."
 	case l.Source == "hosts":
-		fmt.Fprintf(&b, "%s is %s, from line %d of %s; DNS is not asked", word(l.Asked), listed(l.Addresses), l.Hosts.Line, l.Hosts.File)
+		fmt.Fprintf(&b, "%s is %s, from line %d of %s; DNS is not asked", words.Printable(l.Asked), listed(l.Addresses), l.Hosts.Line, l.Hosts.File)
 	case l.Outcome == "answered":
 		describeAnswer(&b, l)
 	case l.Outcome == "no_nameserver" && l.Resolver.File == "":
-		return "the target's resolv.conf is not known, so it is not known whom its applications would ask about " + word(l.Asked) + "; name a server."
+		return "the target's resolv.conf is not known, so it is not known whom its applications would ask about " + words.Printable(l.Asked) + "; name a server."
 	default:
 		describeFailure(&b, l)
 	}
@@ -251,17 +254,17 @@ func describeLookup(l *fact.DNSLookup) string {
 }
 
 func describeAnswer(b *strings.Builder, l *fact.DNSLookup) {
-	b.WriteString(word(l.Asked))
+	b.WriteString(words.Printable(l.Asked))
 	switch {
 	case len(l.Addresses) > 0:
 		b.WriteString(" is " + listed(l.Addresses))
 	default:
-		fmt.Fprintf(b, " has %s (%s)", plural(max(len(l.Records), l.RecordsTotal), "record"), strings.Join(l.Types, ", "))
+		fmt.Fprintf(b, " has %s (%s)", words.Plural(max(len(l.Records), l.RecordsTotal), "record"), strings.Join(l.Types, ", "))
 	}
 	if l.SearchDomain != "" {
-		fmt.Fprintf(b, ", found as %s", word(l.Name))
+		fmt.Fprintf(b, ", found as %s", words.Printable(l.Name))
 	}
-	fmt.Fprintf(b, " at %s; the application waits %s", word(l.Server), waited(l))
+	fmt.Fprintf(b, " at %s; the application waits %s", words.Printable(l.Server), waited(l))
 }
 
 // lookupFailures word the outcomes.
@@ -276,7 +279,7 @@ var lookupFailures = map[string]string{
 }
 
 func describeFailure(b *strings.Builder, l *fact.DNSLookup) {
-	fmt.Fprintf(b, "%s %s", word(l.Asked), lookupFailures[l.Outcome])
+	fmt.Fprintf(b, "%s %s", words.Printable(l.Asked), lookupFailures[l.Outcome])
 	var names, servers []string
 	for _, t := range l.Tried {
 		if t.Beside {
@@ -290,7 +293,7 @@ func describeFailure(b *strings.Builder, l *fact.DNSLookup) {
 		}
 	}
 	if len(names) > 0 {
-		fmt.Fprintf(b, " (%s at %s)", plural(len(names), "name"), listed(servers))
+		fmt.Fprintf(b, " (%s at %s)", words.Plural(len(names), "name"), listed(servers))
 	}
 	if l.AppError != "" {
 		fmt.Fprintf(b, "; the application gets %s after %s", l.AppError, waited(l))
@@ -315,28 +318,28 @@ func waited(l *fact.DNSLookup) string {
 
 // afterLookup proposes the comparison that splits the causes: the same server,
 // asked from the node. Where nothing answers, the interface may be why.
-func afterLookup(t *resolve.Target, in *NetnsDNSLookupIn, l *fact.DNSLookup) []Next {
+func afterLookup(t *resolve.Target, in *NetnsDNSLookupIn, l *fact.DNSLookup) []dispatch.Next {
 	if l.Outcome == "answered" || len(l.Resolver.Servers) == 0 {
 		return nil
 	}
-	var next []Next
+	var next []dispatch.Next
 	if !t.HostNetwork && l.Outcome != "no_nameserver" {
 		next = append(next, fromTheNode(in, l))
 	}
 	if blamesOwnLink(t, l) {
-		next = append(next, Next{
-			Tool: "netns_ip_addr", Arguments: arguments(t, nil), Why: "state of the interface and of its other end on the host",
+		next = append(next, dispatch.Next{
+			Tool: "netns_ip_addr", Arguments: dispatch.Arguments(t, nil), Why: "state of the interface and of its other end on the host",
 		})
 	}
 	switch l.Outcome {
 	case "timeout", "unreachable":
-		next = append(next, Next{
-			Tool: "netns_ip_route", Arguments: arguments(t, map[string]any{"to": l.Resolver.Servers[0]}),
+		next = append(next, dispatch.Next{
+			Tool: "netns_ip_route", Arguments: dispatch.Arguments(t, map[string]any{"to": l.Resolver.Servers[0]}),
 			Why: "see the route that the kernel picks to the nameserver",
 		})
 	case "no_nameserver", "nxdomain":
-		next = append(next, Next{
-			Tool: "container_files", Arguments: arguments(t, nil), Why: "see resolv.conf, hosts and nsswitch.conf as they are",
+		next = append(next, dispatch.Next{
+			Tool: "container_files", Arguments: dispatch.Arguments(t, nil), Why: "see resolv.conf, hosts and nsswitch.conf as they are",
 		})
 	}
 	return next
@@ -353,8 +356,8 @@ func blamesOwnLink(t *resolve.Target, l *fact.DNSLookup) bool {
 
 // fromTheNode asks the deciding name from the node: at the same server where
 // that is one for both, else at the node's own.
-func fromTheNode(in *NetnsDNSLookupIn, l *fact.DNSLookup) Next {
-	n := Next{
+func fromTheNode(in *NetnsDNSLookupIn, l *fact.DNSLookup) dispatch.Next {
+	n := dispatch.Next{
 		Tool:      "netns_dns_lookup",
 		Arguments: map[string]any{"netns": "host", "name": comparableName(l), "search": false},
 		Why:       "ask the node's own nameservers for comparison",

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/tools/probe/lookup"
 )
 
@@ -41,7 +42,7 @@ func BenchmarkDNSLookup(b *testing.B) {
 			return err
 		}))
 		tool = append(tool, timed(b, func() error {
-			answer := bed.Call(b.Context(), Call{Tool: dnsLookupTool, Arguments: arguments})
+			answer := bed.Call(b.Context(), dispatch.Call{Tool: dnsLookupTool, Arguments: arguments})
 			if answer.Error != nil {
 				b.Fatal(answer.Error.Message)
 			}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/miekg/dns"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/tools/fact"
 )
@@ -21,8 +22,8 @@ import (
 const dnsLookupTool = "netns_dns_lookup"
 
 // withDNSLookup makes sure that the tool is listed.
-func withDNSLookup(c *Config) {
-	if !slices.ContainsFunc(c.Tools, func(t Tool) bool { return t.Name == dnsLookupTool }) {
+func withDNSLookup(c *dispatch.Config) {
+	if !slices.ContainsFunc(c.Tools, func(t dispatch.Tool) bool { return t.Name == dnsLookupTool }) {
 		c.Tools = append(c.Tools, netnsDNSLookup())
 	}
 }
@@ -116,7 +117,7 @@ func (b *dnsBed) web(t testing.TB, change func(*lab.PodSpec), lines ...string) *
 
 const clusterSearch = "search shop.svc.cluster.local svc.cluster.local cluster.local"
 
-func (b *dnsBed) lookUp(t testing.TB, args map[string]any) (*Envelope, fact.DNSLookup) {
+func (b *dnsBed) lookUp(t testing.TB, args map[string]any) (*dispatch.Envelope, fact.DNSLookup) {
 	t.Helper()
 	if args["netns"] == nil {
 		args["pod"] = "shop/web"
@@ -125,7 +126,7 @@ func (b *dnsBed) lookUp(t testing.TB, args map[string]any) (*Envelope, fact.DNSL
 }
 
 // checkSize holds an answer to what a model can be bothered with.
-func checkSize(t testing.TB, answer *Envelope) {
+func checkSize(t testing.TB, answer *dispatch.Envelope) {
 	t.Helper()
 	raw, err := json.Marshal(answer)
 	if err != nil {
@@ -292,7 +293,7 @@ func TestDNSLookupAtNodeLocalCache(t *testing.T) {
 		t.Errorf("%+v, %v", out, answer.Findings)
 	}
 	for _, server := range []string{"169.254.169.254", "::ffff:169.254.169.254", "169.254.20.10:5353", "169.254.20.11", "[fd00:ec2::254]:53", "64:ff9b::a9fe:a9fe"} {
-		fail(t, b.testbench, CodeDestinationDenied, dnsLookupTool, map[string]any{"pod": "shop/web", "name": "api", "server": server})
+		fail(t, b.testbench, dispatch.CodeDestinationDenied, dnsLookupTool, map[string]any{"pod": "shop/web", "name": "api", "server": server})
 	}
 }
 
@@ -320,9 +321,9 @@ func TestDNSLookupArguments(t *testing.T) {
 		{"name": "api", "server": "dns.example"}, {"name": "api", "server": "10.0.0.1:0"}, {"name": "api", "server": "2852039166"}, {"name": "api", "server": "0251.0376.0251.0376"},
 	} {
 		args["pod"] = "shop/web"
-		fail(t, b.testbench, CodeInvalidArguments, dnsLookupTool, args)
+		fail(t, b.testbench, dispatch.CodeInvalidArguments, dnsLookupTool, args)
 	}
-	fail(t, b.testbench, CodeUnknownArgument, dnsLookupTool, map[string]any{"pod": "shop/web", "name": "api", "nameserver": "10.0.0.1"})
+	fail(t, b.testbench, dispatch.CodeUnknownArgument, dnsLookupTool, map[string]any{"pod": "shop/web", "name": "api", "nameserver": "10.0.0.1"})
 
 	for _, c := range []struct {
 		args    map[string]any
@@ -445,7 +446,7 @@ func TestThousandHangingDNSLookups(t *testing.T) {
 	for range calls {
 		wg.Go(func() {
 			start := time.Now()
-			if answer := b.Call(t.Context(), Call{Tool: dnsLookupTool, Arguments: arguments}); answer.Error != nil {
+			if answer := b.Call(t.Context(), dispatch.Call{Tool: dnsLookupTool, Arguments: arguments}); answer.Error != nil {
 				t.Errorf("%s: %s", answer.Error.Code, answer.Error.Message)
 			}
 			took <- time.Since(start)

@@ -7,7 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"nsenter-mcp/internal/suggest"
+	"nsenter-mcp/internal/dispatch"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/diagnose"
@@ -18,24 +19,24 @@ import (
 // CodeNoInterface is the error for an interface that the target does not have.
 const CodeNoInterface = "no_such_interface"
 
-func netnsIPAddr() Tool {
+func netnsIPAddr() dispatch.Tool {
 	memory := new(probe.Memory)
-	return define(Spec{
+	return dispatch.Define(dispatch.Spec{
 		Name:  "netns_ip_addr",
 		Title: "Interfaces and addresses",
 		Description: "Interfaces of a pod, container, process or netns, as `ip -j addr` run inside shows them: " +
 			"addresses, state, carrier, MTU, kind; for each veth its other end on the host (name, state, MTU, bridge); and what is wrong with them.",
-		Toolset:      Inspect,
+		Toolset:      dispatch.Inspect,
 		Capabilities: []string{"CAP_SYS_ADMIN"},
 		MaxBytes:     1 << 20,
-	}, func(ctx context.Context, env *Env, target *resolve.Target, in NetnsIPAddrIn) (Answer[NetnsIPAddrOut], error) {
+	}, func(ctx context.Context, env *dispatch.Env, target *resolve.Target, in NetnsIPAddrIn) (dispatch.Answer[NetnsIPAddrOut], error) {
 		return showInterfaces(ctx, probe.LinkOptions{Details: in.Details, Memory: memory}, env, target, in)
 	})
 }
 
 // NetnsIPAddrIn are the arguments of netns_ip_addr.
 type NetnsIPAddrIn struct {
-	TargetArgs
+	dispatch.TargetArgs
 	Interface string `json:"interface,omitempty" jsonschema:"exact name of one"`
 	Family    string `json:"family,omitempty" jsonschema:"link: no addresses" enum:"inet,inet6,link"`
 	Details   bool   `json:"details,omitempty" jsonschema:"as ip -d -s"`
@@ -67,22 +68,22 @@ const (
 )
 
 func showInterfaces(
-	ctx context.Context, options probe.LinkOptions, env *Env, target *resolve.Target, in NetnsIPAddrIn,
-) (Answer[NetnsIPAddrOut], error) {
+	ctx context.Context, options probe.LinkOptions, env *dispatch.Env, target *resolve.Target, in NetnsIPAddrIn,
+) (dispatch.Answer[NetnsIPAddrOut], error) {
 	list, err := probe.Links(ctx, target.Net, options)
 	if err != nil {
-		return Answer[NetnsIPAddrOut]{}, err
+		return dispatch.Answer[NetnsIPAddrOut]{}, err
 	}
 	links := list.Links
 	if in.Interface != "" && !slices.ContainsFunc(links, named(in.Interface)) {
-		return Answer[NetnsIPAddrOut]{}, noInterface(in.Interface, links)
+		return dispatch.Answer[NetnsIPAddrOut]{}, noInterface(in.Interface, links)
 	}
-	var notes []Note
+	var notes []dispatch.Note
 	if !list.Settled {
-		notes = append(notes, Note{Code: "unsettled", Message: "interfaces changed while they were read, again and again; some may be missing or old"})
+		notes = append(notes, dispatch.Note{Code: "unsettled", Message: "interfaces changed while they were read, again and again; some may be missing or old"})
 	}
 	notes = append(notes, addHostPeers(ctx, env.Host, target.Net, links, options)...)
-	answer := Answer[NetnsIPAddrOut]{
+	answer := dispatch.Answer[NetnsIPAddrOut]{
 		Findings: diagnose.Links(diagnose.LinkEvidence{Links: links, Host: target.HostNetwork}),
 		Notes:    notes,
 	}
@@ -99,13 +100,13 @@ func showInterfaces(
 	}
 	answer.Data = page(links, in)
 	if answer.Data.NextOffset != 0 {
-		answer.Next = []Next{nextPage(target, in, answer.Data)}
+		answer.Next = []dispatch.Next{nextPage(target, in, answer.Data)}
 	}
 	return answer, nil
 }
 
 // nextPage asks the same question for the interfaces that did not fit.
-func nextPage(target *resolve.Target, in NetnsIPAddrIn, out NetnsIPAddrOut) Next {
+func nextPage(target *resolve.Target, in NetnsIPAddrIn, out NetnsIPAddrOut) dispatch.Next {
 	more := map[string]any{"offset": out.NextOffset, "limit": out.Returned}
 	if in.Details {
 		more["details"] = true
@@ -113,21 +114,21 @@ func nextPage(target *resolve.Target, in NetnsIPAddrIn, out NetnsIPAddrOut) Next
 	if in.Family != "" {
 		more["family"] = in.Family
 	}
-	return Next{
+	return dispatch.Next{
 		Tool:      "netns_ip_addr",
-		Arguments: arguments(target, more),
+		Arguments: dispatch.Arguments(target, more),
 		Why:       fmt.Sprintf("%d more interfaces", out.Total-out.NextOffset),
 	}
 }
 
 // addHostPeers fills in the host's ends of pairs. What a pod sees of itself is
 // true also where the host cannot be looked at, so a failure is a note.
-func addHostPeers(ctx context.Context, host, target *nsexec.Handle, links []fact.Link, options probe.LinkOptions) []Note {
+func addHostPeers(ctx context.Context, host, target *nsexec.Handle, links []fact.Link, options probe.LinkOptions) []dispatch.Note {
 	if host == nil {
 		return nil
 	}
 	if err := probe.HostPeers(ctx, target, host, links, options); err != nil {
-		return []Note{{Code: "host_unknown", Message: "the host's side could not be read: " + err.Error()}}
+		return []dispatch.Note{{Code: "host_unknown", Message: "the host's side could not be read: " + err.Error()}}
 	}
 	return nil
 }
@@ -145,14 +146,14 @@ func noInterface(name string, links []fact.Link) error {
 		valid[i] = links[i].Name
 	}
 	hint := fmt.Sprintf("call without interface to see the %d that there are", len(valid))
-	if len(valid) <= maxNamed || len(suggest.Closest(name, valid, 1)) == 1 {
-		hint = didYouMean(name, valid)
+	if len(valid) <= maxNamed || len(words.Closest(name, valid, 1)) == 1 {
+		hint = words.DidYouMean(name, valid)
 	}
-	return &failure{public: Error{
-		Code: CodeNoInterface, Stage: stageProbe,
-		Message: "the target has no interface " + quote(name),
-		Hint:    hint, Details: ErrorDetails{Valid: valid[:min(len(valid), maxNamed)]},
-	}}
+	return &dispatch.Error{
+		Code: CodeNoInterface, Stage: dispatch.StageProbe,
+		Message: "the target has no interface " + words.Quote(name),
+		Hint:    hint, Details: dispatch.ErrorDetails{Valid: valid[:min(len(valid), maxNamed)]},
+	}
 }
 
 // rank orders interfaces by how much they matter to somebody who looks for a

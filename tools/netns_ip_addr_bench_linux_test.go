@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/tools/probe"
 )
@@ -31,7 +32,7 @@ func BenchmarkIPAddr(b *testing.B) {
 			return exec.Command("nsenter", "-t", pid, "-n", "ip", "-j", "-d", "addr").Run()
 		}))
 		tool = append(tool, timed(b, func() error {
-			answer := bench.Call(b.Context(), Call{Tool: ipAddrTool, Arguments: arguments})
+			answer := bench.Call(b.Context(), dispatch.Call{Tool: ipAddrTool, Arguments: arguments})
 			if answer.Error != nil {
 				b.Fatal(answer.Error.Message)
 			}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/tools/fact"
 )
@@ -99,7 +100,7 @@ link set docker0 up`, covered.IP.Prev().Prev()))
 	} {
 		t.Run(name, func(t *testing.T) {
 			answer := b.call(t, ipAddrTool, at(ns))
-			ours := func(n Note) bool { return n.Code == "host_unknown" || n.Code == "unsettled" }
+			ours := func(n dispatch.Note) bool { return n.Code == "host_unknown" || n.Code == "unsettled" }
 			if answer.Error != nil || len(answer.Findings) != 0 || slices.ContainsFunc(answer.Notes, ours) {
 				t.Errorf("error %v, findings %v, notes %v", answer.Error, answer.Findings, answer.Notes)
 			}
@@ -393,11 +394,7 @@ func TestSchemaNamesEveryField(t *testing.T) {
 			}
 		}
 	}
-	tool, err := b.find(ipAddrTool)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := json.Unmarshal(tool.OutputSchema, &schema); err != nil {
+	if err := json.Unmarshal(b.tool(ipAddrTool).OutputSchema, &schema); err != nil {
 		t.Fatal(err)
 	}
 	known := schema.Properties.Data.Properties.Interfaces.Items.Properties

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"nsenter-mcp/internal/dispatch"
 )
 
 var update = flag.Bool("update", false, "record the schemas anew")
@@ -17,19 +19,19 @@ var update = flag.Bool("update", false, "record the schemas anew")
 func TestRecordedSchemas(t *testing.T) {
 	known := map[string]bool{}
 	for _, tool := range All() {
-		input, output, err := tool.remake()
+		input, output, err := tool.MakeSchemas()
 		if err != nil {
 			t.Fatalf("%s: %v", tool.Name, err)
 		}
-		for file, schema := range map[string][]byte{inputFile(tool.Name): input, outputFile(tool.Name): output} {
+		for file, schema := range map[string][]byte{dispatch.InputFile(tool.Name): input, dispatch.OutputFile(tool.Name): output} {
 			known[filepath.Base(file)] = true
 			if *update {
-				if err := os.WriteFile(file, schema, 0o644); err != nil {
+				if err := os.WriteFile(filepath.Join("..", "internal", "dispatch", file), schema, 0o644); err != nil {
 					t.Fatal(err)
 				}
 				continue
 			}
-			have, err := recorded.ReadFile(file)
+			have, err := dispatch.Recorded.ReadFile(file)
 			if err != nil || !bytes.Equal(have, schema) {
 				t.Errorf("%s is not what the types say now (%v): run make record", file, err)
 			}
@@ -38,7 +40,7 @@ func TestRecordedSchemas(t *testing.T) {
 			}
 		}
 	}
-	files, err := filepath.Glob("schemas/*.json")
+	files, err := filepath.Glob("../internal/dispatch/schemas/*.json")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,20 +9,23 @@ import (
 	"strings"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
 )
 
 // ResolvePodPIDIn are the arguments of resolve_pod_pid.
 type ResolvePodPIDIn struct {
-	TargetArgs
+	dispatch.TargetArgs
 	IP      string `json:"ip,omitempty" jsonschema:"of a pod, node or service"`
 	Limit   int    `json:"limit,omitempty" jsonschema:"rows without a target, default 30" min:"1" max:"200"`
 	Details bool   `json:"details,omitempty" jsonschema:"full IDs, paths, older sandboxes"`
 }
 
-func (in *ResolvePodPIDIn) query() resolve.Query {
-	q := in.TargetArgs.query()
+// Query adds the address to what every tool takes.
+func (in *ResolvePodPIDIn) Query() resolve.Query {
+	q := in.TargetArgs.Query()
 	q.IP = in.IP
 	return q
 }
@@ -65,11 +68,11 @@ type podStatusOut struct {
 	Services []string        `json:"services,omitempty" jsonschema:"services that select the pod"`
 	PodIPs   []string        `json:"pod_ips,omitempty"`
 	// Conditions are those that are not as they should be.
-	Conditions     []resolve.Condition `json:"conditions,omitempty" jsonschema:"those that are not met"`
-	DeletedAt      string              `json:"deleted_at,omitempty" jsonschema:"when it is to be gone, if it is being deleted"`
-	Static         bool                `json:"static,omitempty" jsonschema:"from a file of the node"`
-	ShareProcesses bool                `json:"share_processes,omitempty"`
-	Untrusted      *containerText      `json:"untrusted,omitempty"`
+	Conditions     []resolve.Condition     `json:"conditions,omitempty" jsonschema:"those that are not met"`
+	DeletedAt      string                  `json:"deleted_at,omitempty" jsonschema:"when it is to be gone, if it is being deleted"`
+	Static         bool                    `json:"static,omitempty" jsonschema:"from a file of the node"`
+	ShareProcesses bool                    `json:"share_processes,omitempty"`
+	Untrusted      *dispatch.UntrustedText `json:"untrusted,omitempty"`
 }
 
 type sandboxOut struct {
@@ -85,41 +88,36 @@ type sandboxOut struct {
 }
 
 type containerOut struct {
-	ID         string                `json:"id"`
-	Name       string                `json:"name"`
-	Image      string                `json:"image,omitempty"`
-	Kind       resolve.ContainerKind `json:"kind,omitempty" jsonschema:"init, sidecar or ephemeral"`
-	State      resolve.State         `json:"state,omitempty"`
-	Waiting    string                `json:"waiting,omitempty" jsonschema:"why the kubelet does not start it now"`
-	Ready      *bool                 `json:"ready,omitempty"`
-	Reason     string                `json:"reason,omitempty"`
-	ExitCode   *int                  `json:"exit_code,omitempty" jsonschema:"of the last run that ended"`
-	Restarts   int                   `json:"restarts"`
-	PID        int                   `json:"pid,omitempty"`
-	StartedAt  string                `json:"started_at,omitempty"`
-	FinishedAt string                `json:"finished_at,omitempty"`
-	Untrusted  *containerText        `json:"untrusted,omitempty"`
+	ID         string                  `json:"id"`
+	Name       string                  `json:"name"`
+	Image      string                  `json:"image,omitempty"`
+	Kind       resolve.ContainerKind   `json:"kind,omitempty" jsonschema:"init, sidecar or ephemeral"`
+	State      resolve.State           `json:"state,omitempty"`
+	Waiting    string                  `json:"waiting,omitempty" jsonschema:"why the kubelet does not start it now"`
+	Ready      *bool                   `json:"ready,omitempty"`
+	Reason     string                  `json:"reason,omitempty"`
+	ExitCode   *int                    `json:"exit_code,omitempty" jsonschema:"of the last run that ended"`
+	Restarts   int                     `json:"restarts"`
+	PID        int                     `json:"pid,omitempty"`
+	StartedAt  string                  `json:"started_at,omitempty"`
+	FinishedAt string                  `json:"finished_at,omitempty"`
+	Untrusted  *dispatch.UntrustedText `json:"untrusted,omitempty"`
 }
 
-// containerText may quote what the container's image or command says.
-type containerText struct {
-	Message string `json:"message"`
-}
-
-func resolvePodPID() Tool {
-	return define(Spec{
+func resolvePodPID() dispatch.Tool {
+	return dispatch.Define(dispatch.Spec{
 		Name:  "resolve_pod_pid",
 		Title: "Find the process and network of a pod or container",
 		Description: "Which process and network namespace stand for a pod, container, PID, netns or IP; in which state; how it was found. " +
 			"Works in CrashLoopBackOff: the pause process keeps the network. Without arguments: what can be named on this node, networks too.",
-		Toolset:        Inspect,
+		Toolset:        dispatch.Inspect,
 		Capabilities:   []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
 		TargetOptional: true,
 		Describe:       true,
 	}, handleResolvePodPID)
 }
 
-func handleResolvePodPID(ctx context.Context, env *Env, t *resolve.Target, in ResolvePodPIDIn) (Answer[ResolvePodPIDOut], error) {
+func handleResolvePodPID(ctx context.Context, env *dispatch.Env, t *resolve.Target, in ResolvePodPIDIn) (dispatch.Answer[ResolvePodPIDOut], error) {
 	if t == nil {
 		return discover(ctx, env, in)
 	}
@@ -142,34 +140,24 @@ func handleResolvePodPID(ctx context.Context, env *Env, t *resolve.Target, in Re
 		out.PIDStart = t.Process.Started().UTC().Format(time.RFC3339)
 		namespaces, err := namespacesOf(env, t.Process)
 		if err != nil {
-			return Answer[ResolvePodPIDOut]{}, err
+			return dispatch.Answer[ResolvePodPIDOut]{}, err
 		}
 		out.Namespaces = namespaces
 	}
-	return Answer[ResolvePodPIDOut]{
+	return dispatch.Answer[ResolvePodPIDOut]{
 		Summary: describeTarget(t),
 		Data:    out,
-		Next: []Next{{
-			Tool: "netns_ip_addr", Arguments: arguments(t, nil),
+		Next: []dispatch.Next{{
+			Tool: "netns_ip_addr", Arguments: dispatch.Arguments(t, nil),
 			Why: "see its interfaces and addresses from the inside",
 		}},
 	}, nil
 }
 
-// shortID is as much of a container ID as docker ps prints; it is unique on a
-// node for all practical purposes, and every tool takes it.
-func shortID(id string, full bool) string {
-	const shown = 12
-	if full || len(id) <= shown {
-		return id
-	}
-	return id[:shown]
-}
-
 // containerLabel is the container's name, or where only its cgroup is known the
 // start of its ID.
 func containerLabel(c *resolve.Container) string {
-	return word(cmp.Or(c.Name, shortID(c.ID, false)))
+	return words.Printable(cmp.Or(c.Name, dispatch.ShortID(c.ID, false)))
 }
 
 func sandboxOf(w *resolve.Workload, details bool) *sandboxOut {
@@ -177,7 +165,7 @@ func sandboxOf(w *resolve.Workload, details bool) *sandboxOut {
 	if s == nil {
 		return nil
 	}
-	out := &sandboxOut{ID: shortID(s.ID, details), PID: s.PID, State: s.State, Attempt: s.Attempt, Runtime: s.Runtime}
+	out := &sandboxOut{ID: dispatch.ShortID(s.ID, details), PID: s.PID, State: s.State, Attempt: s.Attempt, Runtime: s.Runtime}
 	if details {
 		out.Name, out.NetnsPath, out.Attempts = s.Name, s.NetnsPath, w.Attempts
 	}
@@ -194,7 +182,7 @@ func podStatusOf(w *resolve.Workload) *podStatusOut {
 		Conditions: s.Conditions, DeletedAt: timestamp(s.Deleted), Static: s.Static, ShareProcesses: s.ShareProcesses,
 	}
 	if s.Message != "" {
-		out.Untrusted = &containerText{Message: escape(s.Message)}
+		out.Untrusted = &dispatch.UntrustedText{Message: words.Escape(s.Message)}
 	}
 	return out
 }
@@ -203,13 +191,13 @@ func containersOf(w *resolve.Workload, details bool) []containerOut {
 	out := make([]containerOut, 0, len(w.Containers))
 	for _, c := range w.Containers {
 		row := containerOut{
-			ID: shortID(c.ID, details), Name: word(c.Name), Image: c.Image, Kind: c.Kind, State: c.State,
+			ID: dispatch.ShortID(c.ID, details), Name: words.Printable(c.Name), Image: c.Image, Kind: c.Kind, State: c.State,
 			Waiting: c.Waiting, Ready: c.Ready, Reason: c.Reason,
 			ExitCode: c.ExitCode, Restarts: c.Restarts, PID: c.PID,
 			StartedAt: timestamp(c.StartedAt), FinishedAt: timestamp(c.FinishedAt),
 		}
 		if c.Message != "" {
-			row.Untrusted = &containerText{Message: escape(c.Message)}
+			row.Untrusted = &dispatch.UntrustedText{Message: words.Escape(c.Message)}
 		}
 		out = append(out, row)
 	}
@@ -229,13 +217,13 @@ func shellLine(t *resolve.Target) string {
 		return "nsenter -t " + strconv.Itoa(pid) + " -n"
 	}
 	if t.NetnsPath != "" {
-		return "nsenter --net=" + word(t.NetnsPath)
+		return "nsenter --net=" + words.Printable(t.NetnsPath)
 	}
 	return ""
 }
 
 // namespacesOf lists the process's namespaces and says which are the host's.
-func namespacesOf(env *Env, p *nsexec.Process) (map[string]kernelNamespace, error) {
+func namespacesOf(env *dispatch.Env, p *nsexec.Process) (map[string]kernelNamespace, error) {
 	own, err := p.Namespaces()
 	if err != nil {
 		return nil, fmt.Errorf("read namespaces: %w", err)
@@ -256,7 +244,7 @@ func namespacesOf(env *Env, p *nsexec.Process) (map[string]kernelNamespace, erro
 
 // hostNamespaces are those of the host's first process. A security module may
 // hide them even from root; then they are not known.
-func hostNamespaces(env *Env) map[string]nsexec.Identity {
+func hostNamespaces(env *dispatch.Env) map[string]nsexec.Identity {
 	first, err := env.Home.OpenProcess(filepath.Join(env.Root, "proc"), 1)
 	if err != nil {
 		return map[string]nsexec.Identity{}
@@ -274,13 +262,13 @@ func describeTarget(t *resolve.Target) string {
 	var b strings.Builder
 	switch w := &t.Workload; {
 	case w.Pod != "":
-		fmt.Fprintf(&b, "pod %s/%s", word(w.Namespace), word(w.Pod))
+		fmt.Fprintf(&b, "pod %s/%s", words.Printable(w.Namespace), words.Printable(w.Pod))
 		if t.Container != "" {
-			fmt.Fprintf(&b, ", container %s", word(t.Container))
+			fmt.Fprintf(&b, ", container %s", words.Printable(t.Container))
 		}
 		b.WriteString(": " + describeContainers(w.Containers))
 	case w.UID != "":
-		fmt.Fprintf(&b, "pod %s: %s", word(w.UID), describeContainers(w.Containers))
+		fmt.Fprintf(&b, "pod %s: %s", words.Printable(w.UID), describeContainers(w.Containers))
 	case len(w.Containers) > 0:
 		b.WriteString(describeContainers(w.Containers))
 	case t.Query.PID != nil:
@@ -314,7 +302,7 @@ func describeEntry(t *resolve.Target) string {
 	}
 	switch {
 	case t.NetnsPath != "":
-		return word(t.NetnsPath)
+		return words.Printable(t.NetnsPath)
 	case t.PID() != 0:
 		return fmt.Sprintf("pid %d, which is in it", t.PID())
 	}
@@ -361,13 +349,13 @@ func describeContainer(c resolve.Container) string {
 	}
 	var why []string
 	if reason := cmp.Or(c.Waiting, c.Reason); reason != "" {
-		why = append(why, word(reason))
+		why = append(why, words.Printable(reason))
 	}
 	if c.ExitCode != nil {
 		why = append(why, fmt.Sprintf("exit code %d", *c.ExitCode))
 	}
 	if c.Restarts > 0 {
-		why = append(why, plural(c.Restarts, "restart"))
+		why = append(why, words.Plural(c.Restarts, "restart"))
 	}
 	text := fmt.Sprintf("container %s is %s", containerLabel(&c), state)
 	if len(why) > 0 {

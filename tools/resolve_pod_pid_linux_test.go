@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/resolve"
 )
@@ -90,15 +91,15 @@ func TestResolvePodPID(t *testing.T) {
 	t.Run("what was found by an address and has no process is named by its network", func(t *testing.T) {
 		t.Parallel()
 		found := resolve.Target{Net: b.lab.Node.Handle, Query: resolve.Query{IP: "192.0.2.1"}}
-		if got := arguments(&found, nil)["netns"]; got != found.Net.Identity().String() {
+		if got := dispatch.Arguments(&found, nil)["netns"]; got != found.Net.Identity().String() {
 			t.Errorf("netns is %v", got)
 		}
 		found.NetnsPath = "/run/netns/blue"
-		if got := arguments(&found, nil)["netns"]; got != found.NetnsPath {
+		if got := dispatch.Arguments(&found, nil)["netns"]; got != found.NetnsPath {
 			t.Errorf("netns is %v", got)
 		}
 		found.HostNetwork = true
-		if got := arguments(&found, nil)["netns"]; got != "host" {
+		if got := dispatch.Arguments(&found, nil)["netns"]; got != "host" {
 			t.Errorf("netns is %v", got)
 		}
 	})
@@ -112,7 +113,7 @@ func TestResolvePodPID(t *testing.T) {
 		if !strings.Contains(answer.Summary, "2 pods and containers") || !strings.Contains(answer.Summary, "1 not running") {
 			t.Errorf("summary is %q", answer.Summary)
 		}
-		if !slices.ContainsFunc(answer.Next, func(n Next) bool { return n.Arguments["pod"] == "crash-0" }) {
+		if !slices.ContainsFunc(answer.Next, func(n dispatch.Next) bool { return n.Arguments["pod"] == "crash-0" }) {
 			t.Errorf("next is %v", answer.Next)
 		}
 		_, out = succeed[ResolvePodPIDOut](t, b, "resolve_pod_pid", map[string]any{"limit": 1})

@@ -5,8 +5,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"unicode/utf8"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
@@ -21,6 +21,9 @@ func dangerous(text string) bool {
 	return strings.ContainsAny(text, "\x1b\u202e\u2028\x00\u0085")
 }
 
+// maxFarText is the bound of one text of another server, in bytes.
+const maxFarText = 4000
+
 // Another server's words are bounded and escaped like those of a container,
 // whatever part of the answer they stand in.
 func TestFarWordsAreTempered(t *testing.T) {
@@ -32,27 +35,27 @@ func TestFarWordsAreTempered(t *testing.T) {
 		}
 		return all
 	}
-	far.answer = func() (*Envelope, error) {
+	far.answer = func() (*dispatch.Envelope, error) {
 		a, _ := answerThere()
 		a.Summary = evil
 		a.Target.Container = evil
 		a.Data = json.RawMessage(`{"interfaces":[],"total":0,"returned":0,"x":"\u001b[2J\u202e","y":18446744073709551615}`)
 		a.Findings = []fact.Finding{{Code: evil, Fact: evil}}
 		for range 5 {
-			a.Notes = append(a.Notes, Note{Code: evil, Message: evil})
+			a.Notes = append(a.Notes, dispatch.Note{Code: evil, Message: evil})
 		}
-		a.Next = []Next{{Tool: "netns_curl", Arguments: map[string]any{"pod": "far-0", "headers": map[string]any{"a": evil}}, Why: evil}}
+		a.Next = []dispatch.Next{{Tool: "netns_curl", Arguments: map[string]any{"pod": "far-0", "headers": map[string]any{"a": evil}}, Why: evil}}
 		return a, nil
 	}
-	var reports []Progress
+	var reports []dispatch.Progress
 	raw := json.RawMessage(`{"pod":"far-0"}`)
-	answer := b.Call(t.Context(), Call{Tool: "netns_ip_addr", Arguments: raw, Progress: func(p Progress) { reports = append(reports, p) }})
+	answer := b.Call(t.Context(), dispatch.Call{Tool: "netns_ip_addr", Arguments: raw, Progress: func(p dispatch.Progress) { reports = append(reports, p) }})
 	if answer.Error != nil {
 		t.Fatalf("%+v", *answer.Error)
 	}
 	c, _ := far.last(t)
-	c.Progress(Progress{Done: 1, Message: evil})
-	text, err := encodeData(map[string]any{"answer": answer, "progress": reports})
+	c.Progress(dispatch.Progress{Done: 1, Message: evil})
+	text, err := json.Marshal(map[string]any{"answer": answer, "progress": reports})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,18 +75,18 @@ func TestFarWordsAreTempered(t *testing.T) {
 		t.Errorf("%d reports", len(reports))
 	}
 	// What is long in each part is too long as a whole.
-	far.answer = func() (*Envelope, error) {
-		return &Envelope{Summary: "s", Error: &Error{Code: CodeTargetGone, Message: evil, Hint: evil, Details: ErrorDetails{
-			NearMisses: many(), Valid: many(), Untrusted: &containerText{evil},
+	far.answer = func() (*dispatch.Envelope, error) {
+		return &dispatch.Envelope{Summary: "s", Error: &dispatch.Error{Code: dispatch.CodeTargetGone, Message: evil, Hint: evil, Details: dispatch.ErrorDetails{
+			NearMisses: many(), Valid: many(), Untrusted: &dispatch.UntrustedText{Message: evil},
 		}}}, nil
 	}
-	fail(t, b, CodeTooLarge, "netns_ip_addr", map[string]any{"pod": "far-0"})
-	far.answer = func() (*Envelope, error) {
-		return &Envelope{Summary: "s", Error: &Error{Code: CodeTargetGone, Message: evil, Hint: "h", Details: ErrorDetails{
-			Steps: []resolve.Step{{Action: evil}}, Candidates: []resolve.Candidate{{Pod: evil}}, Untrusted: &containerText{evil},
+	fail(t, b, dispatch.CodeTooLarge, "netns_ip_addr", map[string]any{"pod": "far-0"})
+	far.answer = func() (*dispatch.Envelope, error) {
+		return &dispatch.Envelope{Summary: "s", Error: &dispatch.Error{Code: dispatch.CodeTargetGone, Message: evil, Hint: "h", Details: dispatch.ErrorDetails{
+			Steps: []resolve.Step{{Action: evil}}, Candidates: []resolve.Candidate{{Pod: evil}}, Untrusted: &dispatch.UntrustedText{Message: evil},
 		}}}, nil
 	}
-	e := fail(t, b, CodeTargetGone, "netns_ip_addr", map[string]any{"pod": "far-0"})
+	e := fail(t, b, dispatch.CodeTargetGone, "netns_ip_addr", map[string]any{"pod": "far-0"})
 	for _, s := range []string{e.Message, e.Details.Steps[0].Action, e.Details.Candidates[0].Pod, e.Details.Untrusted.Message} {
 		if dangerous(s) || len(s) > maxFarText+100 || !strings.HasSuffix(s, "...") {
 			t.Errorf("%d bytes: %.40q", len(s), s)
@@ -107,52 +110,14 @@ func walkStrings(v any, see func(string)) {
 	}
 }
 
-// An answer that needs no tempering passes as it was written.
-func TestFarDataPassesAsItIs(t *testing.T) {
-	t.Parallel()
-	for _, data := range []string{`{"b":1,"a":[1.50,true,null]}`, `{"b":1,"a":"x"}`, `{"b":"\\x1b \"\n\u00e4","a":["\\\\"]}`} {
-		got, err := temper(&Envelope{Summary: "s", Data: json.RawMessage(data)})
-		if err != nil || string(got.Data.(json.RawMessage)) != data {
-			t.Errorf("%s became %s, %v", data, got.Data, err)
-		}
-	}
-}
-
-// Whatever it is written like, it passes as one line of valid JSON without what
-// hides.
-func TestFarDataIsMadeSafe(t *testing.T) {
-	t.Parallel()
-	for name, data := range map[string]string{
-		"white space":          "{\"a\":\t[1,\r\n 2]}",
-		"not UTF-8":            "{\"a\":\"\xff\xfe\"}",
-		"a name twice":         `{"a":"\u001b[31m\u202e","a":"ok"}`,
-		"a name twice, raw":    "{\"a\":\"\u202e\",\"a\":\"\"}",
-		"a name that hides":    `{"\u202e":1,"b":"ä"}`,
-		"a name that is twice": "{\"\u202e\":1,\"\u202e\":2}",
-	} {
-		got, err := temper(&Envelope{Summary: "s", Data: json.RawMessage(data)})
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		text := string(got.Data.(json.RawMessage))
-		if !json.Valid([]byte(text)) || !utf8.ValidString(text) || strings.ContainsAny(text, "\t\r\n\u202e") || strings.Contains(text, `\u001b`) {
-			t.Errorf("%s: %q became %q", name, data, text)
-		}
-	}
-	if got, err := temper(&Envelope{Summary: "s", Data: json.RawMessage(`{"a":`)}); err == nil {
-		t.Errorf("half an object became %s", got.Data)
-	}
-}
-
 // A failure on the way may quote the other end, and is bounded and escaped too.
 func TestFarFailureIsTempered(t *testing.T) {
 	t.Parallel()
 	b, far := newFront(t, nil)
-	far.answer = func() (*Envelope, error) {
-		return nil, &NodeError{Code: CodeNodeUnreachable, Node: "far", Message: evil, Hint: evil, Said: evil}
+	far.answer = func() (*dispatch.Envelope, error) {
+		return nil, &dispatch.NodeError{Code: dispatch.CodeNodeUnreachable, Node: "far", Message: evil, Hint: evil, Said: evil}
 	}
-	answer := b.Call(t.Context(), Call{Tool: "netns_ip_addr", Arguments: json.RawMessage(`{"pod":"far-0"}`)})
+	answer := b.Call(t.Context(), dispatch.Call{Tool: "netns_ip_addr", Arguments: json.RawMessage(`{"pod":"far-0"}`)})
 	if answer.Error == nil || len(answer.Summary) > 2*maxFarText || len(answer.Error.Hint) > 2*maxFarText ||
 		dangerous(answer.Summary) || dangerous(answer.Error.Message) || dangerous(answer.Error.Hint) {
 		t.Errorf("%.200q", answer.Summary)
@@ -164,12 +129,12 @@ func TestNarrowingGoesOn(t *testing.T) {
 	t.Parallel()
 	b, far := newFront(t, nil)
 	far.answer = answerThere
-	b.Call(t.Context(), Call{Tool: "netns_ip_addr", Arguments: json.RawMessage(`{"pod":"far-0"}`), Narrowing: &Narrowing{NoHostNetwork: true}})
+	b.Call(t.Context(), dispatch.Call{Tool: "netns_ip_addr", Arguments: json.RawMessage(`{"pod":"far-0"}`), Narrowing: &dispatch.Narrowing{NoHostNetwork: true}})
 	if c, _ := far.last(t); c.Narrowing == nil || !c.Narrowing.NoHostNetwork {
 		t.Errorf("it went on with %+v", c.Narrowing)
 	}
-	refused := b.Call(t.Context(), Call{
-		Tool: "netns_ip_addr", Arguments: json.RawMessage(`{"node":"far","netns":"host"}`), Narrowing: &Narrowing{NoHostNetwork: true},
+	refused := b.Call(t.Context(), dispatch.Call{
+		Tool: "netns_ip_addr", Arguments: json.RawMessage(`{"node":"far","netns":"host"}`), Narrowing: &dispatch.Narrowing{NoHostNetwork: true},
 	})
 	if refused.Error == nil || refused.Error.Code != string(resolve.KindHostNetworkDenied) {
 		t.Errorf("%+v", refused.Error)
@@ -182,7 +147,7 @@ func TestNarrowingGoesOn(t *testing.T) {
 func TestPolicyTravels(t *testing.T) {
 	t.Parallel()
 	deny := []netip.Prefix{netip.MustParsePrefix("10.9.0.0/16")}
-	front, sent := newFront(t, func(c *Config) {
+	front, sent := newFront(t, func(c *dispatch.Config) {
 		c.Policy.NoHostNetwork, c.Policy.Destinations.Deny = true, deny
 	})
 	front.call(t, "netns_ip_addr", map[string]any{"node": "far", "pid": 4})
@@ -199,13 +164,13 @@ func TestPolicyTravels(t *testing.T) {
 	far := newTestbench(t, nil)
 	host := far.lab.Pod(t, lab.PodSpec{Name: "agent", Namespace: "shop", Style: lab.HostNetwork})
 	pod := far.lab.Pod(t, lab.PodSpec{Name: "web", Namespace: "shop"})
-	there := func(n *Narrowing, tool string, arguments map[string]any) string {
+	there := func(n *dispatch.Narrowing, tool string, arguments map[string]any) string {
 		t.Helper()
 		raw, err := json.Marshal(arguments)
 		if err != nil {
 			t.Fatal(err)
 		}
-		answer := far.Call(t.Context(), Call{Tool: tool, Arguments: raw, Forwarded: true, Narrowing: n})
+		answer := far.Call(t.Context(), dispatch.Call{Tool: tool, Arguments: raw, Forwarded: true, Narrowing: n})
 		if answer.Error == nil {
 			return ""
 		}
@@ -220,10 +185,10 @@ func TestPolicyTravels(t *testing.T) {
 		}
 	}
 	probe := map[string]any{"pid": pod.PID, "url": "http://10.9.1.1/", "timeout_ms": 300}
-	if code := there(c.Narrowing, "netns_curl", probe); code != CodeDestinationDenied {
+	if code := there(c.Narrowing, "netns_curl", probe); code != dispatch.CodeDestinationDenied {
 		t.Errorf("code %q", code)
 	}
-	if code := there(&Narrowing{Only: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/16")}}, "netns_curl", probe); code != CodeDestinationDenied {
+	if code := there(&dispatch.Narrowing{Only: []netip.Prefix{netip.MustParsePrefix("10.8.0.0/16")}}, "netns_curl", probe); code != dispatch.CodeDestinationDenied {
 		t.Errorf("code %q", code)
 	}
 	if code := there(nil, "netns_curl", probe); code != "" {

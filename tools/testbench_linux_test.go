@@ -6,6 +6,7 @@ import (
 	"sync"
 	"testing"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/resolve"
 )
@@ -13,17 +14,17 @@ import (
 // testbench is a dispatcher on a lab's node, put together as the program does
 // it.
 type testbench struct {
-	*Dispatcher
+	*dispatch.Dispatcher
 	lab    *lab.Lab
 	engine *lab.Engine
 
 	mu      sync.Mutex
-	records []Record
+	records []dispatch.Record
 }
 
 // newTestbench makes a lab and a dispatcher on its first node. change may alter
 // the configuration.
-func newTestbench(tb testing.TB, change func(*Config)) *testbench {
+func newTestbench(tb testing.TB, change func(*dispatch.Config)) *testbench {
 	tb.Helper()
 	l := lab.Start(tb)
 	engine, err := l.Node.Engine()
@@ -41,11 +42,11 @@ func newTestbench(tb testing.TB, change func(*Config)) *testbench {
 		}
 	})
 	b := &testbench{lab: l, engine: engine}
-	c := Config{
+	c := dispatch.Config{
 		Tools:  All(),
-		Env:    Env{Resolver: resolver, Home: l.Home, Host: l.Node.Handle, Root: "/"},
-		Policy: DefaultPolicy(),
-		Audit: func(_ context.Context, r Record) {
+		Env:    dispatch.Env{Resolver: resolver, Home: l.Home, Host: l.Node.Handle, Root: "/"},
+		Policy: dispatch.DefaultPolicy(),
+		Audit: func(_ context.Context, r dispatch.Record) {
 			b.mu.Lock()
 			defer b.mu.Unlock()
 			b.records = append(b.records, r)
@@ -54,36 +55,46 @@ func newTestbench(tb testing.TB, change func(*Config)) *testbench {
 	if change != nil {
 		change(&c)
 	}
-	if b.Dispatcher, err = NewDispatcher(c); err != nil {
+	if b.Dispatcher, err = dispatch.NewDispatcher(c); err != nil {
 		tb.Fatal(err)
 	}
 	return b
 }
 
 // audited returns the records so far.
-func (b *testbench) audited() []Record {
+func (b *testbench) audited() []dispatch.Record {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]Record(nil), b.records...)
+	return append([]dispatch.Record(nil), b.records...)
 }
 
 // call makes a call and holds the answer against the tool's published schema,
 // as clients do with successes and failures alike.
-func (b *testbench) call(tb testing.TB, tool string, arguments map[string]any) *Envelope {
+func (b *testbench) call(tb testing.TB, tool string, arguments map[string]any) *dispatch.Envelope {
 	tb.Helper()
 	raw, err := json.Marshal(arguments)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	answer := b.Call(tb.Context(), Call{Tool: tool, Arguments: raw, Caller: "test"})
-	if t, err := b.find(tool); err == nil {
+	answer := b.Call(tb.Context(), dispatch.Call{Tool: tool, Arguments: raw, Caller: "test"})
+	if t := b.tool(tool); t != nil {
 		checkAgainstSchema(tb, t, answer)
 	}
 	return answer
 }
 
+// tool is the enabled tool of that name; nil where there is none.
+func (b *testbench) tool(name string) *dispatch.Tool {
+	for _, t := range b.Tools() {
+		if t.Name == name {
+			return &t
+		}
+	}
+	return nil
+}
+
 // succeed makes a call that must be no error and decodes its data.
-func succeed[T any](tb testing.TB, b *testbench, tool string, arguments map[string]any) (*Envelope, T) {
+func succeed[T any](tb testing.TB, b *testbench, tool string, arguments map[string]any) (*dispatch.Envelope, T) {
 	tb.Helper()
 	answer := b.call(tb, tool, arguments)
 	if answer.Error != nil {
@@ -97,7 +108,7 @@ func succeed[T any](tb testing.TB, b *testbench, tool string, arguments map[stri
 }
 
 // fail makes a call that must be this error.
-func fail(tb testing.TB, b *testbench, code, tool string, arguments map[string]any) *Error {
+func fail(tb testing.TB, b *testbench, code, tool string, arguments map[string]any) *dispatch.Error {
 	tb.Helper()
 	answer := b.call(tb, tool, arguments)
 	if answer.Error == nil {

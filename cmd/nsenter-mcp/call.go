@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/tools"
 )
 
@@ -85,7 +86,7 @@ func completeTool(_ *cobra.Command, args []string, _ string) ([]string, cobra.Sh
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-func callOnce(cmd *cobra.Command, o *options, tool string, args []string) (*tools.Envelope, error) {
+func callOnce(cmd *cobra.Command, o *options, tool string, args []string) (*dispatch.Envelope, error) {
 	arguments, err := callArguments(args, cmd.InOrStdin())
 	if err != nil {
 		return nil, err
@@ -99,8 +100,8 @@ func callOnce(cmd *cobra.Command, o *options, tool string, args []string) (*tool
 		return nil, err
 	}
 	defer func() { _ = n.Close() }() // the process ends
-	answer := n.dispatcher.Call(cmd.Context(), tools.Call{Tool: tool, Arguments: arguments, Caller: "command line"})
-	if answer.Error != nil && answer.Error.Code == tools.CodeUnknownTool {
+	answer := n.dispatcher.Call(cmd.Context(), dispatch.Call{Tool: tool, Arguments: arguments, Caller: "command line"})
+	if answer.Error != nil && answer.Error.Code == dispatch.CodeUnknownTool {
 		return nil, usagef("%s: %s", answer.Error.Message, answer.Error.Hint)
 	}
 	return answer, nil

@@ -12,8 +12,8 @@ import (
 
 	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
 	"nsenter-mcp/cmd/nsenter-mcp/internal/doctor"
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/resolve"
-	"nsenter-mcp/tools"
 )
 
 // kubernetesLimit is for all questions to the API: a person waits, and a
@@ -99,14 +99,14 @@ func (n *node) front(other string) (*doctor.Front, error) {
 		return nil, nil
 	case n.forwarder == nil:
 		return nil, usagef("--node needs --via, the command that leads there")
-	case other != "" && tools.CheckNode(other) != nil:
-		return nil, usagef("--node: %q %v", other, tools.CheckNode(other))
+	case other != "" && dispatch.CheckNode(other) != nil:
+		return nil, usagef("--node: %q %v", other, dispatch.CheckNode(other))
 	}
 	f := &doctor.Front{Command: n.forwarder.Command(), Node: other}
 	f.Path, f.Err = exec.LookPath(f.Command)
-	f.Reach = func(ctx context.Context, node string) (version, seen string, err *tools.Error) {
-		arguments, _ := json.Marshal(map[string]any{"node": node, "timeout_ms": tools.MaxDeadline.Milliseconds()}) // cannot fail
-		answer := n.dispatcher.Call(ctx, tools.Call{Tool: "resolve_pod_pid", Arguments: arguments, Caller: "doctor"})
+	f.Reach = func(ctx context.Context, node string) (version, seen string, err *dispatch.Error) {
+		arguments, _ := json.Marshal(map[string]any{"node": node, "timeout_ms": dispatch.MaxDeadline.Milliseconds()}) // cannot fail
+		answer := n.dispatcher.Call(ctx, dispatch.Call{Tool: "resolve_pod_pid", Arguments: arguments, Caller: "doctor"})
 		return n.forwarder.ServerVersion(node), answer.Summary, answer.Error
 	}
 	return f, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/forward"
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
@@ -145,7 +146,7 @@ type node struct {
 	host       *nsexec.Handle
 	kube       *resolve.Kube
 	resolver   *resolve.Resolver
-	dispatcher *tools.Dispatcher
+	dispatcher *dispatch.Dispatcher
 	forwarder  *forward.Forwarder // nil without --via
 	close      []func() error     // in the order of opening
 }
@@ -188,16 +189,16 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 		Sources: sources, Cluster: []resolve.Source{n.kube}, AllowHostNetwork: !policy.NoHostNetwork, Logger: log,
 	})
 	n.close = append(n.close, func() error { n.resolver.Close(); return nil }) // before the sources
-	config := tools.Config{
+	config := dispatch.Config{
 		Tools:  tools.All(),
-		Env:    tools.Env{Resolver: n.resolver, Home: n.home, Host: n.host, Root: root},
+		Env:    dispatch.Env{Resolver: n.resolver, Home: n.home, Host: n.host, Root: root},
 		Policy: policy.Policy, Log: log,
 	}
 	if n.forwarder != nil {
 		config.Forwarder = n.forwarder
 		n.close = append(n.close, n.forwarder.Close)
 	}
-	if n.dispatcher, err = tools.NewDispatcher(config); err != nil {
+	if n.dispatcher, err = dispatch.NewDispatcher(config); err != nil {
 		return nil, err
 	}
 	return n, nil

@@ -12,8 +12,8 @@ import (
 	"github.com/spf13/pflag"
 
 	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
-	"nsenter-mcp/tools"
-	"nsenter-mcp/tools/destination"
+	"nsenter-mcp/internal/dispatch"
+	"nsenter-mcp/internal/dispatch/destination"
 )
 
 // policyOf is what comes of an operator's file ("" for none) and flags.
@@ -39,11 +39,11 @@ func TestFilesAndFlags(t *testing.T) {
 		everything = "toolsets: [inspect, probe, capture, exec]\nallow_unsafe_methods: true\ndestinations: {metadata: [169.254.0.0/16]}\n"
 		little     = "toolsets: [inspect]\nallow_host_network: false\ndestinations: {allow: [10.0.0.0/8], deny: [10.96.0.0/12]}\n"
 	)
-	all, usual, inspect := tools.Toolsets(), []tools.Toolset{tools.Inspect, tools.Probe}, []tools.Toolset{tools.Inspect}
+	all, usual, inspect := dispatch.Toolsets(), []dispatch.Toolset{dispatch.Inspect, dispatch.Probe}, []dispatch.Toolset{dispatch.Inspect}
 	for _, c := range []struct {
 		file     string
 		args     []string
-		toolsets []tools.Toolset
+		toolsets []dispatch.Toolset
 		unsafe   bool
 		host     bool
 		allowed  string // addresses of those below
@@ -64,7 +64,7 @@ func TestFilesAndFlags(t *testing.T) {
 		{"", []string{"--allow-destination", "0.0.0.0/0"}, usual, false, true, "10.1.1.1 10.96.0.10 8.8.8.8", ""},
 
 		{everything, nil, all, true, true, "10.1.1.1 10.96.0.10 8.8.8.8 169.254.169.254", ""},
-		{everything, []string{"--toolsets", "inspect,exec"}, []tools.Toolset{tools.Inspect, tools.Exec}, true, true, "10.1.1.1 10.96.0.10 8.8.8.8 169.254.169.254", ""},
+		{everything, []string{"--toolsets", "inspect,exec"}, []dispatch.Toolset{dispatch.Inspect, dispatch.Exec}, true, true, "10.1.1.1 10.96.0.10 8.8.8.8 169.254.169.254", ""},
 		{everything, []string{"--read-only", "--allow-unsafe-methods=false"}, inspect, false, true, "10.1.1.1 10.96.0.10 8.8.8.8 169.254.169.254", ""},
 		{everything, []string{"--allow-unsafe-methods", "--allow-destination", "169.254.169.254"}, all, true, true, "169.254.169.254", ""},
 		{everything, []string{"--deny-destination", "169.254.169.254"}, all, true, true, "10.1.1.1 10.96.0.10 8.8.8.8", ""},

@@ -6,7 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
-	"nsenter-mcp/internal/suggest"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/tools"
 )
 
@@ -85,10 +85,10 @@ func checkCommand(root *cobra.Command, args []string) error {
 		}
 	}
 	text := fmt.Sprintf("there is no command %q", word)
-	if near := suggest.Closest(word, commands, 1); len(near) == 1 {
+	if near := words.Closest(word, commands, 1); len(near) == 1 {
 		return usagef("%s; did you mean 'nsenter-mcp %s'?", text, near[0])
 	}
-	if near := suggest.Closest(word, toolNames, 1); len(near) == 1 {
+	if near := words.Closest(word, toolNames, 1); len(near) == 1 {
 		return usagef("%s; did you mean 'nsenter-mcp call %s'?", text, near[0])
 	}
 	return usagef("%s", text)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/mcpserve"
 	"nsenter-mcp/tools"
 )
@@ -28,7 +29,7 @@ func newTools(o *options) *cobra.Command {
 			if _, err := o.logger(io.Discard, slog.LevelWarn); err != nil {
 				return err
 			}
-			d, err := tools.NewDispatcher(tools.Config{Tools: tools.All(), Policy: policy.Policy})
+			d, err := dispatch.NewDispatcher(dispatch.Config{Tools: tools.All(), Policy: policy.Policy})
 			if err != nil {
 				return err
 			}
@@ -52,7 +53,7 @@ func newTools(o *options) *cobra.Command {
 	return cmd
 }
 
-func printTools(w io.Writer, list []tools.Tool) error {
+func printTools(w io.Writer, list []dispatch.Tool) error {
 	width := len("TOOL")
 	for _, t := range list {
 		width = max(width, len(t.Name))

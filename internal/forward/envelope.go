@@ -7,18 +7,18 @@ import (
 	"fmt"
 	"strconv"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/mcpserve/mcpclient"
-	"nsenter-mcp/tools"
 )
 
 // decodeEnvelope reads another server's answer. data stays as it was written:
 // what is in it is known to that server's version.
-func decodeEnvelope(text json.RawMessage) (*tools.Envelope, error) {
+func decodeEnvelope(text json.RawMessage) (*dispatch.Envelope, error) {
 	if len(text) == 0 {
 		return nil, errors.New("it has no structured content")
 	}
 	var answer struct {
-		tools.Envelope
+		dispatch.Envelope
 		Data json.RawMessage `json:"data"`
 	}
 	decoder := json.NewDecoder(bytes.NewReader(text))
@@ -39,15 +39,15 @@ func decodeEnvelope(text json.RawMessage) (*tools.Envelope, error) {
 // refusal is the answer to a call that the other server refused by the protocol,
 // as it does with tools that it does not offer. The error that its dispatcher had
 // made lies in the data.
-func refusal(remote *mcpclient.RemoteError) *tools.Envelope {
-	public := &tools.Error{}
+func refusal(remote *mcpclient.RemoteError) *dispatch.Envelope {
+	public := &dispatch.Error{}
 	if json.Unmarshal(remote.Data, public) != nil || public.Code == "" {
-		public = &tools.Error{
-			Code: tools.CodeInternal, Message: "the other server refused the call: " + clip(remote.Message),
+		public = &dispatch.Error{
+			Code: dispatch.CodeInternal, Message: "the other server refused the call: " + clip(remote.Message),
 			Hint: "the log of the server on that node has more",
 		}
 	}
-	return &tools.Envelope{Summary: public.Message, Notes: []tools.Note{}, Next: []tools.Next{}, Error: public}
+	return &dispatch.Envelope{Summary: public.Message, Notes: []dispatch.Note{}, Next: []dispatch.Next{}, Error: public}
 }
 
 // clip shows a word of another server within our own: bounded, in quotes.

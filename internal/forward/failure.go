@@ -9,12 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 
-	"nsenter-mcp/tools"
+	"nsenter-mcp/internal/dispatch"
 )
 
-func unreachable(node, why, said, hint string) *tools.NodeError {
-	return &tools.NodeError{
-		Code: tools.CodeNodeUnreachable, Node: node,
+func unreachable(node, why, said, hint string) *dispatch.NodeError {
+	return &dispatch.NodeError{
+		Code: dispatch.CodeNodeUnreachable, Node: node,
 		Message: fmt.Sprintf("node %s cannot be reached: %s", node, why), Said: said, Hint: hint,
 	}
 }
@@ -23,7 +23,7 @@ func unreachable(node, why, said, hint string) *tools.NodeError {
 func program(p *process) string { return filepath.Base(p.cmd.Path) }
 
 // cannotStart explains a command that does not run at all.
-func cannotStart(node, command string, err error) *tools.NodeError {
+func cannotStart(node, command string, err error) *dispatch.NodeError {
 	hint := "see the command that --via gives"
 	if errors.Is(err, exec.ErrNotFound) || errors.Is(err, fs.ErrNotExist) {
 		hint = "install it, or give its full path in --via"
@@ -34,7 +34,7 @@ func cannotStart(node, command string, err error) *tools.NodeError {
 }
 
 // explainNoServer explains a command that ran and led to no server.
-func explainNoServer(ctx context.Context, node, command string, p *process, err error) *tools.NodeError {
+func explainNoServer(ctx context.Context, node, command string, p *process, err error) *dispatch.NodeError {
 	said := p.said.String()
 	stray, broken := p.out.failure()
 	name := filepath.Base(command)

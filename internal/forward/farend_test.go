@@ -13,8 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/mcpserve"
-	"nsenter-mcp/tools"
 	"nsenter-mcp/tools/fact"
 )
 
@@ -136,11 +136,11 @@ type farEnd struct{ dir string }
 
 func (farEnd) Instructions() string { return "" }
 
-func (farEnd) Tools() []tools.Tool {
-	var all []tools.Tool
+func (farEnd) Tools() []dispatch.Tool {
+	var all []dispatch.Tool
 	for _, name := range []string{"echo", "wait", "die", "report", "fail", "large", "bare"} {
-		all = append(all, tools.Tool{
-			Spec:         tools.Spec{Name: name, Title: name, Description: name, Toolset: tools.Inspect, Deadline: 10 * time.Second},
+		all = append(all, dispatch.Tool{
+			Spec:         dispatch.Spec{Name: name, Title: name, Description: name, Toolset: dispatch.Inspect, Deadline: 10 * time.Second},
 			InputSchema:  json.RawMessage(`{"type":"object","properties":{}}`),
 			OutputSchema: json.RawMessage(`{"type":"object","properties":{}}`),
 		})
@@ -150,25 +150,25 @@ func (farEnd) Tools() []tools.Tool {
 
 // echoed is what echo answers with.
 type echoed struct {
-	PID       int              `json:"pid"`
-	Node      string           `json:"node"`
-	Arguments json.RawMessage  `json:"arguments"`
-	Forwarded bool             `json:"forwarded"`
-	Narrowing *tools.Narrowing `json:"narrowing,omitempty"`
+	PID       int                 `json:"pid"`
+	Node      string              `json:"node"`
+	Arguments json.RawMessage     `json:"arguments"`
+	Forwarded bool                `json:"forwarded"`
+	Narrowing *dispatch.Narrowing `json:"narrowing,omitempty"`
 }
 
-func (f farEnd) Call(ctx context.Context, c tools.Call) *tools.Envelope {
-	answer := &tools.Envelope{Summary: "done.", Findings: []fact.Finding{}, Notes: []tools.Note{}, Next: []tools.Next{}}
-	refuse := func(code, message string) *tools.Envelope {
+func (f farEnd) Call(ctx context.Context, c dispatch.Call) *dispatch.Envelope {
+	answer := &dispatch.Envelope{Summary: "done.", Findings: []fact.Finding{}, Notes: []dispatch.Note{}, Next: []dispatch.Next{}}
+	refuse := func(code, message string) *dispatch.Envelope {
 		answer.Summary = message
-		answer.Error = &tools.Error{Code: code, Stage: "arguments", Message: message, Hint: "h", Details: tools.ErrorDetails{Valid: []string{"echo"}}}
+		answer.Error = &dispatch.Error{Code: code, Stage: "arguments", Message: message, Hint: "h", Details: dispatch.ErrorDetails{Valid: []string{"echo"}}}
 		return answer
 	}
 	switch c.Tool {
 	case "echo":
-		answer.Target = &tools.TargetInfo{Pod: "web", NetnsCookie: 1<<63 + 1, Via: "sandbox"}
+		answer.Target = &dispatch.TargetInfo{Pod: "web", NetnsCookie: 1<<63 + 1, Via: "sandbox"}
 		answer.Data = echoed{os.Getpid(), os.Args[len(os.Args)-1], c.Arguments, c.Forwarded, c.Narrowing}
-		answer.Next = []tools.Next{{Tool: "echo", Arguments: map[string]any{"expect": uint64(1<<63 + 1)}, Why: "w"}}
+		answer.Next = []dispatch.Next{{Tool: "echo", Arguments: map[string]any{"expect": uint64(1<<63 + 1)}, Why: "w"}}
 	case "wait":
 		_ = note(f.dir, "waiting", "w")
 		<-ctx.Done()
@@ -178,16 +178,16 @@ func (f farEnd) Call(ctx context.Context, c tools.Call) *tools.Envelope {
 		os.Exit(7)
 	case "report":
 		for i := range 3 {
-			c.Progress(tools.Progress{Done: float64(i + 1), Total: 3, Message: "step"})
+			c.Progress(dispatch.Progress{Done: float64(i + 1), Total: 3, Message: "step"})
 		}
 	case "fail":
-		return refuse(tools.CodeUnknownArgument, "unknown argument")
+		return refuse(dispatch.CodeUnknownArgument, "unknown argument")
 	case "large":
 		answer.Data = strings.Repeat("x", maxLine)
 	case "bare":
-		return &tools.Envelope{}
+		return &dispatch.Envelope{}
 	default:
-		return refuse(tools.CodeUnknownTool, "unknown tool")
+		return refuse(dispatch.CodeUnknownTool, "unknown tool")
 	}
 	return answer
 }

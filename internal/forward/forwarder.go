@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/mcpserve/mcpclient"
-	"nsenter-mcp/tools"
 )
 
 // Config is what a [Forwarder] is made of.
@@ -50,7 +50,7 @@ func defaultLimits() limits {
 	}
 }
 
-// Forwarder is the [tools.Forwarder] that starts a command for each node. The
+// Forwarder is the [dispatch.Forwarder] that starts a command for each node. The
 // caller closes it.
 type Forwarder struct {
 	cfg    Config
@@ -98,16 +98,16 @@ func (f *Forwarder) Close() error {
 	return nil
 }
 
-// Forward implements [tools.Forwarder].
-func (f *Forwarder) Forward(ctx context.Context, c tools.Forwarded) (*tools.Envelope, error) {
+// Forward implements [dispatch.Forwarder].
+func (f *Forwarder) Forward(ctx context.Context, c dispatch.Forwarded) (*dispatch.Envelope, error) {
 	s, err := f.acquire(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	defer f.release(s)
-	if c.Narrowing != nil && !slices.Contains(s.client.Server().Experimental, tools.NarrowingMeta) {
-		return nil, &tools.NodeError{
-			Code: tools.CodeNodeTooOld, Node: c.Node,
+	if c.Narrowing != nil && !slices.Contains(s.client.Server().Experimental, dispatch.NarrowingMeta) {
+		return nil, &dispatch.NodeError{
+			Code: dispatch.CodeNodeTooOld, Node: c.Node,
 			Message: fmt.Sprintf("the server of node %s cannot be bound to what this server's policy takes away (destinations, host network)", c.Node),
 			Hint:    fmt.Sprintf("the server there is of version %s, this one of %s: bring both to one", clip(s.client.Server().Version), f.cfg.Version),
 		}
@@ -119,8 +119,8 @@ func (f *Forwarder) Forward(ctx context.Context, c tools.Forwarded) (*tools.Enve
 	}
 	answer, err := decodeEnvelope(result.JSON)
 	if err != nil {
-		return nil, &tools.NodeError{
-			Code: tools.CodeNodeLost, Node: c.Node, Err: err,
+		return nil, &dispatch.NodeError{
+			Code: dispatch.CodeNodeLost, Node: c.Node, Err: err,
 			Message: fmt.Sprintf("what the server of node %s answers is no answer of nsenter-mcp: %v", c.Node, err),
 			Hint:    fmt.Sprintf("the server there is of version %s, this one of %s: bring both to one", clip(s.client.Server().Version), f.cfg.Version),
 		}
@@ -131,7 +131,7 @@ func (f *Forwarder) Forward(ctx context.Context, c tools.Forwarded) (*tools.Enve
 
 // failure explains why a call has no answer. An error that the other dispatcher
 // has made is an answer all the same.
-func (f *Forwarder) failure(ctx context.Context, s *session, sent time.Time, err error) (*tools.Envelope, error) {
+func (f *Forwarder) failure(ctx context.Context, s *session, sent time.Time, err error) (*dispatch.Envelope, error) {
 	var remote *mcpclient.RemoteError
 	switch {
 	case errors.As(err, &remote):
@@ -148,23 +148,23 @@ func (f *Forwarder) failure(ctx context.Context, s *session, sent time.Time, err
 		// has said nothing at all for so long is not there any more.
 		if time.Since(sent) >= f.limits.silence && s.process.out.heard.Load() < sent.UnixNano() {
 			f.drop(s, "it has not answered a call in time")
-			return nil, &tools.NodeError{
-				Code: tools.CodeTimeout, Node: s.node, Err: ctx.Err(), Said: s.process.said.String(),
+			return nil, &dispatch.NodeError{
+				Code: dispatch.CodeTimeout, Node: s.node, Err: ctx.Err(), Said: s.process.said.String(),
 				Message: fmt.Sprintf("node %s has said nothing until the call's time was up; the connection to it is given up", s.node),
 				Hint:    "call again: a new connection is made; if the node does not answer then either, see whether it is up",
 			}
 		}
-		return nil, &tools.NodeError{
-			Code: tools.CodeTimeout, Node: s.node, Err: ctx.Err(),
+		return nil, &dispatch.NodeError{
+			Code: dispatch.CodeTimeout, Node: s.node, Err: ctx.Err(),
 			Message: fmt.Sprintf("node %s has not answered until the call's time was up", s.node),
-			Hint:    fmt.Sprintf("call again with a larger timeout_ms (at most %d)", tools.MaxDeadline.Milliseconds()),
+			Hint:    fmt.Sprintf("call again with a larger timeout_ms (at most %d)", dispatch.MaxDeadline.Milliseconds()),
 		}
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	}
 	f.drop(s, "it does not take what it is sent")
-	return nil, &tools.NodeError{
-		Code: tools.CodeNodeLost, Node: s.node, Err: err, Said: s.process.said.String(),
+	return nil, &dispatch.NodeError{
+		Code: dispatch.CodeNodeLost, Node: s.node, Err: err, Said: s.process.said.String(),
 		Message: fmt.Sprintf("the call could not be sent to node %s: %s", s.node, brief(err)),
 		Hint:    "call again in a moment: a new connection is made",
 	}
@@ -172,14 +172,14 @@ func (f *Forwarder) failure(ctx context.Context, s *session, sent time.Time, err
 
 // sayVersion adds, where the other server did not understand the call, that it is
 // of another version.
-func (f *Forwarder) sayVersion(s *session, answer *tools.Envelope) {
+func (f *Forwarder) sayVersion(s *session, answer *dispatch.Envelope) {
 	there := s.client.Server().Version
 	if answer.Error == nil || there == f.cfg.Version {
 		return
 	}
 	switch answer.Error.Code {
-	case tools.CodeUnknownArgument, tools.CodeUnknownTool, tools.CodeInvalidArguments:
-		answer.Notes = append(answer.Notes, tools.Note{
+	case dispatch.CodeUnknownArgument, dispatch.CodeUnknownTool, dispatch.CodeInvalidArguments:
+		answer.Notes = append(answer.Notes, dispatch.Note{
 			Code: "version_differs",
 			Message: fmt.Sprintf("the server of node %s is of version %s, this one of %s; what one knows the other may not",
 				s.node, clip(there), f.cfg.Version),

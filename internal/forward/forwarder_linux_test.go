@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"nsenter-mcp/tools"
+	"nsenter-mcp/internal/dispatch"
 )
 
 // patience is how long a test waits for what must happen.
@@ -52,10 +52,10 @@ func start(t testing.TB, what string, change func(*limits)) *bench {
 }
 
 // ask makes a call and returns its answer.
-func (b *bench) ask(node, tool, arguments string) (*tools.Envelope, error) {
+func (b *bench) ask(node, tool, arguments string) (*dispatch.Envelope, error) {
 	ctx, cancel := context.WithTimeout(b.t.Context(), patience)
 	defer cancel()
-	return b.Forward(ctx, tools.Forwarded{Node: node, Tool: tool, Arguments: given(arguments)})
+	return b.Forward(ctx, dispatch.Forwarded{Node: node, Tool: tool, Arguments: given(arguments)})
 }
 
 // given are arguments that say nothing of time.
@@ -78,10 +78,10 @@ func (b *bench) echo(node string) echoed {
 }
 
 // fail makes a call that must be this error.
-func (b *bench) fail(code, node, tool string) *tools.NodeError {
+func (b *bench) fail(code, node, tool string) *dispatch.NodeError {
 	b.t.Helper()
 	answer, err := b.ask(node, tool, `{}`)
-	var away *tools.NodeError
+	var away *dispatch.NodeError
 	if !errors.As(err, &away) {
 		b.t.Fatalf("%s on %s: %+v, %v; want %s", tool, node, answer, err, code)
 	}
@@ -135,7 +135,7 @@ func TestAnswerComesAsItIs(t *testing.T) {
 func TestErrorsOfTheOtherServerAreAnswers(t *testing.T) {
 	t.Parallel()
 	b := start(t, "other-version", nil)
-	for tool, code := range map[string]string{"fail": tools.CodeUnknownArgument, "unheard_of": tools.CodeUnknownTool} {
+	for tool, code := range map[string]string{"fail": dispatch.CodeUnknownArgument, "unheard_of": dispatch.CodeUnknownTool} {
 		answer, err := b.ask("a", tool, `{}`)
 		if err != nil || answer.Error == nil || answer.Error.Code != code || len(answer.Error.Details.Valid) != 1 {
 			t.Errorf("%s: %+v, %v", tool, answer, err)
@@ -145,7 +145,7 @@ func TestErrorsOfTheOtherServerAreAnswers(t *testing.T) {
 			t.Errorf("%s: notes %+v", tool, answer.Notes)
 		}
 	}
-	if e := b.fail(tools.CodeNodeLost, "a", "bare"); !strings.Contains(e.Message, "no answer of nsenter-mcp") {
+	if e := b.fail(dispatch.CodeNodeLost, "a", "bare"); !strings.Contains(e.Message, "no answer of nsenter-mcp") {
 		t.Error(e.Message)
 	}
 }
@@ -204,14 +204,14 @@ func TestCommandsThatLeadNowhere(t *testing.T) {
 					l.start = 100 * time.Millisecond
 				}
 			})
-			e := b.fail(tools.CodeNodeUnreachable, "a", "echo")
+			e := b.fail(dispatch.CodeNodeUnreachable, "a", "echo")
 			if !strings.Contains(e.Message, c.says) || !strings.Contains(e.Hint, c.hint) || !strings.Contains(e.Said, c.said) {
 				t.Errorf("%q\nhint %q\nsaid %q", e.Message, e.Hint, e.Said)
 			}
 			if len(e.Said) > maxSaid {
 				t.Errorf("%d bytes are quoted", len(e.Said))
 			}
-			b.fail(tools.CodeNodeUnreachable, "a", "echo")
+			b.fail(dispatch.CodeNodeUnreachable, "a", "echo")
 			pids := b.notes("started")
 			if c.what != "hang" && len(pids) != 1 {
 				t.Errorf("started %d times although it had just failed", len(pids))
@@ -235,7 +235,7 @@ func TestCommandThatCannotBeStarted(t *testing.T) {
 	f := New(Config{Template: template})
 	t.Cleanup(func() { _ = f.Close() })
 	b := &bench{f, t, ""}
-	if e := b.fail(tools.CodeNodeUnreachable, "a", "echo"); !strings.Contains(e.Hint, "install it") {
+	if e := b.fail(dispatch.CodeNodeUnreachable, "a", "echo"); !strings.Contains(e.Hint, "install it") {
 		t.Errorf("%+v", *e)
 	}
 }
@@ -243,8 +243,8 @@ func TestCommandThatCannotBeStarted(t *testing.T) {
 func TestNodeThatFailedIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	b := start(t, "end", func(l *limits) { l.backoff = 0 })
-	b.fail(tools.CodeNodeUnreachable, "a", "echo")
-	b.fail(tools.CodeNodeUnreachable, "a", "echo")
+	b.fail(dispatch.CodeNodeUnreachable, "a", "echo")
+	b.fail(dispatch.CodeNodeUnreachable, "a", "echo")
 	if n := len(b.notes("started")); n != 2 {
 		t.Errorf("started %d times, want 2", n)
 	}
@@ -258,14 +258,14 @@ func TestCommandsUnderWayAreBounded(t *testing.T) {
 	hurry := func(node string) string {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, err := b.Forward(ctx, tools.Forwarded{Node: node, Tool: "echo", Arguments: given(`{}`)})
-		var away *tools.NodeError
+		_, err := b.Forward(ctx, dispatch.Forwarded{Node: node, Tool: "echo", Arguments: given(`{}`)})
+		var away *dispatch.NodeError
 		if !errors.As(err, &away) {
 			t.Fatalf("%s: %v", node, err)
 		}
 		return away.Code
 	}
-	for i, want := range []string{tools.CodeTimeout, tools.CodeTimeout, tools.CodeBusy, tools.CodeBusy} {
+	for i, want := range []string{dispatch.CodeTimeout, dispatch.CodeTimeout, dispatch.CodeBusy, dispatch.CodeBusy} {
 		if code := hurry(fmt.Sprintf("node-%d", i)); code != want {
 			t.Errorf("node-%d: %s, want %s", i, code, want)
 		}
@@ -276,7 +276,7 @@ func TestDeathDuringACall(t *testing.T) {
 	t.Parallel()
 	b := start(t, "serve", nil)
 	before := b.echo("a")
-	e := b.fail(tools.CodeNodeLost, "a", "die")
+	e := b.fail(dispatch.CodeNodeLost, "a", "die")
 	if !strings.Contains(e.Message, "exit code 7") || e.Said != "out of memory" {
 		t.Errorf("%+v", *e)
 	}
@@ -298,8 +298,8 @@ func TestKillDuringACall(t *testing.T) {
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	var away *tools.NodeError
-	if err := <-lost; !errors.As(err, &away) || away.Code != tools.CodeNodeLost || !strings.Contains(away.Message, "killed") {
+	var away *dispatch.NodeError
+	if err := <-lost; !errors.As(err, &away) || away.Code != dispatch.CodeNodeLost || !strings.Contains(away.Message, "killed") {
 		t.Errorf("%v", err)
 	}
 	b.echo("a")
@@ -308,7 +308,7 @@ func TestKillDuringACall(t *testing.T) {
 func TestAnswerThatIsTooLong(t *testing.T) {
 	t.Parallel()
 	b := start(t, "serve", nil)
-	if e := b.fail(tools.CodeNodeLost, "a", "large"); !strings.Contains(e.Message, "a message of more than") {
+	if e := b.fail(dispatch.CodeNodeLost, "a", "large"); !strings.Contains(e.Message, "a message of more than") {
 		t.Errorf("%+v", *e)
 	}
 	b.echo("a")
@@ -321,7 +321,7 @@ func TestCancelReachesTheNode(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() {
-		_, err := b.Forward(ctx, tools.Forwarded{Node: "a", Tool: "wait", Arguments: given(`{}`)})
+		_, err := b.Forward(ctx, dispatch.Forwarded{Node: "a", Tool: "wait", Arguments: given(`{}`)})
 		done <- err
 	}()
 	await(t, "the call has arrived", func() bool { return len(b.notes("waiting")) == 1 })
@@ -339,12 +339,12 @@ func TestTimeIsUp(t *testing.T) {
 	t.Parallel()
 	b := start(t, "serve", func(l *limits) { l.silence = 0 })
 	pid := b.echo("a").PID
-	slow := func() *tools.NodeError {
+	slow := func() *dispatch.NodeError {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, err := b.Forward(ctx, tools.Forwarded{Node: "a", Tool: "wait", Arguments: given(`{}`)})
-		var away *tools.NodeError
-		if !errors.As(err, &away) || away.Code != tools.CodeTimeout || !errors.Is(err, context.DeadlineExceeded) {
+		_, err := b.Forward(ctx, dispatch.Forwarded{Node: "a", Tool: "wait", Arguments: given(`{}`)})
+		var away *dispatch.NodeError
+		if !errors.As(err, &away) || away.Code != dispatch.CodeTimeout || !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("%v", err)
 		}
 		return away
@@ -367,9 +367,9 @@ func TestTimeIsUpBeforeTheConnection(t *testing.T) {
 	b := start(t, "hang", nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := b.Forward(ctx, tools.Forwarded{Node: "a", Tool: "echo", Arguments: given(`{}`)})
-	var away *tools.NodeError
-	if !errors.As(err, &away) || away.Code != tools.CodeTimeout || !strings.Contains(away.Hint, "goes on") {
+	_, err := b.Forward(ctx, dispatch.Forwarded{Node: "a", Tool: "echo", Arguments: given(`{}`)})
+	var away *dispatch.NodeError
+	if !errors.As(err, &away) || away.Code != dispatch.CodeTimeout || !strings.Contains(away.Hint, "goes on") {
 		t.Errorf("%v", err)
 	}
 }
@@ -377,23 +377,23 @@ func TestTimeIsUpBeforeTheConnection(t *testing.T) {
 func TestProgress(t *testing.T) {
 	t.Parallel()
 	b := start(t, "serve", nil)
-	reports := make(chan tools.Progress, 10)
+	reports := make(chan dispatch.Progress, 10)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	_, err := b.Forward(ctx, tools.Forwarded{
-		Node: "a", Tool: "report", Arguments: given(`{}`), Progress: func(p tools.Progress) { reports <- p },
+	_, err := b.Forward(ctx, dispatch.Forwarded{
+		Node: "a", Tool: "report", Arguments: given(`{}`), Progress: func(p dispatch.Progress) { reports <- p },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	close(reports)
-	var got []tools.Progress
+	var got []dispatch.Progress
 	for p := range reports {
 		got = append(got, p)
 	}
-	want := []tools.Progress{{Message: "connecting to node a"}}
+	want := []dispatch.Progress{{Message: "connecting to node a"}}
 	for i := range 3 {
-		want = append(want, tools.Progress{Done: float64(i + 1), Total: 3, Message: "step"})
+		want = append(want, dispatch.Progress{Done: float64(i + 1), Total: 3, Message: "step"})
 	}
 	if fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -423,11 +423,11 @@ func TestOldestSessionMakesRoom(t *testing.T) {
 	var waiting sync.WaitGroup
 	for _, node := range []string{"a", "c"} {
 		waiting.Go(func() {
-			_, _ = b.Forward(ctx, tools.Forwarded{Node: node, Tool: "wait", Arguments: given(`{}`)})
+			_, _ = b.Forward(ctx, dispatch.Forwarded{Node: node, Tool: "wait", Arguments: given(`{}`)})
 		})
 	}
 	await(t, "both are busy", func() bool { return len(b.notes("waiting")) == 2 })
-	b.fail(tools.CodeBusy, "d", "echo")
+	b.fail(dispatch.CodeBusy, "d", "echo")
 	cancel()
 	waiting.Wait()
 	b.echo("d")
@@ -503,17 +503,17 @@ func TestEndingFailsTheCalls(t *testing.T) {
 	if err := b.Close(); err != nil {
 		t.Error(err)
 	}
-	var away *tools.NodeError
+	var away *dispatch.NodeError
 	if err := <-lost; !errors.As(err, &away) || !strings.Contains(away.Message, "is ending") {
 		t.Errorf("%v", err)
 	}
-	b.fail(tools.CodeNodeUnreachable, "a", "echo")
+	b.fail(dispatch.CodeNodeUnreachable, "a", "echo")
 }
 
 func TestBadNodeIsNeverInACommand(t *testing.T) {
 	t.Parallel()
 	b := start(t, "serve", nil)
-	b.fail(tools.CodeNodeUnreachable, "-oProxyCommand=x", "echo")
+	b.fail(dispatch.CodeNodeUnreachable, "-oProxyCommand=x", "echo")
 	if started := b.notes("started"); len(started) != 0 {
 		t.Error("it was started")
 	}
@@ -523,11 +523,11 @@ func TestBadNodeIsNeverInACommand(t *testing.T) {
 // not heed it.
 func TestNarrowingTravels(t *testing.T) {
 	t.Parallel()
-	narrow := &tools.Narrowing{NoHostNetwork: true, Deny: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Only: []netip.Prefix{}}
-	ask := func(b *bench, n *tools.Narrowing) (*tools.Envelope, error) {
+	narrow := &dispatch.Narrowing{NoHostNetwork: true, Deny: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Only: []netip.Prefix{}}
+	ask := func(b *bench, n *dispatch.Narrowing) (*dispatch.Envelope, error) {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		return b.Forward(ctx, tools.Forwarded{Node: "a", Tool: "echo", Arguments: given(`{}`), Narrowing: n})
+		return b.Forward(ctx, dispatch.Forwarded{Node: "a", Tool: "echo", Arguments: given(`{}`), Narrowing: n})
 	}
 	b := start(t, "serve", nil)
 	answer, err := ask(b, narrow)
@@ -542,8 +542,8 @@ func TestNarrowingTravels(t *testing.T) {
 		t.Errorf("the other server saw %+v", n)
 	}
 	older := start(t, "older", nil)
-	var away *tools.NodeError
-	if _, err := ask(older, narrow); !errors.As(err, &away) || away.Code != tools.CodeNodeTooOld || !strings.Contains(away.Hint, `"0"`) {
+	var away *dispatch.NodeError
+	if _, err := ask(older, narrow); !errors.As(err, &away) || away.Code != dispatch.CodeNodeTooOld || !strings.Contains(away.Hint, `"0"`) {
 		t.Errorf("got %v", err)
 	}
 }

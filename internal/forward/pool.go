@@ -7,27 +7,27 @@ import (
 	"log/slog"
 	"time"
 
-	"nsenter-mcp/tools"
+	"nsenter-mcp/internal/dispatch"
 )
 
 // acquire returns an open session for the call, which counts as one of its calls
 // until release. It waits for one that is being opened as long as ctx allows;
 // opening goes on in any case, so that the next call finds it done.
-func (f *Forwarder) acquire(ctx context.Context, c tools.Forwarded) (*session, error) {
+func (f *Forwarder) acquire(ctx context.Context, c dispatch.Forwarded) (*session, error) {
 	s, fresh, err := f.findOrOpen(c.Node)
 	if err != nil {
 		return nil, err
 	}
 	if fresh && c.Progress != nil {
-		c.Progress(tools.Progress{Message: "connecting to node " + c.Node})
+		c.Progress(dispatch.Progress{Message: "connecting to node " + c.Node})
 	}
 	select {
 	case <-s.ready:
 	case <-ctx.Done():
 		f.release(s)
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, &tools.NodeError{
-				Code: tools.CodeTimeout, Node: c.Node, Err: ctx.Err(),
+			return nil, &dispatch.NodeError{
+				Code: dispatch.CodeTimeout, Node: c.Node, Err: ctx.Err(),
 				Message: fmt.Sprintf("the connection to node %s was not made until the call's time was up", c.Node),
 				Hint:    "call again: it goes on being made; or set a larger timeout_ms",
 			}
@@ -43,7 +43,7 @@ func (f *Forwarder) acquire(ctx context.Context, c tools.Forwarded) (*session, e
 
 // failedBefore is the error of a session that could not be opened, with when the next
 // try is due.
-func (f *Forwarder) failedBefore(s *session) *tools.NodeError {
+func (f *Forwarder) failedBefore(s *session) *dispatch.NodeError {
 	e := *s.failed
 	f.mu.Lock()
 	since := time.Since(s.lastUsed)
@@ -105,8 +105,8 @@ func (f *Forwarder) makeRoom(node string) error {
 		}
 	}
 	if oldest == nil {
-		return &tools.NodeError{
-			Code: tools.CodeBusy, Node: node,
+		return &dispatch.NodeError{
+			Code: dispatch.CodeBusy, Node: node,
 			Message: fmt.Sprintf("%d other nodes are being called or connected to, and no more are at a time", f.limits.sessions),
 			Hint:    "wait until some have answered, and ask fewer nodes at a time",
 		}

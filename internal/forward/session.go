@@ -7,8 +7,8 @@ import (
 	"os/exec"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/mcpserve/mcpclient"
-	"nsenter-mcp/tools"
 )
 
 // session is the conversation with one node's server. Its life: starting, until
@@ -23,7 +23,7 @@ type session struct {
 	dropped chan struct{}
 
 	// Valid once ready is closed.
-	failed  *tools.NodeError
+	failed  *dispatch.NodeError
 	process *process
 	client  *mcpclient.Client
 
@@ -69,19 +69,19 @@ func (s *session) open(ctx context.Context, template Template, l limits) {
 }
 
 // call has the server carry out one call.
-func (s *session) call(ctx context.Context, c tools.Forwarded) (mcpclient.Result, error) {
+func (s *session) call(ctx context.Context, c dispatch.Forwarded) (mcpclient.Result, error) {
 	arguments, err := c.Arguments()
 	if err != nil {
 		return mcpclient.Result{}, err
 	}
-	meta := map[string]any{tools.ForwardedMeta: true}
+	meta := map[string]any{dispatch.ForwardedMeta: true}
 	if c.Narrowing != nil {
-		meta[tools.NarrowingMeta] = c.Narrowing
+		meta[dispatch.NarrowingMeta] = c.Narrowing
 	}
 	request := mcpclient.Request{Tool: c.Tool, Arguments: arguments, Meta: meta}
 	if report := c.Progress; report != nil {
 		request.Progress = func(done, total float64, message string) {
-			report(tools.Progress{Done: done, Total: total, Message: message})
+			report(dispatch.Progress{Done: done, Total: total, Message: message})
 		}
 	}
 	return s.client.Do(ctx, request)
@@ -116,7 +116,7 @@ func (s *session) end(patience time.Duration) {
 }
 
 // lost words the end of a connection during a call.
-func (s *session) lost(patience time.Duration) *tools.NodeError {
+func (s *session) lost(patience time.Duration) *dispatch.NodeError {
 	s.process.within(patience)
 	how := "the connection ended"
 	if text := exit(s.process); text != "" {
@@ -125,8 +125,8 @@ func (s *session) lost(patience time.Duration) *tools.NodeError {
 	if _, err := s.process.out.failure(); err != nil {
 		how = err.Error()
 	}
-	return &tools.NodeError{
-		Code: tools.CodeNodeLost, Node: s.node,
+	return &dispatch.NodeError{
+		Code: dispatch.CodeNodeLost, Node: s.node,
 		Message: fmt.Sprintf("the connection to node %s was lost during the call: %s", s.node, how),
 		Hint:    "call again: a new connection is made; what the call had begun on the node ends with the old one",
 		Said:    s.process.said.String(), Err: mcpclient.ErrLost,

@@ -14,7 +14,7 @@ import (
 // The bounds of what one process can make us hold.
 const (
 	// maxLine is for one message from the server. An answer has at most 256 kB of
-	// data (tools.DefaultMaxBytes), twice, of which one is escaped once more.
+	// data (dispatch.DefaultMaxBytes), twice, of which one is escaped once more.
 	maxLine = 8 << 20
 	// maxSaid is how much is kept of what it said on standard error.
 	maxSaid = 4 << 10

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/mattn/go-shellwords"
+	"nsenter-mcp/internal/dispatch"
 
-	"nsenter-mcp/tools"
+	"github.com/mattn/go-shellwords"
 )
 
 // Template is a command in which {node} stands for a node's name.
@@ -69,7 +69,7 @@ func (t Template) Command() string { return t.words[0] }
 // Argv returns the command for a node. A name that no node can have never comes
 // to stand in it.
 func (t Template) Argv(node string) ([]string, error) {
-	if err := tools.CheckNode(node); err != nil {
+	if err := dispatch.CheckNode(node); err != nil {
 		return nil, fmt.Errorf("node %q %w", node, err)
 	}
 	argv := make([]string, len(t.words))

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mark3labs/mcp-go/mcp"
+	"nsenter-mcp/internal/dispatch"
 
-	"nsenter-mcp/tools"
+	"github.com/mark3labs/mcp-go/mcp"
 )
 
 // callParams are the parameters of tools/call as far as this package reads them.
@@ -20,12 +20,12 @@ type callParams struct {
 	Arguments json.RawMessage `json:"arguments"`
 	Meta      struct {
 		ProgressToken json.RawMessage         `json:"progressToken"`
-		Forwarded     bool                    `json:"nsenter-mcp/forwarded"` // tools.ForwardedMeta
-		Narrowing     json.RawMessage         `json:"nsenter-mcp/narrowing"` // tools.NarrowingMeta
+		Forwarded     bool                    `json:"nsenter-mcp/forwarded"` // dispatch.ForwardedMeta
+		Narrowing     json.RawMessage         `json:"nsenter-mcp/narrowing"` // dispatch.NarrowingMeta
 		Version       string                  `json:"io.modelcontextprotocol/protocolVersion"`
 		Capabilities  *mcp.ClientCapabilities `json:"io.modelcontextprotocol/clientCapabilities"`
 	} `json:"_meta"`
-	narrowing *tools.Narrowing
+	narrowing *dispatch.Narrowing
 }
 
 func parseCall(params json.RawMessage) (callParams, error) {
@@ -44,7 +44,7 @@ func parseCall(params json.RawMessage) (callParams, error) {
 	decoder := json.NewDecoder(bytes.NewReader(c.Meta.Narrowing))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c.narrowing); err != nil {
-		return c, fmt.Errorf("%s is not understood here, so the call is refused: %w", tools.NarrowingMeta, err)
+		return c, fmt.Errorf("%s is not understood here, so the call is refused: %w", dispatch.NarrowingMeta, err)
 	}
 	return c, nil
 }
@@ -57,7 +57,7 @@ func (s *Server) deadline(m message) time.Time {
 	}
 	// Arguments that cannot be read are the dispatcher's to refuse.
 	if json.Unmarshal(m.call.Arguments, &given) == nil && given.TimeoutMS > 0 {
-		limit = min(time.Duration(given.TimeoutMS)*time.Millisecond, tools.MaxDeadline)
+		limit = min(time.Duration(given.TimeoutMS)*time.Millisecond, dispatch.MaxDeadline)
 	}
 	return m.received.Add(limit)
 }
@@ -93,12 +93,12 @@ func (s *Server) callTool(ctx context.Context, c *client, m message) mcp.JSONRPC
 		failure.ID = requestID(m.id)
 		return failure
 	}
-	call := tools.Call{
+	call := dispatch.Call{
 		Tool: m.call.Name, Arguments: m.call.Arguments, Caller: c.caller, Received: m.received,
 		Forwarded: m.call.Meta.Forwarded, Narrowing: m.call.narrowing,
 	}
 	if token := m.call.Meta.ProgressToken; token != nil && string(token) != "null" {
-		call.Progress = func(p tools.Progress) { c.report(token, p) }
+		call.Progress = func(p dispatch.Progress) { c.report(token, p) }
 	}
 	answer := s.dispatcher.Call(ctx, call)
 	if _, served := s.served[m.call.Name]; !served && answer.Error != nil {
@@ -119,7 +119,7 @@ func (s *Server) callTool(ctx context.Context, c *client, m message) mcp.JSONRPC
 
 // refusedCall is the reply to a call of a tool that is not served: the protocol wants
 // a JSON-RPC error.
-func refusedCall(id json.RawMessage, e *tools.Error) mcp.JSONRPCMessage {
+func refusedCall(id json.RawMessage, e *dispatch.Error) mcp.JSONRPCMessage {
 	text := e.Message
 	if e.Hint != "" {
 		text += ": " + e.Hint

@@ -6,14 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"nsenter-mcp/tools"
+	"nsenter-mcp/internal/dispatch"
 )
 
-type answering struct{ answer *tools.Envelope }
+type answering struct{ answer *dispatch.Envelope }
 
-func (answering) Tools() []tools.Tool                                { return nil }
-func (answering) Instructions() string                               { return "" }
-func (a answering) Call(context.Context, tools.Call) *tools.Envelope { return a.answer }
+func (answering) Tools() []dispatch.Tool                                   { return nil }
+func (answering) Instructions() string                                     { return "" }
+func (a answering) Call(context.Context, dispatch.Call) *dispatch.Envelope { return a.answer }
 
 // BenchmarkReply: from a call to the line that answers it, but for what the tool does.
 func BenchmarkReply(b *testing.B) {

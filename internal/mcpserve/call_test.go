@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
+
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
-
-	"nsenter-mcp/tools"
 )
 
 // libraryReply is what mcp-go makes of a call whose tools answer what the dispatcher
@@ -22,7 +22,7 @@ func libraryReply(t *testing.T, d Dispatcher, line string) any {
 	s := server.NewMCPServer("nsenter-mcp", "1.2.3", server.WithTitle("nsenter-mcp: a pod's network from the inside"), server.WithToolCapabilities(false))
 	for _, tool := range d.Tools() {
 		s.AddTool(published(tool), func(ctx context.Context, r mcp.CallToolRequest) (*mcp.CallToolResult, error) {
-			answer := d.Call(ctx, tools.Call{Tool: r.Params.Name, Arguments: r.Params.RawArguments})
+			answer := d.Call(ctx, dispatch.Call{Tool: r.Params.Name, Arguments: r.Params.RawArguments})
 			text, err := encode(answer)
 			text = bytes.TrimSpace(text)
 			return &mcp.CallToolResult{
@@ -119,7 +119,7 @@ func TestNarrowing(t *testing.T) {
 // The tags of callParams are spelled as those who forward calls spell them.
 func TestNamesInMeta(t *testing.T) {
 	t.Parallel()
-	c, err := parseCall(json.RawMessage(fmt.Sprintf(`{"_meta":{%q:true,%q:{"no_host_network":true}}}`, tools.ForwardedMeta, tools.NarrowingMeta)))
+	c, err := parseCall(json.RawMessage(fmt.Sprintf(`{"_meta":{%q:true,%q:{"no_host_network":true}}}`, dispatch.ForwardedMeta, dispatch.NarrowingMeta)))
 	if err != nil || !c.Meta.Forwarded || !c.narrowing.NoHostNetwork {
 		t.Errorf("%+v, %v", c, err)
 	}

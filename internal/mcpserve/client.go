@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/mark3labs/mcp-go/mcp"
+	"nsenter-mcp/internal/dispatch"
 
-	"nsenter-mcp/tools"
+	"github.com/mark3labs/mcp-go/mcp"
 )
 
 // client is who sends messages: one pair of streams, or one HTTP request. To mcp-go
@@ -41,7 +41,7 @@ func (c *client) Initialized() bool { return true }
 func (c *client) NotificationChannel() chan<- mcp.JSONRPCNotification { return c.notifications }
 
 // report queues notifications/progress. It never blocks.
-func (c *client) report(token json.RawMessage, p tools.Progress) {
+func (c *client) report(token json.RawMessage, p dispatch.Progress) {
 	params := map[string]any{"progressToken": token, "progress": p.Done}
 	if p.Total > 0 {
 		params["total"] = p.Total

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"nsenter-mcp/tools"
+	"nsenter-mcp/internal/dispatch"
 )
 
 // fakeDispatcher has the tools echo (answers its arguments), hang (until it is
@@ -21,24 +21,24 @@ type fakeDispatcher struct {
 	started chan string // gets the "tag" argument of each call that hangs, if not nil
 
 	mu    sync.Mutex
-	calls []tools.Call
+	calls []dispatch.Call
 }
 
-func fakeTool(name string, deadline time.Duration) tools.Tool {
-	return tools.Tool{
-		Spec: tools.Spec{
+func fakeTool(name string, deadline time.Duration) dispatch.Tool {
+	return dispatch.Tool{
+		Spec: dispatch.Spec{
 			Name: name, Title: "The tool " + name, Description: "Does " + name + ".",
-			Toolset: tools.Inspect, Deadline: deadline,
+			Toolset: dispatch.Inspect, Deadline: deadline,
 		},
 		InputSchema:  json.RawMessage(`{"type":"object","properties":{"tag":{"type":"string"}},"additionalProperties":false}`),
 		OutputSchema: json.RawMessage(`{"type":"object","properties":{"summary":{"type":"string"}},"required":["summary"]}`),
 	}
 }
 
-func (d *fakeDispatcher) Tools() []tools.Tool {
+func (d *fakeDispatcher) Tools() []dispatch.Tool {
 	probe := fakeTool("probe", 10*time.Second)
 	probe.SendsPackets = true
-	return []tools.Tool{
+	return []dispatch.Tool{
 		probe, fakeTool("echo", 10*time.Second), fakeTool("hang", 10*time.Second), fakeTool("fail", 10*time.Second),
 		fakeTool("panic", 10*time.Second), fakeTool("progress", 10*time.Second),
 	}
@@ -46,7 +46,7 @@ func (d *fakeDispatcher) Tools() []tools.Tool {
 
 func (d *fakeDispatcher) Instructions() string { return "Call echo first." }
 
-func (d *fakeDispatcher) Call(ctx context.Context, c tools.Call) *tools.Envelope {
+func (d *fakeDispatcher) Call(ctx context.Context, c dispatch.Call) *dispatch.Envelope {
 	d.mu.Lock()
 	d.calls = append(d.calls, c)
 	d.mu.Unlock()
@@ -60,7 +60,7 @@ func (d *fakeDispatcher) Call(ctx context.Context, c tools.Call) *tools.Envelope
 		timeout = time.Duration(in.TimeoutMS) * time.Millisecond
 	}
 	if !c.Received.IsZero() && time.Since(c.Received) >= timeout {
-		return fakeError(tools.CodeBusy, "waited too long", "")
+		return fakeError(dispatch.CodeBusy, "waited too long", "")
 	}
 	switch c.Tool {
 	case "echo":
@@ -72,7 +72,7 @@ func (d *fakeDispatcher) Call(ctx context.Context, c tools.Call) *tools.Envelope
 			d.started <- in.Tag
 		}
 		<-ctx.Done()
-		return fakeError(tools.CodeCanceled, "canceled", "")
+		return fakeError(dispatch.CodeCanceled, "canceled", "")
 	case "fail":
 		return fakeError("not_found", "no pod <web>", "list_pods shows what is here")
 	case "panic":
@@ -80,25 +80,25 @@ func (d *fakeDispatcher) Call(ctx context.Context, c tools.Call) *tools.Envelope
 	case "progress":
 		for i := range 5 {
 			if c.Progress != nil {
-				c.Progress(tools.Progress{Done: float64(i)})
+				c.Progress(dispatch.Progress{Done: float64(i)})
 			}
 		}
 		return fakeAnswer("done", nil)
 	default:
-		e := fakeError(tools.CodeUnknownTool, fmt.Sprintf("unknown tool %q", c.Tool), "did you mean echo?")
+		e := fakeError(dispatch.CodeUnknownTool, fmt.Sprintf("unknown tool %q", c.Tool), "did you mean echo?")
 		e.Error.Details.Valid = []string{"echo", "hang", "fail", "panic"}
 		return e
 	}
 }
 
-func (d *fakeDispatcher) recorded() []tools.Call {
+func (d *fakeDispatcher) recorded() []dispatch.Call {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return append([]tools.Call{}, d.calls...)
+	return append([]dispatch.Call{}, d.calls...)
 }
 
-func fakeAnswer(summary string, data any) *tools.Envelope {
-	e := &tools.Envelope{Summary: summary, Data: data, Notes: []tools.Note{}, Next: []tools.Next{}}
+func fakeAnswer(summary string, data any) *dispatch.Envelope {
+	e := &dispatch.Envelope{Summary: summary, Data: data, Notes: []dispatch.Note{}, Next: []dispatch.Next{}}
 	makeEmpty(&e.Findings)
 	return e
 }
@@ -106,9 +106,9 @@ func fakeAnswer(summary string, data any) *tools.Envelope {
 // makeEmpty fills in a slice whose element type this package does not name.
 func makeEmpty[T any](s *[]T) { *s = []T{} }
 
-func fakeError(code, message, hint string) *tools.Envelope {
+func fakeError(code, message, hint string) *dispatch.Envelope {
 	e := fakeAnswer(message, nil)
-	e.Error = &tools.Error{Code: code, Stage: "probe", Message: message, Hint: hint}
+	e.Error = &dispatch.Error{Code: code, Stage: "probe", Message: message, Hint: hint}
 	return e
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"nsenter-mcp/tools"
+	"nsenter-mcp/internal/dispatch"
 )
 
 // Two clients use the same id; only the one who cancels is cancelled.
@@ -174,7 +174,7 @@ func TestHTTPFullServerIsBusy(t *testing.T) {
 		got := s.do(s.call(e, "2", "echo", "{}"))
 		m := got.one(t)
 		if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" ||
-			m.Error == nil || !strings.Contains(string(m.Error.Data), `"`+tools.CodeBusy+`"`) {
+			m.Error == nil || !strings.Contains(string(m.Error.Data), `"`+dispatch.CodeBusy+`"`) {
 			t.Errorf("%s: %d %v %s", e.name, got.status, got.header, got.body)
 		}
 		hangUp()

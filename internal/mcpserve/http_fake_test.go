@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"nsenter-mcp/tools"
+	"nsenter-mcp/internal/dispatch"
 )
 
 const testSecret = "0123456789abcdef0123456789abcdef"
@@ -290,7 +290,7 @@ func eventually(t testing.TB, what string, done func() bool) {
 // strictDispatcher ends calls at their deadline, as the real one does.
 type strictDispatcher struct{ *fakeDispatcher }
 
-func (d strictDispatcher) Call(ctx context.Context, c tools.Call) *tools.Envelope {
+func (d strictDispatcher) Call(ctx context.Context, c dispatch.Call) *dispatch.Envelope {
 	var in struct {
 		TimeoutMS int `json:"timeout_ms"`
 	}

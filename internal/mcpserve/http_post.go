@@ -8,9 +8,9 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/mark3labs/mcp-go/mcp"
+	"nsenter-mcp/internal/dispatch"
 
-	"nsenter-mcp/tools"
+	"github.com/mark3labs/mcp-go/mcp"
 )
 
 // sessionHeader carries the id of a session.
@@ -46,7 +46,7 @@ func busy(text string) *refusal {
 	hint := "wait for answers before asking more, and try again"
 	return &refusal{
 		http.StatusServiceUnavailable, mcp.INTERNAL_ERROR, "busy: " + text,
-		tools.Error{Code: tools.CodeBusy, Stage: "queue", Message: text, Hint: hint},
+		dispatch.Error{Code: dispatch.CodeBusy, Stage: "queue", Message: text, Hint: hint},
 	}
 }
 

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"nsenter-mcp/tools"
+	"nsenter-mcp/internal/dispatch"
 )
 
 // What is refused never reaches a tool, and what is nearly the same passes.
@@ -276,7 +276,7 @@ func TestHTTPUnknownTool(t *testing.T) {
 	for _, e := range s.eras() {
 		m := s.do(s.call(e, "7", "ecko", "{}")).one(t)
 		const want = `unknown tool "ecko": did you mean echo? (tools: echo, hang, fail, panic)`
-		if m.Error == nil || m.Error.Code != -32602 || m.Error.Message != want || !strings.Contains(string(m.Error.Data), tools.CodeUnknownTool) {
+		if m.Error == nil || m.Error.Code != -32602 || m.Error.Message != want || !strings.Contains(string(m.Error.Data), dispatch.CodeUnknownTool) {
 			t.Errorf("%s: %+v", e.name, m.Error)
 		}
 	}

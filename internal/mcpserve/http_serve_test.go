@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"nsenter-mcp/tools"
+	"nsenter-mcp/internal/dispatch"
 )
 
 // gatedDispatcher has one tool more, gate, that answers when it is told to.
@@ -19,7 +19,7 @@ type gatedDispatcher struct {
 	gate chan struct{}
 }
 
-func (d gatedDispatcher) Call(ctx context.Context, c tools.Call) *tools.Envelope {
+func (d gatedDispatcher) Call(ctx context.Context, c dispatch.Call) *dispatch.Envelope {
 	if c.Tool != "fail" { // which has nothing to do here
 		return d.fakeDispatcher.Call(ctx, c)
 	}
@@ -28,7 +28,7 @@ func (d gatedDispatcher) Call(ctx context.Context, c tools.Call) *tools.Envelope
 	case <-d.gate:
 		return fakeAnswer("done in time", nil)
 	case <-ctx.Done():
-		return fakeError(tools.CodeCanceled, "canceled", "")
+		return fakeError(dispatch.CodeCanceled, "canceled", "")
 	}
 }
 
@@ -84,7 +84,7 @@ func TestHTTPDrainHasAnEnd(t *testing.T) {
 		if got.err != nil {
 			t.Fatal(got.err)
 		}
-		if m := got.one(t); !m.Result.IsError || !strings.Contains(string(m.Result.StructuredContent), tools.CodeCanceled) {
+		if m := got.one(t); !m.Result.IsError || !strings.Contains(string(m.Result.StructuredContent), dispatch.CodeCanceled) {
 			t.Errorf("%s", got.body)
 		}
 	}
@@ -115,7 +115,7 @@ type stuckDispatcher struct {
 	release chan struct{}
 }
 
-func (d *stuckDispatcher) Call(context.Context, tools.Call) *tools.Envelope {
+func (d *stuckDispatcher) Call(context.Context, dispatch.Call) *dispatch.Envelope {
 	d.started <- "stuck"
 	<-d.release
 	return fakeAnswer("at last", nil)

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"nsenter-mcp/tools"
+	"nsenter-mcp/internal/dispatch"
 )
 
 // What a tool reports right before its result arrives, all of it and before the
@@ -153,7 +153,7 @@ func TestHTTPLongHead(t *testing.T) {
 // not read.
 type bigDispatcher struct{ *fakeDispatcher }
 
-func (d bigDispatcher) Call(ctx context.Context, c tools.Call) *tools.Envelope {
+func (d bigDispatcher) Call(ctx context.Context, c dispatch.Call) *dispatch.Envelope {
 	if c.Tool != "fail" { // which has nothing to do here
 		return d.fakeDispatcher.Call(ctx, c)
 	}
@@ -208,7 +208,7 @@ func TestHTTPArgumentInAHeader(t *testing.T) {
 	t.Parallel()
 	tool := fakeTool("echo", testTimeout)
 	tool.InputSchema = json.RawMessage(`{"type":"object","properties":{"tag":{"type":"string","x-mcp-header":"Tag"}}}`)
-	s := serveHTTP(t, &listDispatcher{list: []tools.Tool{tool}}, nil)
+	s := serveHTTP(t, &listDispatcher{list: []dispatch.Tool{tool}}, nil)
 	for _, c := range []struct {
 		header string
 		status int

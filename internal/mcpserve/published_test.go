@@ -14,15 +14,16 @@ import (
 
 	"github.com/mark3labs/mcp-go/mcp"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/tools"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/tools_list.json")
 
 // realServer serves the program's own tools; they are only listed here.
-func realServer(t *testing.T, policy tools.Policy) (*Server, *tools.Dispatcher) {
+func realServer(t *testing.T, policy dispatch.Policy) (*Server, *dispatch.Dispatcher) {
 	t.Helper()
-	d, err := tools.NewDispatcher(tools.Config{Tools: tools.All(), Policy: policy})
+	d, err := dispatch.NewDispatcher(dispatch.Config{Tools: tools.All(), Policy: policy})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,8 +34,8 @@ func realServer(t *testing.T, policy tools.Policy) (*Server, *tools.Dispatcher) 
 	return s, d
 }
 
-func everything() tools.Policy {
-	return tools.Policy{Toolsets: []tools.Toolset{tools.Inspect, tools.Probe, tools.Capture, tools.Exec}}
+func everything() dispatch.Policy {
+	return dispatch.Policy{Toolsets: []dispatch.Toolset{dispatch.Inspect, dispatch.Probe, dispatch.Capture, dispatch.Exec}}
 }
 
 // TestWhatTheModelSees pins every word that reaches a model before its first
@@ -222,7 +223,7 @@ func TestSchemaFaultsAreSeen(t *testing.T) {
 
 func TestDisabledToolIsRefusedWithTheReason(t *testing.T) {
 	t.Parallel()
-	s, _ := realServer(t, tools.Policy{})
+	s, _ := realServer(t, dispatch.Policy{})
 	m, err := parseMessage([]byte(callLine("1", "netns_ip_addr", `{"pid":1}`)), time.Now())
 	if err != nil {
 		t.Fatal(err)

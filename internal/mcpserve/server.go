@@ -13,19 +13,19 @@ import (
 	"strings"
 	"sync"
 
+	"nsenter-mcp/internal/dispatch"
+
 	"github.com/mark3labs/mcp-go/mcp"
 	"github.com/mark3labs/mcp-go/server"
-
-	"nsenter-mcp/tools"
 )
 
-// Dispatcher is what is served; *tools.Dispatcher is the one of the program.
+// Dispatcher is what is served; *dispatch.Dispatcher is the one of the program.
 type Dispatcher interface {
 	// Tools are those that may be listed and called. They do not change.
-	Tools() []tools.Tool
+	Tools() []dispatch.Tool
 	// Call never returns nil. A tool that Tools does not hold is an answer
 	// with an error that names what would have been accepted.
-	Call(ctx context.Context, call tools.Call) *tools.Envelope
+	Call(ctx context.Context, call dispatch.Call) *dispatch.Envelope
 	// Instructions tell a model how to use the tools together.
 	Instructions() string
 }
@@ -47,7 +47,7 @@ type Server struct {
 	introduction mcp.Implementation
 	dispatcher   Dispatcher
 	caller       string
-	served       map[string]tools.Spec
+	served       map[string]dispatch.Spec
 	order        map[string]int // of the tools in tools/list
 	// publish hands the tools to mcp-go, once. It decodes all their schemas for
 	// that, which nobody needs before initialize is answered.
@@ -64,7 +64,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{
 		introduction: mcp.Implementation{Name: "nsenter-mcp", Title: "nsenter-mcp: a pod's network from the inside", Version: cfg.Version},
 		dispatcher:   cfg.Dispatcher, caller: cmp.Or(cfg.Caller, "stdio"), extended: len(cfg.Options) > 0, log: cfg.Logger,
-		served: map[string]tools.Spec{}, order: map[string]int{},
+		served: map[string]dispatch.Spec{}, order: map[string]int{},
 	}
 	hooks := &server.Hooks{}
 	hooks.AddAfterInitialize(func(ctx context.Context, _ any, in *mcp.InitializeRequest, out *mcp.InitializeResult) {
@@ -89,7 +89,7 @@ func New(cfg Config) (*Server, error) {
 		server.WithTitle(s.introduction.Title),
 		server.WithInstructions(cfg.Dispatcher.Instructions()),
 		server.WithToolCapabilities(false),
-		server.WithExperimental(map[string]any{tools.NarrowingMeta: map[string]any{}}),
+		server.WithExperimental(map[string]any{dispatch.NarrowingMeta: map[string]any{}}),
 		server.WithHooks(hooks),
 	}, cfg.Options...)...)
 	all := cfg.Dispatcher.Tools()
@@ -111,7 +111,7 @@ func New(cfg Config) (*Server, error) {
 func clip(s string) string { return s[:min(len(s), 100)] }
 
 // published is a tool as clients see it.
-func published(t tools.Tool) mcp.Tool {
+func published(t dispatch.Tool) mcp.Tool {
 	return mcp.Tool{
 		Name:            t.Name,
 		Title:           t.Title,
@@ -124,8 +124,8 @@ func published(t tools.Tool) mcp.Tool {
 
 // annotations states all four hints: what is left out counts as destructive
 // and open-world (MCP 2025-11-25, ToolAnnotations).
-func annotations(s tools.Spec) mcp.ToolAnnotation {
-	changes := s.Changes || s.Toolset == tools.Exec // anything can be run
+func annotations(s dispatch.Spec) mcp.ToolAnnotation {
+	changes := s.Changes || s.Toolset == dispatch.Exec // anything can be run
 	return mcp.ToolAnnotation{
 		ReadOnlyHint:    mcp.ToBoolPtr(!changes),
 		DestructiveHint: mcp.ToBoolPtr(changes),
@@ -134,7 +134,7 @@ func annotations(s tools.Spec) mcp.ToolAnnotation {
 	}
 }
 
-func (s *Server) check(tool tools.Tool) error {
+func (s *Server) check(tool dispatch.Tool) error {
 	if _, taken := s.served[tool.Name]; taken || tool.Name == "" {
 		return errors.New("name is empty or taken")
 	}

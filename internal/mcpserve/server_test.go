@@ -9,11 +9,11 @@ import (
 	"sync"
 	"testing"
 
+	"nsenter-mcp/internal/dispatch"
+
 	goclient "github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/client/transport"
 	"github.com/mark3labs/mcp-go/mcp"
-
-	"nsenter-mcp/tools"
 )
 
 // The ways in which mcp-go's client reaches the server in these tests.
@@ -179,13 +179,13 @@ func TestConcurrentClientCalls(t *testing.T) {
 func TestAnnotationsAreExplicit(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		spec                            tools.Spec
+		spec                            dispatch.Spec
 		readOnly, destructive, openWord bool
 	}{
-		{tools.Spec{Toolset: tools.Inspect}, true, false, false},
-		{tools.Spec{Toolset: tools.Probe, SendsPackets: true}, true, false, true},
-		{tools.Spec{Toolset: tools.Capture}, true, false, false},
-		{tools.Spec{Toolset: tools.Exec}, false, true, true},
+		{dispatch.Spec{Toolset: dispatch.Inspect}, true, false, false},
+		{dispatch.Spec{Toolset: dispatch.Probe, SendsPackets: true}, true, false, true},
+		{dispatch.Spec{Toolset: dispatch.Capture}, true, false, false},
+		{dispatch.Spec{Toolset: dispatch.Exec}, false, true, true},
 	} {
 		a := annotations(c.spec)
 		if *a.ReadOnlyHint != c.readOnly || *a.DestructiveHint != c.destructive ||
@@ -198,23 +198,23 @@ func TestAnnotationsAreExplicit(t *testing.T) {
 func TestNewRefusesUnusableTools(t *testing.T) {
 	t.Parallel()
 	good := fakeTool("good", 1)
-	change := func(f func(*tools.Tool)) tools.Tool {
+	change := func(f func(*dispatch.Tool)) dispatch.Tool {
 		tool := good
 		f(&tool)
 		return tool
 	}
-	for name, list := range map[string][]tools.Tool{
-		"no name":          {change(func(t *tools.Tool) { t.Name = "" })},
+	for name, list := range map[string][]dispatch.Tool{
+		"no name":          {change(func(t *dispatch.Tool) { t.Name = "" })},
 		"twice":            {good, good},
-		"no input schema":  {change(func(t *tools.Tool) { t.InputSchema = nil })},
-		"no output schema": {change(func(t *tools.Tool) { t.OutputSchema = nil })},
-		"empty schema":     {change(func(t *tools.Tool) { t.InputSchema = json.RawMessage(`{}`) })},
-		"boolean schema":   {change(func(t *tools.Tool) { t.InputSchema = json.RawMessage(`true`) })},
-		"no properties":    {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object"}`) })},
-		"properties null":  {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","properties":null}`) })},
-		"type not first":   {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"properties":{},"type":"object"}`) })},
-		"another type":     {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"array","properties":{}}`) })},
-		"cut short":        {change(func(t *tools.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","prop`) })},
+		"no input schema":  {change(func(t *dispatch.Tool) { t.InputSchema = nil })},
+		"no output schema": {change(func(t *dispatch.Tool) { t.OutputSchema = nil })},
+		"empty schema":     {change(func(t *dispatch.Tool) { t.InputSchema = json.RawMessage(`{}`) })},
+		"boolean schema":   {change(func(t *dispatch.Tool) { t.InputSchema = json.RawMessage(`true`) })},
+		"no properties":    {change(func(t *dispatch.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object"}`) })},
+		"properties null":  {change(func(t *dispatch.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","properties":null}`) })},
+		"type not first":   {change(func(t *dispatch.Tool) { t.OutputSchema = json.RawMessage(`{"properties":{},"type":"object"}`) })},
+		"another type":     {change(func(t *dispatch.Tool) { t.OutputSchema = json.RawMessage(`{"type":"array","properties":{}}`) })},
+		"cut short":        {change(func(t *dispatch.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","prop`) })},
 	} {
 		d := &listDispatcher{list: list}
 		if _, err := New(Config{Dispatcher: d, Logger: slog.New(slog.DiscardHandler)}); err == nil {
@@ -225,7 +225,7 @@ func TestNewRefusesUnusableTools(t *testing.T) {
 
 type listDispatcher struct {
 	fakeDispatcher
-	list []tools.Tool
+	list []dispatch.Tool
 }
 
-func (d *listDispatcher) Tools() []tools.Tool { return d.list }
+func (d *listDispatcher) Tools() []dispatch.Tool { return d.list }

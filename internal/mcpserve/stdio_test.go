@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"nsenter-mcp/tools"
+	"nsenter-mcp/internal/dispatch"
 )
 
 func TestAllCallsAnsweredAfterEndOfInput(t *testing.T) {
@@ -211,7 +211,7 @@ func TestUnknownToolIsRefusedAtOnce(t *testing.T) {
 	if r.Error.Message != want {
 		t.Errorf("got  %s\nwant %s", r.Error.Message, want)
 	}
-	if !strings.Contains(string(r.Error.Data), tools.CodeUnknownTool) {
+	if !strings.Contains(string(r.Error.Data), dispatch.CodeUnknownTool) {
 		t.Errorf("data: %s", r.Error.Data)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mark3labs/mcp-go/server"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/mcpserve"
 	"nsenter-mcp/tools"
 )
@@ -18,7 +19,7 @@ import (
 // its endpoint.
 func startServer(t *testing.T) (url string) {
 	t.Helper()
-	d, err := tools.NewDispatcher(tools.Config{Tools: tools.All(), Policy: tools.DefaultPolicy()})
+	d, err := dispatch.NewDispatcher(dispatch.Config{Tools: tools.All(), Policy: dispatch.DefaultPolicy()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/mcpserve"
 	"nsenter-mcp/tools"
 )
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 func serve() error {
-	d, err := tools.NewDispatcher(tools.Config{Tools: tools.All(), Policy: tools.DefaultPolicy()})
+	d, err := dispatch.NewDispatcher(dispatch.Config{Tools: tools.All(), Policy: dispatch.DefaultPolicy()})
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"nsenter-mcp/internal/suggest"
+	"nsenter-mcp/internal/words"
 )
 
 // The limits that the libraries share (resolv.h of glibc, lookup.h of musl,
@@ -88,7 +88,7 @@ func (c *Conf) ignoreNoKeyword(number int, line string) {
 		}
 	case c.compared < maxCompared:
 		c.compared++
-		if meant := suggest.Closest(first, keywords[:], 1); len(meant) > 0 {
+		if meant := words.Closest(first, keywords[:], 1); len(meant) > 0 {
 			c.ignore(number, "begins with no keyword; "+meant[0]+" and a blank may be meant")
 		}
 	}

@@ -7,8 +7,8 @@ import (
 	"syscall"
 	"testing"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
-	"nsenter-mcp/tools"
 )
 
 func TestMain(m *testing.M) { lab.TestMain(m) }
@@ -48,7 +48,7 @@ func TestLoad(t *testing.T) {
 		}
 		f, found, err := Load(path)
 		switch {
-		case c.want == "" && (err != nil || !found || len(f.Toolsets) != 1 || f.Toolsets[0] != tools.Inspect):
+		case c.want == "" && (err != nil || !found || len(f.Toolsets) != 1 || f.Toolsets[0] != dispatch.Inspect):
 			t.Errorf("%s: %+v, %v, %v", c.name, f, found, err)
 		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), path+": ")):
 			t.Errorf("%s: %v, want %s", c.name, err, c.want)

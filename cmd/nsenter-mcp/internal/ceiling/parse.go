@@ -14,14 +14,14 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"nsenter-mcp/internal/suggest"
-	"nsenter-mcp/tools"
-	"nsenter-mcp/tools/destination"
+	"nsenter-mcp/internal/dispatch"
+	"nsenter-mcp/internal/dispatch/destination"
+	"nsenter-mcp/internal/words"
 )
 
 // File is what an operator's file says. What it does not say is nil or "".
 type File struct {
-	Toolsets      []tools.Toolset
+	Toolsets      []dispatch.Toolset
 	UnsafeMethods *bool
 	HostNetwork   *bool
 	Allow         []netip.Prefix // the only destinations
@@ -142,19 +142,19 @@ func unknownKey(key *yaml.Node, valid []string) error {
 	name := "the key"
 	if key.Kind == yaml.ScalarNode && harmless().MatchString(key.Value) {
 		name = fmt.Sprintf("the key %q", key.Value)
-		if near := suggest.Closest(key.Value, valid, 1); len(near) == 1 {
+		if near := words.Closest(key.Value, valid, 1); len(near) == 1 {
 			return at(key, "%s is unknown; did you mean %s?", name, near[0])
 		}
 	}
 	return at(key, "%s is unknown; there are %s", name, strings.Join(valid, ", "))
 }
 
-func toolsets(n *yaml.Node) ([]tools.Toolset, error) {
+func toolsets(n *yaml.Node) ([]dispatch.Toolset, error) {
 	words, err := list(n, "toolsets, as in [inspect, probe]")
 	if err != nil {
 		return nil, err
 	}
-	sets := []tools.Toolset{}
+	sets := []dispatch.Toolset{}
 	for i, w := range words {
 		set, err := parseToolset(w)
 		if err != nil {
@@ -166,9 +166,9 @@ func toolsets(n *yaml.Node) ([]tools.Toolset, error) {
 }
 
 // parseToolset reads the name of a toolset.
-func parseToolset(name string) (tools.Toolset, error) {
+func parseToolset(name string) (dispatch.Toolset, error) {
 	valid := []string{}
-	for _, set := range tools.Toolsets() {
+	for _, set := range dispatch.Toolsets() {
 		if string(set) == name {
 			return set, nil
 		}
@@ -178,7 +178,7 @@ func parseToolset(name string) (tools.Toolset, error) {
 	if !harmless().MatchString(name) {
 		text = "a toolset is one of " + strings.Join(valid, ", ")
 	}
-	if near := suggest.Closest(name, valid, 1); len(near) == 1 {
+	if near := words.Closest(name, valid, 1); len(near) == 1 {
 		text += "; did you mean " + near[0] + "?"
 	}
 	return "", errors.New(text)

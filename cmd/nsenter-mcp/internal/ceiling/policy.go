@@ -6,13 +6,13 @@ import (
 	"slices"
 	"strings"
 
-	"nsenter-mcp/tools"
-	"nsenter-mcp/tools/destination"
+	"nsenter-mcp/internal/dispatch"
+	"nsenter-mcp/internal/dispatch/destination"
 )
 
 // Policy is what the server may do.
 type Policy struct {
-	tools.Policy
+	dispatch.Policy
 	// Where the node is, who knows its containers, and the command that leads to
 	// other nodes.
 	HostRoot, HostNetns, DockerHost, RuntimeEndpoint, Kubeconfig, Context, NodeName, Via Place
@@ -38,7 +38,7 @@ func New(path string) (*Policy, error) {
 		return nil, err
 	}
 	p := &Policy{
-		Policy:          tools.DefaultPolicy(),
+		Policy:          dispatch.DefaultPolicy(),
 		HostRoot:        Place{path: path, file: found, key: keyHostRoot, at: f.HostRoot},
 		HostNetns:       Place{path: path, file: found, key: keyHostNetns, at: f.HostNetns},
 		DockerHost:      Place{path: path, file: found, key: keyDockerHost, at: f.DockerHost},
@@ -85,7 +85,7 @@ func (p *Policy) beyond(who, what, allowed, cure string) error {
 // LimitToolsets leaves those toolsets that are named. who is who says so, as in
 // "--toolsets".
 func (p *Policy) LimitToolsets(who string, names []string) error {
-	var left []tools.Toolset
+	var left []dispatch.Toolset
 	for _, name := range names {
 		set, err := parseToolset(name)
 		if err != nil {
@@ -106,7 +106,7 @@ func (p *Policy) ReadOnly(who string, only bool) error {
 	if !only {
 		return nil
 	}
-	p.Toolsets = slices.DeleteFunc(slices.Clone(p.Toolsets), func(set tools.Toolset) bool { return set != tools.Inspect })
+	p.Toolsets = slices.DeleteFunc(slices.Clone(p.Toolsets), func(set dispatch.Toolset) bool { return set != dispatch.Inspect })
 	p.say(keyToolsets, who)
 	return nil
 }
@@ -209,7 +209,7 @@ func (p *Policy) origin(key string) string {
 	return "default"
 }
 
-func join(sets []tools.Toolset) string {
+func join(sets []dispatch.Toolset) string {
 	if len(sets) == 0 {
 		return "none"
 	}

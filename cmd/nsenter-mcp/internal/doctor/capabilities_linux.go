@@ -8,9 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"nsenter-mcp/internal/dispatch"
 
-	"nsenter-mcp/tools"
+	"golang.org/x/sys/unix"
 )
 
 // capability is one that network tools can need (capabilities(7)).
@@ -34,7 +34,7 @@ func knownCapabilities() []capability {
 // capabilities holds those in the set effective against those that the tools
 // declare. One that every tool needs is essential; one that none needs is only
 // mentioned. missing are those that some tool needs.
-func capabilities(effective uint64, list []tools.Tool) (checks []Check, missing []string) {
+func capabilities(effective uint64, list []dispatch.Tool) (checks []Check, missing []string) {
 	for _, known := range knownCapabilities() {
 		check := Check{ID: strings.ToLower(known.name), Status: OK, Detail: "there"}
 		users := needing(list, known.name)
@@ -55,7 +55,7 @@ func capabilities(effective uint64, list []tools.Tool) (checks []Check, missing 
 	return checks, missing
 }
 
-func needing(list []tools.Tool, name string) []string {
+func needing(list []dispatch.Tool, name string) []string {
 	var names []string
 	for _, t := range list {
 		if slices.Contains(t.Capabilities, name) {

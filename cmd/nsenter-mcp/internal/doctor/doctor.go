@@ -8,9 +8,9 @@ import (
 	"slices"
 	"strings"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
-	"nsenter-mcp/tools"
 )
 
 // Status is the outcome of one check.
@@ -76,7 +76,7 @@ type Config struct {
 	Sources func(context.Context) ([]resolve.SourceState, error)
 	// Kubernetes asks the API what it allows.
 	Kubernetes func(context.Context) (resolve.KubeReport, error)
-	Tools      []tools.Tool
+	Tools      []dispatch.Tool
 	// Policy describes what the operator allows.
 	Policy []Check
 	// Front leads to other nodes; nil where the server looks at its own only.
@@ -119,7 +119,7 @@ func (r *Report) failed() bool {
 func (r *Report) add(c Check) { r.Checks = append(r.Checks, c) }
 
 // judge derives from the checks what works.
-func (r *Report) judge(list []tools.Tool, missing []string) {
+func (r *Report) judge(list []dispatch.Tool, missing []string) {
 	var failed []string
 	for _, c := range r.Checks {
 		if c.Status == Fail {

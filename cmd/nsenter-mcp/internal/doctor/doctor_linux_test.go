@@ -13,16 +13,16 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
-	"nsenter-mcp/tools"
 )
 
 func TestMain(m *testing.M) { lab.TestMain(m) }
 
-func tool(name string, capabilities ...string) tools.Tool {
-	return tools.Tool{Spec: tools.Spec{Name: name, Capabilities: capabilities}}
+func tool(name string, capabilities ...string) dispatch.Tool {
+	return dispatch.Tool{Spec: dispatch.Spec{Name: name, Capabilities: capabilities}}
 }
 
 func here(t *testing.T) Config {
@@ -34,7 +34,7 @@ func here(t *testing.T) Config {
 	t.Cleanup(func() { _ = home.Close() })
 	return Config{
 		Home: home, Host: home.Self(), HostRoot: "/",
-		Tools:      []tools.Tool{tool("look", "CAP_SYS_ADMIN"), tool("probe", "CAP_SYS_ADMIN", "CAP_NET_RAW")},
+		Tools:      []dispatch.Tool{tool("look", "CAP_SYS_ADMIN"), tool("probe", "CAP_SYS_ADMIN", "CAP_NET_RAW")},
 		Executable: "/opt/nsenter-mcp",
 		Sources: func(context.Context) ([]resolve.SourceState, error) {
 			return []resolve.SourceState{{Name: "docker", State: "ok", Workloads: 3, MS: 1.25}}, nil
@@ -113,7 +113,7 @@ func TestHostNetworkIsNotTheNodes(t *testing.T) {
 
 func TestCapabilities(t *testing.T) {
 	t.Parallel()
-	list := []tools.Tool{tool("a", "CAP_SYS_ADMIN"), tool("b", "CAP_SYS_ADMIN", "CAP_NET_RAW")}
+	list := []dispatch.Tool{tool("a", "CAP_SYS_ADMIN"), tool("b", "CAP_SYS_ADMIN", "CAP_NET_RAW")}
 	all := ^uint64(0)
 	for _, c := range []struct {
 		name      string
@@ -140,7 +140,7 @@ func TestCapabilities(t *testing.T) {
 
 func TestJudge(t *testing.T) {
 	t.Parallel()
-	list := []tools.Tool{tool("a", "CAP_SYS_ADMIN"), tool("b", "CAP_SYS_ADMIN", "CAP_NET_RAW")}
+	list := []dispatch.Tool{tool("a", "CAP_SYS_ADMIN"), tool("b", "CAP_SYS_ADMIN", "CAP_NET_RAW")}
 	for _, c := range []struct {
 		name    string
 		checks  []Check

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"nsenter-mcp/tools"
+	"nsenter-mcp/internal/dispatch"
 )
 
 // Front is what leads to other nodes.
@@ -18,7 +18,7 @@ type Front struct {
 	Node string
 	// Reach goes there. It returns the version of the server and what that sees
 	// on its node.
-	Reach func(ctx context.Context, node string) (version, seen string, err *tools.Error)
+	Reach func(ctx context.Context, node string) (version, seen string, err *dispatch.Error)
 }
 
 // examine looks whether other nodes are reached. useful: the tools work on this

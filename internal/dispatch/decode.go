@@ -1,4 +1,4 @@
-package tools
+package dispatch
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"strconv"
 	"strings"
 
-	"nsenter-mcp/internal/suggest"
+	"nsenter-mcp/internal/words"
 )
 
 // shape is an input struct as decoding sees it: worked out once, when a tool is
@@ -88,14 +88,14 @@ func parseObject(raw json.RawMessage) (map[string]any, error) {
 	decoder.UseNumber()
 	var tree any
 	if err := decoder.Decode(&tree); err != nil {
-		return nil, invalidArgument("", "arguments are not JSON: "+err.Error())
+		return nil, InvalidArgument("", "arguments are not JSON: "+err.Error())
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, invalidArgument("", "arguments hold more than one JSON value")
+		return nil, InvalidArgument("", "arguments hold more than one JSON value")
 	}
 	object, ok := tree.(map[string]any)
 	if !ok {
-		return nil, invalidArgument("", "arguments must be a JSON object, not "+kindOf(tree))
+		return nil, InvalidArgument("", "arguments must be a JSON object, not "+kindOf(tree))
 	}
 	return object, nil
 }
@@ -261,7 +261,7 @@ func setInteger(into reflect.Value, value any, path string) error {
 }
 
 func outOfRange(path, number string) error {
-	return invalidArgument(path, "number "+number+" is out of range")
+	return InvalidArgument(path, "number "+number+" is out of range")
 }
 
 func numeral(value any) (string, bool) {
@@ -291,7 +291,7 @@ func (f *field) checkBounds(at reflect.Value, path string) error {
 		return nil
 	case f.bounded:
 		if number := numberOf(at); number < f.lowest || number > f.highest {
-			return invalidArgument(path, fmt.Sprintf("%v is not between %v and %v", at, f.lowest, f.highest))
+			return InvalidArgument(path, fmt.Sprintf("%v is not between %v and %v", at, f.lowest, f.highest))
 		}
 		return nil
 	}
@@ -299,12 +299,12 @@ func (f *field) checkBounds(at reflect.Value, path string) error {
 	if slices.Contains(f.enum, given) {
 		return nil
 	}
-	return &failure{public: Error{
-		Code: CodeInvalidArguments, Stage: stageArguments,
-		Message: fmt.Sprintf("%s is %s; it must be one of %s", path, quote(given), strings.Join(f.enum, ", ")),
-		Hint:    didYouMean(given, f.enum),
+	return &Error{
+		Code: CodeInvalidArguments, Stage: StageArguments,
+		Message: fmt.Sprintf("%s is %s; it must be one of %s", path, words.Quote(given), strings.Join(f.enum, ", ")),
+		Hint:    words.DidYouMean(given, f.enum),
 		Details: ErrorDetails{Valid: f.enum},
-	}}
+	}
 }
 
 func numberOf(v reflect.Value) float64 {
@@ -322,12 +322,12 @@ func (s shape) unknownArgument(path, name string) error {
 	for i, f := range s {
 		valid[i] = f.name
 	}
-	return &failure{public: Error{
-		Code: CodeUnknownArgument, Stage: stageArguments,
-		Message: "unknown argument " + quote(path+name),
+	return &Error{
+		Code: CodeUnknownArgument, Stage: StageArguments,
+		Message: "unknown argument " + words.Quote(path+name),
 		Hint:    hintFor(name, valid),
 		Details: ErrorDetails{Valid: valid},
-	}}
+	}
 }
 
 // hintFor: an address names a target too, but only one tool looks for it.
@@ -335,25 +335,26 @@ func hintFor(name string, valid []string) string {
 	if name == "ip" {
 		return "call resolve_pod_pid with ip first, then name the target as it does under next"
 	}
-	return didYouMean(name, valid)
+	return words.DidYouMean(name, valid)
 }
 
 func wrongType(path, want string, got any) error {
 	shown := kindOf(got)
 	if s, ok := got.(string); ok {
-		shown = quote(s)
+		shown = words.Quote(s)
 	} else if n, ok := got.(json.Number); ok {
-		shown = quote(n.String())
+		shown = words.Quote(n.String())
 	}
-	return invalidArgument(path, fmt.Sprintf("must be %s, not %s", want, shown))
+	return InvalidArgument(path, fmt.Sprintf("must be %s, not %s", want, shown))
 }
 
-func invalidArgument(path, message string) error {
+// InvalidArgument is the error of an argument that cannot be taken; path names it.
+func InvalidArgument(path, message string) error {
 	if path != "" {
 		message = path + ": " + message
 	}
-	return &failure{public: Error{Code: CodeInvalidArguments, Stage: stageArguments, Message: message,
-		Hint: "correct the argument and call again"}}
+	return &Error{Code: CodeInvalidArguments, Stage: StageArguments, Message: message,
+		Hint: "correct the argument and call again"}
 }
 
 func kindOf(value any) string {
@@ -370,21 +371,4 @@ func kindOf(value any) string {
 		return "true or false"
 	}
 	return "null"
-}
-
-// quote shows a caller's text: bounded, control characters escaped.
-func quote(s string) string {
-	const limit = 80
-	if len(s) > limit {
-		return strconv.QuoteToASCII(s[:limit]) + "..."
-	}
-	return strconv.QuoteToASCII(s)
-}
-
-// didYouMean is a hint that names the likely word and else the valid ones.
-func didYouMean(word string, valid []string) string {
-	if near := suggest.Closest(word, valid, 1); len(near) == 1 {
-		return fmt.Sprintf("did you mean %s?", near[0])
-	}
-	return "valid: " + strings.Join(valid, ", ")
 }

@@ -1,10 +1,11 @@
-package tools
+package dispatch
 
 import (
 	"context"
 	"errors"
 	"fmt"
 
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
 )
@@ -29,26 +30,21 @@ const (
 
 // The stages of a call, in the order in which they happen.
 const (
-	stageArguments = "arguments"
-	stagePolicy    = "policy"
+	StageArguments = "arguments"
+	StagePolicy    = "policy"
 	stageQueue     = "queue"
-	stageResolve   = "resolve"
-	stageForward   = "forward"
+	StageResolve   = "resolve"
+	StageForward   = "forward"
 	stageEnter     = "enter"
-	stageProbe     = "probe"
+	StageProbe     = "probe"
 )
-
-// failure is an error that already has its public form.
-type failure struct{ public Error }
-
-func (f *failure) Error() string { return f.public.Message }
 
 // publicError is the one place where errors become codes. stage is where the
 // call stood when err came up.
 func publicError(err error, stage string) *Error {
-	var done *failure
+	var done *Error
 	if errors.As(err, &done) {
-		return &done.public
+		return done
 	}
 	var away *NodeError
 	if errors.As(err, &away) {
@@ -73,9 +69,9 @@ func publicError(err error, stage string) *Error {
 // fromResolve: package resolve words its errors for a person, and its kinds
 // are codes already.
 func fromResolve(err *resolve.Error, stage string) *Error {
-	var said *containerText
+	var said *UntrustedText
 	if err.Said != "" {
-		said = &containerText{Message: escape(err.Said)}
+		said = &UntrustedText{Message: words.Escape(err.Said)}
 	}
 	return &Error{
 		Code: string(err.Kind), Stage: stage, Message: err.Message, Hint: err.Hint,
@@ -107,7 +103,7 @@ func onNode(node string) string {
 	if node == "" {
 		return ""
 	}
-	return ", on node " + word(node)
+	return ", on node " + words.Printable(node)
 }
 
 func fromContext(err error, stage string) *Error {

@@ -1,4 +1,4 @@
-package tools
+package dispatch
 
 import (
 	"bytes"
@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"nsenter-mcp/internal/words"
 )
 
 // The bounds of what another server says beside the data of its answer, which
@@ -81,7 +83,7 @@ func isTempered(text []byte) bool {
 		if err != nil {
 			return errors.Is(err, io.EOF)
 		}
-		if s, ok := token.(string); ok && escape(s) != s {
+		if s, ok := token.(string); ok && words.Escape(s) != s {
 			return false
 		}
 	}
@@ -140,7 +142,7 @@ func temperText(s string, limit int) string {
 	if limit > 0 && len(s) > limit {
 		s = strings.ToValidUTF8(s[:limit], "") + "..."
 	}
-	return escape(s)
+	return words.Escape(s)
 }
 
 // temperedProgress passes reports of another server on; nil where nobody wants

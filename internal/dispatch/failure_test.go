@@ -1,4 +1,4 @@
-package tools
+package dispatch
 
 import (
 	"encoding/json"
@@ -15,7 +15,7 @@ func TestServiceAddress(t *testing.T) {
 	for _, name := range []string{"web-0", "", "web-1", "web-2", "web-3"} {
 		service.Endpoints = append(service.Endpoints, resolve.Endpoint{Address: "10.244.1.1", Pod: name, Namespace: "shop", Node: "node-2"})
 	}
-	e := failed(nil, &resolve.Error{Kind: resolve.KindService, Message: "m", Hint: "h", Service: service}, stageResolve)
+	e := failed(nil, &resolve.Error{Kind: resolve.KindService, Message: "m", Hint: "h", Service: service}, StageResolve)
 	if e.Error.Code != "ip_is_service" || e.Error.Details.Service != service {
 		t.Errorf("got %+v", e.Error)
 	}
@@ -23,7 +23,7 @@ func TestServiceAddress(t *testing.T) {
 		!strings.Contains(e.Next[0].Why, "node node-2") {
 		t.Errorf("next is %+v", e.Next)
 	}
-	other := failed(nil, &resolve.Error{Kind: resolve.KindNotFound, Message: "m"}, stageResolve)
+	other := failed(nil, &resolve.Error{Kind: resolve.KindNotFound, Message: "m"}, StageResolve)
 	if text, err := json.Marshal(other); err != nil || !strings.Contains(string(text), `"next":[]`) {
 		t.Errorf("got %s, %v", text, err)
 	}

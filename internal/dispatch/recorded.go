@@ -1,22 +1,22 @@
-package tools
+package dispatch
 
 import (
 	"embed"
 	"encoding/json"
 )
 
-// recorded holds the schemas of all tools, made from their types by
+// Recorded holds the schemas of all tools, made from their types by
 // `make record` and held against them by a test. Making them takes longer than
 // the rest of the start, and as files they show in review what agents see.
 //
 //go:embed schemas/*.json
-var recorded embed.FS
+var Recorded embed.FS
 
 // schemasOf returns the recorded schemas of a tool, or makes them from its types
 // where none are recorded yet.
 func schemasOf[In, Out any](name string) (input, output json.RawMessage, err error) {
-	input, errIn := recorded.ReadFile(inputFile(name))
-	output, errOut := recorded.ReadFile(outputFile(name))
+	input, errIn := Recorded.ReadFile(InputFile(name))
+	output, errOut := Recorded.ReadFile(OutputFile(name))
 	if errIn == nil && errOut == nil {
 		return input, output, nil
 	}
@@ -33,5 +33,8 @@ func makeSchemas[In, Out any]() (input, output json.RawMessage, err error) {
 	return input, output, nil
 }
 
-func inputFile(name string) string  { return "schemas/" + name + ".input.json" }
-func outputFile(name string) string { return "schemas/" + name + ".output.json" }
+// InputFile is the path of the recorded schema of a tool's arguments.
+func InputFile(name string) string { return "schemas/" + name + ".input.json" }
+
+// OutputFile is the path of the recorded schema of a tool's answers.
+func OutputFile(name string) string { return "schemas/" + name + ".output.json" }

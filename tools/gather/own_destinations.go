@@ -1,4 +1,4 @@
-package tools
+package gather
 
 import (
 	"bytes"
@@ -6,15 +6,15 @@ import (
 	"net/netip"
 	"sync"
 
+	"nsenter-mcp/internal/dispatch/destination"
 	"nsenter-mcp/resolve"
-	"nsenter-mcp/tools/destination"
 	"nsenter-mcp/tools/probe/attempt"
 )
 
-// allowed returns the policy's word on destinations of target, for the hook that
+// Allowed returns the policy's word on destinations of target, for the hook that
 // opens connections. The target's own gateway and name servers are looked up
 // only where something would be refused.
-func allowed(ctx context.Context, p destination.Policy, target *resolve.Target) func(netip.AddrPort) error {
+func Allowed(ctx context.Context, p destination.Policy, target *resolve.Target) func(netip.AddrPort) error {
 	own := sync.OnceValue(func() destination.Own { return ownDestinations(ctx, target) })
 	return func(to netip.AddrPort) error {
 		if p.Check(to, destination.Own{}) == nil {

@@ -1,9 +1,11 @@
-package tools
+package dispatch
 
 import (
 	"context"
 	"encoding/json"
 	"net/netip"
+
+	"nsenter-mcp/internal/words"
 )
 
 // ForwardedMeta is the member of a request's _meta by which the server of another
@@ -83,12 +85,12 @@ func (e *NodeError) Unwrap() error { return e.Err }
 // public words the error for the agent.
 func (e *NodeError) public() *Error {
 	shown := &Error{
-		Code: e.Code, Stage: stageForward, Details: ErrorDetails{Node: e.Node},
+		Code: e.Code, Stage: StageForward, Details: ErrorDetails{Node: e.Node},
 		// What the other end said may be part of an error.
 		Message: temperText(e.Message, maxFarText), Hint: temperText(e.Hint, maxFarText),
 	}
 	if e.Said != "" {
-		shown.Details.Untrusted = &containerText{Message: escape(e.Said)}
+		shown.Details.Untrusted = &UntrustedText{Message: words.Escape(e.Said)}
 	}
 	return shown
 }

@@ -1,9 +1,9 @@
-package tools
+package dispatch
 
 import (
 	"slices"
 
-	"nsenter-mcp/tools/destination"
+	"nsenter-mcp/internal/dispatch/destination"
 )
 
 // Policy is what the operator allows. The zero value allows nothing; see

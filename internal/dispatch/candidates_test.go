@@ -1,4 +1,4 @@
-package tools
+package dispatch
 
 import (
 	"testing"
@@ -29,6 +29,30 @@ func TestDescribeCandidate(t *testing.T) {
 		for i, candidate := range c.all {
 			if got := describeCandidate(candidate, c.all); got != c.want[i] {
 				t.Errorf("%s: %q, want %q", name, got, c.want[i])
+			}
+		}
+	}
+}
+
+func TestCandidatesThatLookAlike(t *testing.T) {
+	t.Parallel()
+	all := []resolve.Candidate{
+		{Pod: "web", Namespace: "shop", Container: "app", ID: "0123456789abcdef", PID: 7},
+		{Pod: "web", Namespace: "shop", Container: "app", ID: "fedcba9876543210", PID: 8},
+		{Pod: "web", Namespace: "shop", PID: 9},
+		{Netns: "net:[5]"},
+		{},
+	}
+	for i, want := range []map[string]any{
+		{"container": "0123456789ab"}, {"container": "fedcba987654"}, {"pod": "web", "namespace": "shop"}, {"netns": "net:[5]"}, nil,
+	} {
+		got := map[string]any{}
+		if ok := nameCandidate(got, all[i], all); ok != (want != nil) || len(got) != len(want) {
+			t.Errorf("%+v: %v", all[i], got)
+		}
+		for name, value := range want {
+			if got[name] != value {
+				t.Errorf("%+v: %v, want %v", all[i], got, want)
 			}
 		}
 	}

@@ -1,4 +1,4 @@
-package tools
+package dispatch
 
 import (
 	"bytes"
@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
@@ -84,8 +85,8 @@ func NewDispatcher(c Config) (*Dispatcher, error) {
 			continue
 		}
 		adapted := *tool
-		if tool.adapt != nil {
-			if err := tool.adapt(&adapted, c.Policy); err != nil {
+		if tool.Adapt != nil {
+			if err := tool.Adapt(&adapted, c.Policy); err != nil {
 				return nil, fmt.Errorf("tool %s: %w", tool.Name, err)
 			}
 		}
@@ -137,7 +138,7 @@ func (d *Dispatcher) survive(ctx context.Context, c Call, record *Record) (envel
 	defer func() {
 		if p := recover(); p != nil {
 			d.Log.ErrorContext(ctx, "panic in a call", "tool", c.Tool, "panic", p, "stack", string(debug.Stack()))
-			envelope = failed(nil, errors.New("the call failed unexpectedly"), stageProbe)
+			envelope = failed(nil, errors.New("the call failed unexpectedly"), StageProbe)
 		}
 	}()
 	return d.carryOut(ctx, c, record)
@@ -148,11 +149,11 @@ func (d *Dispatcher) survive(ctx context.Context, c Call, record *Record) (envel
 func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Envelope {
 	tool, err := d.find(c.Tool)
 	if err != nil {
-		return failed(nil, err, stageArguments)
+		return failed(nil, err, StageArguments)
 	}
 	call, err := tool.prepare(c.Arguments)
 	if err != nil {
-		return failed(nil, err, stageArguments)
+		return failed(nil, err, StageArguments)
 	}
 	left := c.Received.Add(call.timeout).Sub(record.Start)
 	if late := lateStart(tool, left, call.timeout); late != nil {
@@ -164,7 +165,7 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 
 	to, far, err := d.elsewhere(ctx, c, call)
 	if err != nil {
-		return failed(nil, err, stageArguments)
+		return failed(nil, err, StageArguments)
 	}
 	var target *resolve.Target
 	if !far {
@@ -178,7 +179,7 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 		return d.forward(ctx, c, tool, call, to)
 	}
 	if err != nil {
-		envelope := failed(nil, d.sayWhere(c, err), stageResolve)
+		envelope := failed(nil, d.sayWhere(c, err), StageResolve)
 		if next := d.afterAmbiguous(err, c); len(next) > 0 {
 			envelope.Next = next
 		}
@@ -199,16 +200,16 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 	env := d.Env
 	env.Policy = d.Policy.narrowedBy(c.Narrowing)
 	if target != nil && target.HostNetwork && env.Policy.NoHostNetwork {
-		return failed(nil, hostNetworkDenied(target.Node), stagePolicy)
+		return failed(nil, hostNetworkDenied(target.Node), StagePolicy)
 	}
 	if d.Authorize != nil {
 		if err := d.Authorize(ctx, c.Caller, tool.Spec, target); err != nil {
-			return failed(info, err, stagePolicy)
+			return failed(info, err, StagePolicy)
 		}
 	}
 	result, err := call.run(ctx, &env, target)
 	if err != nil {
-		return failed(info, err, stageProbe)
+		return failed(info, err, StageProbe)
 	}
 	return d.finish(tool, target, info, result)
 }
@@ -228,9 +229,9 @@ func lateStart(tool *Tool, left, timeout time.Duration) error {
 	default:
 		return nil
 	}
-	return &failure{public: Error{
+	return &Error{
 		Code: CodeBusy, Stage: stageQueue, Message: message, Hint: "make fewer calls at a time, or set a larger timeout_ms",
-	}}
+	}
 }
 
 // find returns the enabled tool of that name, or says which there are.
@@ -241,21 +242,21 @@ func (d *Dispatcher) find(name string) (*Tool, error) {
 	}
 	if i := slices.IndexFunc(d.Config.Tools, named); i >= 0 {
 		toolset := d.Config.Tools[i].Toolset
-		return nil, &failure{public: Error{
-			Code: CodeToolDisabled, Stage: stagePolicy,
+		return nil, &Error{
+			Code: CodeToolDisabled, Stage: StagePolicy,
 			Message: fmt.Sprintf("the operator has not enabled %s", name),
 			Hint:    fmt.Sprintf("it belongs to toolset %s; ask the operator to enable that", toolset),
-		}}
+		}
 	}
 	valid := make([]string, len(d.enabled))
 	for i, t := range d.enabled {
 		valid[i] = t.Name
 	}
-	return nil, &failure{public: Error{
-		Code: CodeUnknownTool, Stage: stageArguments,
-		Message: fmt.Sprintf("unknown tool %s", quote(name)),
-		Hint:    didYouMean(name, valid), Details: ErrorDetails{Valid: valid},
-	}}
+	return nil, &Error{
+		Code: CodeUnknownTool, Stage: StageArguments,
+		Message: fmt.Sprintf("unknown tool %s", words.Quote(name)),
+		Hint:    words.DidYouMean(name, valid), Details: ErrorDetails{Valid: valid},
+	}
 }
 
 // resolve opens the target; nil where none was named and none is needed. everywhere:
@@ -280,11 +281,11 @@ func checkExpected(expect uint64, target *resolve.Target) error {
 	if is == 0 {
 		hint = "this kernel gives network namespaces no cookie; call again without expect"
 	}
-	return &failure{public: Error{
+	return &Error{
 		Code: CodeTargetChanged, Stage: stageEnter,
 		Message: "the name leads to another network than expected",
 		Hint:    hint, Details: ErrorDetails{Was: expect, Is: is},
-	}}
+	}
 }
 
 // The most findings and next steps in one answer.
@@ -298,10 +299,10 @@ const (
 func (d *Dispatcher) finish(tool *Tool, target *resolve.Target, info *TargetInfo, result outcome) *Envelope {
 	data, err := encodeData(result.data)
 	if err != nil {
-		return failed(info, fmt.Errorf("encode result: %w", err), stageProbe)
+		return failed(info, fmt.Errorf("encode result: %w", err), StageProbe)
 	}
 	if len(data) > tool.MaxBytes {
-		return failed(info, tooLarge(len(data), tool.MaxBytes), stageProbe)
+		return failed(info, tooLarge(len(data), tool.MaxBytes), StageProbe)
 	}
 	envelope := &Envelope{
 		Summary:  result.summary,
@@ -347,11 +348,11 @@ func (d *Dispatcher) sendable(steps []Next) []Next {
 }
 
 func tooLarge(size, limit int) error {
-	return &failure{public: Error{
-		Code: CodeTooLarge, Stage: stageProbe,
+	return &Error{
+		Code: CodeTooLarge, Stage: StageProbe,
 		Message: fmt.Sprintf("the answer has %d bytes, at most %d are allowed", size, limit),
 		Hint:    "ask for less: use the tool's filters, a smaller limit, or leave details out",
-	}}
+	}
 }
 
 // mayCall reports whether the policy lets a proposed call through.

@@ -1,10 +1,8 @@
-package suggest_test
+package words
 
 import (
 	"slices"
 	"testing"
-
-	"nsenter-mcp/internal/suggest"
 )
 
 func TestClosest(t *testing.T) {
@@ -26,7 +24,7 @@ func TestClosest(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			if got := suggest.Closest(test.word, arguments, 2); !slices.Equal(got, test.want) {
+			if got := Closest(test.word, arguments, 2); !slices.Equal(got, test.want) {
 				t.Errorf("Closest(%q) = %q, want %q", test.word, got, test.want)
 			}
 		})
@@ -36,7 +34,7 @@ func TestClosest(t *testing.T) {
 func TestClosestIsBounded(t *testing.T) {
 	t.Parallel()
 	long := string(make([]byte, 1<<20))
-	if got := suggest.Closest(long, []string{"pod", long}, 1); len(got) > 1 {
+	if got := Closest(long, []string{"pod", long}, 1); len(got) > 1 {
 		t.Errorf("got %d words, want at most 1", len(got))
 	}
 }
@@ -50,7 +48,7 @@ func TestDistance(t *testing.T) {
 		{"", "", 0}, {"a", "", 1}, {"", "abc", 3}, {"kitten", "sitting", 3}, {"ab", "ba", 1}, {"pod", "pod", 0},
 	}
 	for _, test := range tests {
-		if got := suggest.Distance([]rune(test.a), []rune(test.b)); got != test.want {
+		if got := Distance([]rune(test.a), []rune(test.b)); got != test.want {
 			t.Errorf("Distance(%q, %q) = %d, want %d", test.a, test.b, got, test.want)
 		}
 	}

@@ -1,4 +1,4 @@
-package tools
+package dispatch
 
 import (
 	"cmp"
@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/resolve"
 )
 
@@ -71,7 +72,7 @@ func nameCandidate(args map[string]any, c resolve.Candidate, all []resolve.Candi
 			args["container"] = c.Container
 		}
 	case c.Container != "" && c.ID != "":
-		args["container"] = shortID(c.ID, false)
+		args["container"] = ShortID(c.ID, false)
 	case c.PID != 0:
 		args["pid"] = c.PID
 	case c.Netns != "":
@@ -88,24 +89,34 @@ func describeCandidate(c resolve.Candidate, all []resolve.Candidate) string {
 	neighbour := func(o resolve.Candidate) bool { return o != c && o.Namespace == c.Namespace }
 	switch {
 	case c.Namespace != "" && c.Pod != "" && slices.ContainsFunc(all, neighbour):
-		text := "of pod " + word(c.Namespace+"/"+c.Pod)
+		text := "of pod " + words.Printable(c.Namespace+"/"+c.Pod)
 		if c.Container != "" {
-			text += ", container " + word(c.Container)
+			text += ", container " + words.Printable(c.Container)
 		}
 		return text
 	case c.Namespace != "":
-		return "in namespace " + word(c.Namespace)
+		return "in namespace " + words.Printable(c.Namespace)
 	case c.Container != "":
-		return "that is container " + word(c.Container)
+		return "that is container " + words.Printable(c.Container)
 	case c.PID != 0:
 		return fmt.Sprintf("of process %d", c.PID)
 	case c.Netns != "":
-		return "that is " + word(c.Netns)
+		return "that is " + words.Printable(c.Netns)
 	}
-	return "known to " + word(c.Source)
+	return "known to " + words.Printable(c.Source)
 }
 
 // telling are the steps of an error that say more than that somebody was asked.
 func telling(steps []resolve.Step) []resolve.Step {
 	return slices.DeleteFunc(slices.Clone(steps), func(s resolve.Step) bool { return s.Outcome == "ok" || s.Outcome == "none" })
+}
+
+// ShortID is as much of a container ID as docker ps prints; it is unique on a
+// node for all practical purposes, and every tool takes it.
+func ShortID(id string, full bool) string {
+	const shown = 12
+	if full || len(id) <= shown {
+		return id
+	}
+	return id[:shown]
 }

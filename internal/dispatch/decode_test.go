@@ -1,4 +1,4 @@
-package tools
+package dispatch
 
 import (
 	"encoding/json"
@@ -91,15 +91,15 @@ func TestDecodeSaysWhatIsWrong(t *testing.T) {
 			t.Parallel()
 			var got sampleArgs
 			err := sampleShape().decode(json.RawMessage(test.raw), &got)
-			var f *failure
+			var f *Error
 			if !errors.As(err, &f) {
 				t.Fatalf("got %v, want a failure", err)
 			}
-			if f.public.Code != test.code || !strings.Contains(f.public.Message, test.message) || !strings.Contains(f.public.Hint, test.hint) {
-				t.Errorf("got %s: %s (%s), want %s: ...%s... (...%s...)", f.public.Code, f.public.Message, f.public.Hint, test.code, test.message, test.hint)
+			if f.Code != test.code || !strings.Contains(f.Message, test.message) || !strings.Contains(f.Hint, test.hint) {
+				t.Errorf("got %s: %s (%s), want %s: ...%s... (...%s...)", f.Code, f.Message, f.Hint, test.code, test.message, test.hint)
 			}
-			if len(f.public.Message) > 1000 {
-				t.Errorf("message has %d bytes", len(f.public.Message))
+			if len(f.Message) > 1000 {
+				t.Errorf("message has %d bytes", len(f.Message))
 			}
 		})
 	}
@@ -112,7 +112,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		var args sampleArgs
 		err := sampleShape().decode(raw, &args)
-		var known *failure
+		var known *Error
 		if err != nil && !errors.As(err, &known) {
 			t.Errorf("decode(%q) = %v, which has no code", raw, err)
 		}

@@ -1,4 +1,4 @@
-package tools
+package gather
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"nsenter-mcp/tools/probe"
 )
 
-// ownerOf opens the network on this node that owns an address which could not be
+// OwnerOf opens the network on this node that owns an address which could not be
 // connected to, so that the same can be asked from inside it; nil where that
 // is the target itself, the node, a service, or something on another node. The
 // caller closes it.
@@ -20,13 +20,13 @@ import (
 // An address may have several owners on one machine: networks that do not reach
 // each other, and whole clusters in containers. The one that counts is attached
 // to this node.
-func ownerOf(ctx context.Context, env *Env, target *resolve.Target, ip netip.Addr) *resolve.Target {
-	if env.Resolver == nil || env.Host == nil || !ip.IsValid() || ip.IsLoopback() {
+func OwnerOf(ctx context.Context, resolver *resolve.Resolver, host *nsexec.Handle, target *resolve.Target, ip netip.Addr) *resolve.Target {
+	if resolver == nil || host == nil || !ip.IsValid() || ip.IsLoopback() {
 		return nil
 	}
-	owner, err := env.Resolver.Resolve(ctx, resolve.Query{IP: ip.String(), Here: true})
+	owner, err := resolver.Resolve(ctx, resolve.Query{IP: ip.String(), Here: true})
 	if err == nil {
-		if isAttached(ctx, env.Host, target, owner, ip) {
+		if isAttached(ctx, host, target, owner, ip) {
 			return owner
 		}
 		_ = owner.Close() // was only looked at
@@ -41,11 +41,11 @@ func ownerOf(ctx context.Context, env *Env, target *resolve.Target, ip netip.Add
 		if c.PID != 0 {
 			q = resolve.Query{PID: &c.PID}
 		}
-		t, err := env.Resolver.Resolve(ctx, q)
+		t, err := resolver.Resolve(ctx, q)
 		if err != nil {
 			continue
 		}
-		if owner == nil && isAttached(ctx, env.Host, target, t, ip) {
+		if owner == nil && isAttached(ctx, host, target, t, ip) {
 			owner = t
 			continue
 		}
@@ -67,10 +67,11 @@ func isAttached(ctx context.Context, host *nsexec.Handle, target, t *resolve.Tar
 	}
 	return slices.ContainsFunc(list.Links, func(l fact.Link) bool {
 		pair := l.Kind() == "veth" || l.Kind() == "netkit"
-		return hasAddress(&l, ip) && l.LinkType != "loopback" && (l.HostPeer != nil || !pair)
+		return HasAddress(&l, ip) && l.LinkType != "loopback" && (l.HostPeer != nil || !pair)
 	})
 }
 
-func hasAddress(l *fact.Link, ip netip.Addr) bool {
+// HasAddress reports whether ip is an address of the link.
+func HasAddress(l *fact.Link, ip netip.Addr) bool {
 	return slices.ContainsFunc(l.AddrInfo, func(a fact.Addr) bool { return a.Local == ip.String() })
 }

@@ -1,4 +1,4 @@
-package tools
+package dispatch
 
 import (
 	"nsenter-mcp/resolve"
@@ -55,7 +55,8 @@ type Next struct {
 	Why       string         `json:"why"`
 }
 
-// Error says what kept the tool from measuring and what to do about it.
+// Error says what kept the tool from measuring and what to do about it. Handlers
+// return it where they know better than the table in failure.go.
 type Error struct {
 	Code    string       `json:"code"`
 	Stage   string       `json:"stage" jsonschema:"arguments, policy, queue, resolve, forward, enter or probe"`
@@ -63,6 +64,8 @@ type Error struct {
 	Hint    string       `json:"hint,omitempty" jsonschema:"what to do next"`
 	Details ErrorDetails `json:"details,omitzero"`
 }
+
+func (e *Error) Error() string { return e.Message }
 
 // ErrorDetails is what a caller can act on.
 type ErrorDetails struct {
@@ -73,7 +76,7 @@ type ErrorDetails struct {
 	Service    *resolve.Service    `json:"service,omitempty" jsonschema:"whose address it is"`
 	State      resolve.State       `json:"state,omitempty" jsonschema:"state of the container that does not run"`
 	ExitCode   *int                `json:"exit_code,omitempty"`
-	Untrusted  *containerText      `json:"untrusted,omitempty" jsonschema:"what the runtime or the API says of it, or the command that leads to the node"`
+	Untrusted  *UntrustedText      `json:"untrusted,omitempty" jsonschema:"what the runtime or the API says of it, or the command that leads to the node"`
 	Valid      []string            `json:"valid,omitempty" jsonschema:"what would have been accepted"`
 	// Was and Is are the netns cookies expected and found.
 	Was uint64 `json:"was,omitempty"`
@@ -87,4 +90,9 @@ type Answer[T any] struct {
 	Findings []fact.Finding
 	Notes    []Note
 	Next     []Next
+}
+
+// UntrustedText quotes what a container's image, its runtime or a command says.
+type UntrustedText struct {
+	Message string `json:"message"`
 }

@@ -1,4 +1,4 @@
-package tools
+package gather
 
 import (
 	"context"
@@ -15,9 +15,9 @@ import (
 	"nsenter-mcp/tools/probe/lookup"
 )
 
-// applicationEnviron is the environment of the target's application; nil where
+// ApplicationEnviron is the environment of the target's application; nil where
 // there is none or it cannot be read.
-func applicationEnviron(target *resolve.Target) []byte {
+func ApplicationEnviron(target *resolve.Target) []byte {
 	if target.App == nil {
 		return nil
 	}
@@ -29,19 +29,20 @@ func applicationEnviron(target *resolve.Target) []byte {
 	return environ
 }
 
-func fileReader(target *resolve.Target) fetch.ReadFunc {
+// FileReader reads files of the target's application.
+func FileReader(target *resolve.Target) fetch.ReadFunc {
 	return func(ctx context.Context, name string, limit int64) ([]byte, error) {
 		return wholeFile(target.ReadFile(ctx, name, limit))
 	}
 }
 
-// hostFileReader reads files of the host below its root, until done is called.
+// HostFileReader reads files of the host below its root, until done is called.
 // It is nil where that is this process's own.
-func hostFileReader(env *Env) (read fetch.ReadFunc, done func()) {
-	if filepath.Clean("/"+env.Root) == "/" {
+func HostFileReader(home *nsexec.Home, root string) (read fetch.ReadFunc, done func()) {
+	if filepath.Clean("/"+root) == "/" {
 		return nil, func() {}
 	}
-	files, err := env.Home.OpenFiles(env.Root)
+	files, err := home.OpenFiles(root)
 	if err != nil {
 		return func(context.Context, string, int64) ([]byte, error) { return nil, err }, func() {}
 	}
@@ -59,9 +60,9 @@ func wholeFile(file nsexec.File, err error) ([]byte, error) {
 	return file.Data, err
 }
 
-// nameLookup looks names up as the target's applications do. Each lookup is given
+// NameLookup looks names up as the target's applications do. Each lookup is given
 // to tell too.
-func nameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error, tell func(*fact.DNSLookup)) fetch.Lookup {
+func NameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error, tell func(*fact.DNSLookup)) fetch.Lookup {
 	whose := lookup.Target{
 		Network:   lookup.Network{Handle: target.Net, Allow: allow},
 		WholeRoot: target.Files != nil,

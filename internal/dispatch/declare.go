@@ -1,4 +1,4 @@
-package tools
+package dispatch
 
 import (
 	"context"
@@ -73,12 +73,12 @@ type Tool struct {
 
 	// prepare decodes arguments; it touches nothing but them.
 	prepare func(arguments json.RawMessage) (*invocation, error)
-	// remake makes the schemas from the types, recorded or not.
-	remake func() (input, output json.RawMessage, err error)
-	// whole makes the schema of answers with all that the types say, for tests.
-	whole func() (*jsonschema.Schema, error)
-	// adapt makes the declaration true under a policy; nil where it always is.
-	adapt func(*Tool, Policy) error
+	// MakeSchemas makes the schemas from the types, recorded or not.
+	MakeSchemas func() (input, output json.RawMessage, err error)
+	// AnswerSchema makes the schema of answers with all that the types say, for tests.
+	AnswerSchema func() (*jsonschema.Schema, error)
+	// Adapt makes the declaration true under a policy; nil where it always is.
+	Adapt func(*Tool, Policy) error
 	// invalid is why the declaration is unusable; NewDispatcher reports it.
 	invalid error
 }
@@ -113,16 +113,16 @@ type Handler[In, Out any] func(ctx context.Context, env *Env, target *resolve.Ta
 
 // targeted is implemented by every input struct through [TargetArgs].
 type targeted interface {
-	common() *TargetArgs
-	query() resolve.Query
+	Common() *TargetArgs
+	Query() resolve.Query
 }
 
 // policed is implemented by input structs of which a policy may forbid a part.
-type policed interface{ permitted(p Policy) error }
+type policed interface{ Permitted(p Policy) error }
 
-// define declares a tool: the schemas come from the types In and Out, so what
+// Define declares a tool: the schemas come from the types In and Out, so what
 // is published, what is accepted and what is returned cannot drift apart.
-func define[In, Out any, P interface {
+func Define[In, Out any, P interface {
 	*In
 	targeted
 }](spec Spec, handle Handler[In, Out]) Tool {
@@ -136,15 +136,15 @@ func define[In, Out any, P interface {
 	if tool.InputSchema, tool.OutputSchema, tool.invalid = schemasOf[In, Out](spec.Name); tool.invalid != nil {
 		return tool
 	}
-	tool.remake, tool.whole = makeSchemas[In, Out], wholeOutput[Out]
+	tool.MakeSchemas, tool.AnswerSchema = makeSchemas[In, Out], wholeOutput[Out]
 	arguments := sync.OnceValue(func() shape { return shapeOf(reflect.TypeFor[In]()) })
 	tool.prepare = func(raw json.RawMessage) (*invocation, error) {
 		in := P(new(In))
 		if err := arguments().decode(raw, in); err != nil {
 			return nil, err
 		}
-		common := in.common()
-		query := in.query()
+		common := in.Common()
+		query := in.Query()
 		given := query != resolve.Query{}
 		query.Describe = spec.Describe
 		query.NoFiles = !spec.ReadsFiles && !spec.Describe
@@ -160,7 +160,7 @@ func define[In, Out any, P interface {
 			},
 		}
 		if p, ok := any(in).(policed); ok {
-			call.permitted = p.permitted
+			call.permitted = p.Permitted
 		}
 		if common.TimeoutMS != 0 {
 			call.timeout = time.Duration(common.TimeoutMS) * time.Millisecond

@@ -1,6 +1,4 @@
-// Package suggest finds, among valid words, the ones that a mistyped word was
-// probably meant to be. It serves every "did you mean" of the program.
-package suggest
+package words
 
 import (
 	"cmp"

@@ -1,4 +1,4 @@
-package tools
+package words
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// word makes a name that a runtime reports fit to stand in our own sentences:
+// Printable makes a name that a runtime reports fit to stand in our own sentences:
 // bounded, and without anything that is no letter, digit or punctuation of
 // plain text.
-func word(name string) string {
+func Printable(name string) string {
 	const limit = 253
 	if len(name) > limit {
 		name = name[:limit]
@@ -24,10 +24,10 @@ func word(name string) string {
 	}, name)
 }
 
-// escape makes free text of a container or a network fit to be shown: control
+// Escape makes free text of a container or a network fit to be shown: control
 // characters, ANSI sequences and marks that change the reading direction become
 // visible escapes, and bytes that are no UTF-8 become \xNN.
-func escape(text string) string {
+func Escape(text string) string {
 	var b strings.Builder
 	for i, r := range text {
 		switch {
@@ -46,10 +46,27 @@ func escape(text string) string {
 	return b.String()
 }
 
-// plural writes a count with its noun.
-func plural(n int, noun string) string {
+// Plural writes a count with its noun.
+func Plural(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
 	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// Quote shows a caller's text: bounded, control characters escaped.
+func Quote(s string) string {
+	const limit = 80
+	if len(s) > limit {
+		return strconv.QuoteToASCII(s[:limit]) + "..."
+	}
+	return strconv.QuoteToASCII(s)
+}
+
+// DidYouMean is a hint that names the likely word and else the valid ones.
+func DidYouMean(word string, valid []string) string {
+	if near := Closest(word, valid, 1); len(near) == 1 {
+		return fmt.Sprintf("did you mean %s?", near[0])
+	}
+	return "valid: " + strings.Join(valid, ", ")
 }

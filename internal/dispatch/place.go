@@ -1,4 +1,4 @@
-package tools
+package dispatch
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/resolve"
 )
 
@@ -58,7 +59,7 @@ func (d *Dispatcher) elsewhere(ctx context.Context, c Call, call *invocation) (p
 		return place{}, false, nil
 	}
 	if err := CheckNode(call.node); err != nil {
-		return place{}, false, invalidArgument("node", quote(call.node)+" "+err.Error())
+		return place{}, false, InvalidArgument("node", words.Quote(call.node)+" "+err.Error())
 	}
 	here := d.Env.Resolver.Node()
 	if here == "" && !d.forwards(c) {
@@ -74,11 +75,11 @@ func (d *Dispatcher) elsewhere(ctx context.Context, c Call, call *invocation) (p
 		// talked into it could name any machine. Where there is an API, it says what is
 		// a node; while it does not answer, the operator's command is all there is.
 		if has, err := d.Env.Resolver.HasNode(ctx, call.node); err == nil && !has {
-			return place{}, false, &failure{public: Error{
-				Code: string(resolve.KindNotFound), Stage: stageForward,
-				Message: "the cluster has no node " + quote(call.node),
+			return place{}, false, &Error{
+				Code: string(resolve.KindNotFound), Stage: StageForward,
+				Message: "the cluster has no node " + words.Quote(call.node),
 				Hint:    "list_pods with all_nodes shows on which nodes pods run; leave node out where the pod is named",
-			}}
+			}
 		}
 		return place{node: call.node, given: true}, true, nil
 	}
@@ -86,12 +87,12 @@ func (d *Dispatcher) elsewhere(ctx context.Context, c Call, call *invocation) (p
 	if here != "" {
 		which = "node " + here + " only"
 	}
-	return place{}, false, &failure{public: Error{
-		Code: string(resolve.KindOtherNode), Stage: stageForward,
+	return place{}, false, &Error{
+		Code: string(resolve.KindOtherNode), Stage: StageForward,
 		Message: fmt.Sprintf("node %s is out of reach: this server looks at %s", call.node, which),
 		Hint:    "leave node out to look at this node, or let the operator start a server with --via, which reaches the others",
 		Details: ErrorDetails{Node: call.node},
-	}}
+	}
 }
 
 // forwards: a call that was forwarded once stays where it is, so that servers

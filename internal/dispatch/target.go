@@ -1,4 +1,4 @@
-package tools
+package dispatch
 
 import (
 	"maps"
@@ -18,9 +18,11 @@ type TargetArgs struct {
 	TimeoutMS int    `json:"timeout_ms,omitempty" jsonschema:"for the whole call" min:"1" max:"50000"`
 }
 
-func (a *TargetArgs) common() *TargetArgs { return a }
+// Common returns the arguments that every tool takes.
+func (a *TargetArgs) Common() *TargetArgs { return a }
 
-func (a *TargetArgs) query() resolve.Query {
+// Query is what the arguments say of the target.
+func (a *TargetArgs) Query() resolve.Query {
 	return resolve.Query{Pod: a.Pod, Namespace: a.Namespace, Container: a.Container, PID: a.PID, Netns: a.Netns}
 }
 
@@ -40,9 +42,9 @@ func targetInfo(t *resolve.Target) *TargetInfo {
 	}
 }
 
-// arguments names t again, exactly and completely, for a [Next] call. The
+// Arguments names t again, exactly and completely, for a [Next] call. The
 // cookie goes along so that the next step looks at the same network.
-func arguments(t *resolve.Target, more map[string]any) map[string]any {
+func Arguments(t *resolve.Target, more map[string]any) map[string]any {
 	args := make(map[string]any, len(more)+3)
 	switch {
 	case t.Workload.Pod != "":

@@ -1,10 +1,11 @@
-package tools
+package dispatch
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
 
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
 )
@@ -16,15 +17,15 @@ func (d *Dispatcher) forward(ctx context.Context, c Call, tool *Tool, call *invo
 	policy := d.Policy.narrowedBy(c.Narrowing)
 	if d.Authorize != nil {
 		if err := d.Authorize(ctx, c.Caller, tool.Spec, &resolve.Target{Query: call.query, Node: to.node}); err != nil {
-			return failed(nil, err, stagePolicy)
+			return failed(nil, err, StagePolicy)
 		}
 	}
 	if policy.NoHostNetwork && call.query.Netns == "host" {
-		return failed(nil, hostNetworkDenied(to.node), stagePolicy)
+		return failed(nil, hostNetworkDenied(to.node), StagePolicy)
 	}
 	if call.permitted != nil {
 		if err := call.permitted(policy); err != nil {
-			return failed(nil, err, stagePolicy)
+			return failed(nil, err, StagePolicy)
 		}
 	}
 	answer, err := d.Forwarder.Forward(ctx, Forwarded{
@@ -35,7 +36,7 @@ func (d *Dispatcher) forward(ctx context.Context, c Call, tool *Tool, call *invo
 		answer, err = temper(answer)
 	}
 	if err != nil {
-		failure := failed(nil, err, stageForward)
+		failure := failed(nil, err, StageForward)
 		failure.Error.Details.Node = to.node
 		return failure
 	}
@@ -49,28 +50,28 @@ func hostNetworkDenied(node string) error {
 	if node != "" {
 		what = "node " + node
 	}
-	return &failure{public: Error{
-		Code: string(resolve.KindHostNetworkDenied), Stage: stagePolicy,
+	return &Error{
+		Code: string(resolve.KindHostNetworkDenied), Stage: StagePolicy,
 		Message: "the target uses the network of " + what + " itself, which the operator of the server keeps closed",
 		Hint:    "choose a target with a network of its own, or ask the operator to allow the host network",
 		Details: ErrorDetails{Node: node},
-	}}
+	}
 }
 
 // settle makes another server's answer one of this server: within the same
 // bounds, and with next steps that can be sent to this server as they are.
 func (d *Dispatcher) settle(tool *Tool, policy Policy, to place, answer *Envelope) *Envelope {
 	if answer.Target != nil && answer.Target.HostNetwork && policy.NoHostNetwork {
-		return failed(nil, hostNetworkDenied(to.node), stagePolicy)
+		return failed(nil, hostNetworkDenied(to.node), StagePolicy)
 	}
 	if data, ok := answer.Data.(json.RawMessage); ok && len(data) > tool.MaxBytes {
-		return failed(answer.Target, tooLarge(len(data), tool.MaxBytes), stageForward)
+		return failed(answer.Target, tooLarge(len(data), tool.MaxBytes), StageForward)
 	}
 	if answer.Target != nil {
 		if said := answer.Target.Node; said != "" && said != to.node {
 			answer.Notes = append(answer.Notes, Note{
 				Code:    "node_name_differs",
-				Message: fmt.Sprintf("the server reached as node %s says that its node is %s", to.node, word(said)),
+				Message: fmt.Sprintf("the server reached as node %s says that its node is %s", to.node, words.Printable(said)),
 			})
 		}
 		answer.Target.Node = to.node
@@ -78,7 +79,7 @@ func (d *Dispatcher) settle(tool *Tool, policy Policy, to place, answer *Envelop
 	if answer.Error != nil {
 		answer.Error.Details.Node = to.node
 		if answer.Error.Stage == "" {
-			answer.Error.Stage = stageForward
+			answer.Error.Stage = StageForward
 		}
 	}
 	if answer.Findings == nil {
