@@ -7,6 +7,7 @@ import (
 
 	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/diagnose"
 	"nsenter-mcp/tools/fact"
 	"nsenter-mcp/tools/gather"
 	"nsenter-mcp/tools/probe/attempt"
@@ -113,12 +114,18 @@ func curl(ctx context.Context, prober *attempt.Prober, env *dispatch.Env, target
 	if err != nil {
 		return dispatch.Answer[fact.Fetch]{}, curlError(err)
 	}
+	attempt.AskNode(env.Host, target.Net, answer.Attempts)
+	diagnose.Connecting(answer)
 	mtu := blameMTU(ctx, env, target, answer) // before the reason is quoted
-	return dispatch.Answer[fact.Fetch]{
+	result := dispatch.Answer[fact.Fetch]{
 		Summary:  summarizeFetch(answer),
-		Data:     *answer,
 		Findings: append(mtu, fetchFindings(answer, target, lookups)...),
 		Notes:    curlNotes(answer, roots, target),
 		Next:     curlNext(ctx, env, answer, target, in),
-	}, nil
+	}
+	if !in.Details {
+		fetch.Compact(answer)
+	}
+	result.Data = *answer
+	return result, nil
 }

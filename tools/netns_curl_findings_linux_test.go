@@ -282,7 +282,7 @@ func TestCurlFindings(t *testing.T) {
 		{"server rejects", func(s *curlScene) string {
 			s.filter(s.server.Netns, nftables.ChainHookInput, 2, 80, prohibit)
 			return s.http(hello)
-		}, nil, fact.OutcomeUnreachable, []string{"fw.peer_reject"}},
+		}, nil, fact.OutcomeUnreachable, []string{"tcp.refused"}},
 		{"server rejects with a reset", func(s *curlScene) string {
 			s.filter(s.server.Netns, nftables.ChainHookInput, 2, 80, rejectReset)
 			return s.http(hello)

@@ -25,6 +25,12 @@ func causeCode(c fact.Cause) string {
 		return "neigh.gateway_failed"
 	case fact.CauseNeighbourSilent:
 		return "neigh.failed"
+	case fact.CauseWrongMAC, fact.CauseOtherMAC:
+		return "neigh.wrong_mac"
+	case fact.CauseReturned:
+		return "svc.hairpin"
+	case fact.CauseLocalnet:
+		return "sysctl.route_localnet"
 	case fact.CausePodDropOut, fact.CausePodDropIn:
 		return "fw.pod_drop"
 	case fact.CausePodReject:
@@ -69,6 +75,11 @@ func Attempt(a *fact.Attempt) []fact.Finding {
 			return finding("tcp.listener_loopback", "%s", a.Why)
 		}
 		return finding("tcp.no_listener", "%s", a.Why)
+	case fact.CauseOtherSource:
+		if (explanation{a}).bridgeNFOff() {
+			return finding("net.bridge_nf_off", "%s", a.Why)
+		}
+		return finding("nat.not_reversed", "%s", a.Why)
 	case fact.CauseICMP:
 		return finding(icmpCode(a), "%s", a.Why)
 	case fact.CauseTooShort: // proves nothing
@@ -104,20 +115,17 @@ func isNoLoopback(text string) bool {
 
 // icmpCode names what an ICMP error of somebody else proves. That something is
 // prohibited is said by filters alone; port unreachable, for TCP, is said by
-// rules that reject, also in the name of a service without endpoints, so it
-// proves no more than the refusal.
+// rules that reject, also in the name of a service without endpoints. Whose rule it is
+// is known where the node answers in its own name.
 func icmpCode(a *fact.Attempt) string {
 	if a.Answer == nil {
 		return "tcp.refused"
 	}
+	node := (explanation{a}).answererIsNode() && a.Answer.From != hostOf(a.Address)
 	switch a.Answer.ICMP {
-	case "net administratively prohibited", "host administratively prohibited", "administratively prohibited":
-		to, err := netip.ParseAddrPort(a.Address)
-		switch {
-		case a.Route != nil && a.Route.Gateway != "" && a.Answer.From == a.Route.Gateway:
+	case "net administratively prohibited", "host administratively prohibited", "administratively prohibited", "port unreachable":
+		if node {
 			return "fw.host_reject"
-		case err == nil && a.Answer.From == to.Addr().Unmap().String():
-			return "fw.peer_reject"
 		}
 		return "tcp.refused"
 	case "time exceeded":
@@ -127,6 +135,28 @@ func icmpCode(a *fact.Attempt) string {
 		return "tcp.refused"
 	}
 	return "route.unreachable"
+}
+
+// Connecting explains the attempts of a fetch, and where none of them connected, sets
+// the outcome and its reason by the attempt that tells most: an answer tells more than
+// silence, and silence more than that nothing was sent.
+func Connecting(f *fact.Fetch) {
+	order := [...]fact.Outcome{
+		fact.OutcomeOK, fact.OutcomeRefused, fact.OutcomeReset, fact.OutcomeBlockedLocally, fact.OutcomeTimeout,
+		fact.OutcomeNoPort, fact.OutcomeUnreachable, fact.OutcomeDenied,
+	}
+	rank := func(a *fact.Attempt) int { return slices.Index(order[:], a.Outcome) }
+	var telling *fact.Attempt
+	for i := range f.Attempts {
+		a := &f.Attempts[i]
+		Explain(a)
+		if rank(a) >= 0 && (telling == nil || rank(a) < rank(telling)) {
+			telling = a
+		}
+	}
+	if f.Stage == fact.StageConnect && telling != nil {
+		f.Outcome, f.Reason = telling.Outcome, telling.Why
+	}
 }
 
 // connecting judges how a fetch got its connection, or did not.

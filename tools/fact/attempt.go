@@ -34,13 +34,20 @@ const (
 	CauseBlackhole        Cause = "route_blackhole"
 	CauseUnreachableRoute Cause = "route_unreachable"
 	CauseProhibited       Cause = "route_prohibit"
+	CauseLocalnet         Cause = "route_localnet"    // NAT leads from loopback out of the target, and route_localnet is off
 	CauseNoAddress        Cause = "no_source_address" // no local address of that family
 	CauseLinkDown         Cause = "link_down"         // the route's interface has no carrier
 	CauseGatewaySilent    Cause = "gateway_no_arp"    // the gateway does not answer ARP or NDP
 	CauseNeighbourSilent  Cause = "neighbour_no_arp"  // the destination, on the link, does not
+	CauseWrongMAC         Cause = "wrong_mac"         // the next hop has another link-layer address than the permanent entry says
 	CausePodDropOut       Cause = "local_drop_out"    // dropped on the way out of the target
-	CausePodDropIn        Cause = "local_drop_in"     // the answer came and was dropped in the target
+	CausePodDropIn        Cause = "local_drop_in"     // arrived, and dropped in the target before TCP got it
 	CausePodReject        Cause = "local_reject"      // the target's own firewall refused
+	CauseNotSent          Cause = "not_sent"          // the kernel could not send, for no known reason
+	CauseNotTaken         Cause = "answer_not_taken"  // the answer arrived, and TCP did not take it, for no known reason
+	CauseOtherSource      Cause = "other_source"      // the answer came from another address than was asked
+	CauseOtherMAC         Cause = "other_mac"         // the answer came in frames for another link-layer address
+	CauseReturned         Cause = "returned"          // the SYN came back to the target, under the target's own address
 	CauseReversePath      Cause = "rp_filter"         // the answer came by an interface that rp_filter rejects
 	CauseChecksum         Cause = "bad_checksum"      // the answer came damaged
 	CauseNotPermitted     Cause = "not_permitted"     // connect(2) itself was refused
@@ -49,7 +56,7 @@ const (
 	CauseRedirected       Cause = "local_redirect"   // the target's own NAT leads to a port of its own that is closed
 	CauseListenElsewhere  Cause = "listener_address" // something listens on the port, on another address
 	CauseAcceptQueue      Cause = "accept_queue"     // proven: the destination is in the same namespace
-	CauseResetAnswer      Cause = "rst"              // the destination answered with RST
+	CauseResetAnswer      Cause = "rst"              // a RST came in the destination's name
 	CauseICMP             Cause = "icmp"             // somebody on the way answered with an ICMP error
 	CauseLost             Cause = "lost"             // sent to a next hop that is there, no answer
 	CauseTooShort         Cause = "too_short"        // not waited long enough to tell
@@ -59,7 +66,8 @@ const (
 
 // Attempt is one TCP connection attempt to one literal address, and what
 // explains how it ended. What explains is measured only where there is
-// something to explain.
+// something to explain. A probe sets Outcome by the errno alone; the rules of
+// diagnose refine Outcome and set Cause and Why.
 type Attempt struct {
 	Address string  `json:"address" jsonschema:"literal address and port that was connected to"`
 	Outcome Outcome `json:"outcome" jsonschema:"as above, or destination_denied, abandoned"`
@@ -82,6 +90,17 @@ type Attempt struct {
 	Neigh          *AttemptNeigh `json:"neigh,omitempty" jsonschema:"next hop on the link"`
 	Answer         *Answer       `json:"answer,omitempty" jsonschema:"packet that ended the attempt"`
 	Wire           *Wire         `json:"wire,omitempty" jsonschema:"packets of this connection seen at the interfaces"`
+	// SentTo is the destination after the target's own NAT. Route and Neigh are
+	// then those of the way there.
+	SentTo string `json:"sent_to,omitempty" jsonschema:"after the target's own NAT"`
+	// SendErrno is what the kernel says to the same SYN sent once more by a raw
+	// socket, measured where no SYN was seen to leave: EPERM is a packet filter's
+	// drop, a route's error follows NAT or a mark (nf_hook_slow and
+	// ip_route_me_harder in the kernel's net/). Route and Neigh are absent then.
+	SendErrno string `json:"send_errno,omitempty" jsonschema:"of the same SYN by a raw socket"`
+	// RouteLocalnet is route_localnet(ip-sysctl) of any interface, measured where it may matter.
+	RouteLocalnet *bool        `json:"route_localnet,omitempty"`
+	Node          *AttemptNode `json:"node,omitempty" jsonschema:"the connection as the node sees it"`
 	// Counters are those of the whole namespace that moved meanwhile, by the
 	// names of /proc/net/snmp, netstat and snmp6 ("TcpExt.TCPSynRetrans").
 	Counters map[string]uint64 `json:"counters,omitempty" jsonschema:"kernel counters of the whole namespace that moved"`
@@ -92,10 +111,23 @@ type Attempt struct {
 	Listeners []string `json:"listeners,omitzero"`
 }
 
+// The types of an [AttemptRoute] by which an attempt is judged.
+const (
+	RouteNone        = "none"
+	RouteLocal       = "local"
+	RouteBlackhole   = "blackhole"
+	RouteUnreachable = "unreachable"
+	RouteProhibit    = "prohibit"
+)
+
 // AttemptRoute is the route that the kernel picks (ip route get).
 type AttemptRoute struct {
 	// Type is unicast or local; blackhole, unreachable, prohibit; none.
-	Type    string `json:"type"`
+	Type string `json:"type"`
+	// Dst is the prefix that matched, "default" for /0. Rule is the policy rule that
+	// led to its table, where that is not one of the kernel's own.
+	Dst     string `json:"dst,omitempty"`
+	Rule    string `json:"rule,omitempty"`
 	Gateway string `json:"gateway,omitempty"`
 	Dev     string `json:"dev,omitempty"`
 	PrefSrc string `json:"prefsrc,omitempty"`
@@ -112,6 +144,11 @@ type AttemptNeigh struct {
 	// State is the NUD state: REACHABLE, STALE, DELAY, PROBE, INCOMPLETE, FAILED,
 	// PERMANENT, NOARP; NONE where there is no entry.
 	State string `json:"state"`
+}
+
+// Failed reports whether the next hop's link-layer address was asked for in vain.
+func (n *AttemptNeigh) Failed() bool {
+	return n != nil && (n.State == "FAILED" || n.State == "INCOMPLETE")
 }
 
 // Resolved reports whether the next hop has a link-layer address.
@@ -140,17 +177,43 @@ type Answer struct {
 
 // Wire counts the packets of one connection at the interfaces of the
 // namespace. Watching starts only when the first SYN has gone unanswered for a
-// while, so it shows repetitions. It is absent where packets left from the same
+// while, so Wire shows repetitions. Wire is absent where packets left from the same
 // port that cannot be told to be this connection's or another's.
 type Wire struct {
-	SYNOut    int     `json:"syn_out" jsonschema:"SYNs that left"`
-	SYNACKIn  int     `json:"syn_ack_in" jsonschema:"answers that arrived"`
-	Dev       string  `json:"dev,omitempty"`
-	SentTo    string  `json:"sent_to,omitempty" jsonschema:"where it differs from address: the target's own NAT"`
-	WatchedMS float64 `json:"watched_ms"`
+	SYNOut   int `json:"syn_out" jsonschema:"SYNs that left while watched"`
+	SYNACKIn int `json:"syn_ack_in" jsonschema:"answers that arrived"`
+	// SYNPassed and SYNACKPassed count how many of them came past the namespace's
+	// own packet filter, up to TCP; absent is not measured.
+	SYNPassed    *int    `json:"syn_passed,omitempty"`
+	SYNACKPassed *int    `json:"syn_ack_passed,omitempty" jsonschema:"past the target's own filters"`
+	Dev          string  `json:"dev,omitempty"`
+	WatchedMS    float64 `json:"watched_ms"`
+	// AnswerFrom is the source of the answers, where it is not where the SYN went.
+	AnswerFrom string `json:"answer_from,omitempty" jsonschema:"where it is not the address asked"`
+	OtherMAC   bool   `json:"other_mac,omitempty" jsonschema:"answers in frames for another MAC address"`
+	// Returned is to which address of the target its own SYN came back.
+	Returned string `json:"returned,omitempty" jsonschema:"the SYN came back, to this address"`
 	// Asked and Answered count our own requests for the next hop's link-layer
 	// address (ARP or neighbour discovery), for the kernel may go on using one
-	// that it learnt long ago.
-	Asked    int `json:"arp_asked,omitempty" jsonschema:"own ARP or NDP requests for the next hop"`
-	Answered int `json:"arp_answered,omitempty"`
+	// that it learnt long ago. AnsweredBy is the address, where all answers agree.
+	Asked      int    `json:"arp_asked,omitempty" jsonschema:"own ARP or NDP requests for the next hop"`
+	Answered   int    `json:"arp_answered,omitempty"`
+	AnsweredBy string `json:"arp_lladdr,omitempty"`
+}
+
+// AttemptNode is what the node knows of a connection of a pod.
+type AttemptNode struct {
+	// Tracked: the connection is in the node's conntrack table, which a SYN enters
+	// when it has passed the node's filters (nf_conntrack_confirm). False says
+	// nothing: the node may not track, or forget at once, as after a RST.
+	Tracked bool   `json:"tracked,omitempty" jsonschema:"in the node's conntrack table: the SYN passed its filters"`
+	SentTo  string `json:"sent_to,omitempty" jsonschema:"after the node's NAT"`
+	Replied bool   `json:"replied,omitempty" jsonschema:"the node saw an answer"`
+	// IsGateway and IsAnswerer: the next hop, or who answered, is an address of the node.
+	IsGateway  bool `json:"is_gateway,omitempty"`
+	IsAnswerer bool `json:"is_answerer,omitempty"`
+	// Bridge is the node's bridge on which both the target and who answered are;
+	// BridgeNF is net.bridge.bridge-nf-call-iptables (or -ip6tables) there.
+	Bridge   string `json:"bridge,omitempty"`
+	BridgeNF *bool  `json:"bridge_nf_call,omitempty"`
 }

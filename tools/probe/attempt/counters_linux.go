@@ -1,8 +1,10 @@
 package attempt
 
 import (
+	"bytes"
 	"errors"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -79,4 +81,21 @@ func readPortRange() []int {
 		ports = append(ports, n)
 	}
 	return ports
+}
+
+// readRouteLocalnet reports whether packets from loopback addresses may leave by any
+// interface (route_localnet in the kernel's ip-sysctl.rst); nil where that cannot be
+// read. It runs inside the namespace.
+func readRouteLocalnet() *bool {
+	const conf = "/proc/sys/net/ipv4/conf"
+	devices, err := os.ReadDir(conf)
+	if err != nil {
+		return nil
+	}
+	on := false
+	for _, dev := range devices {
+		text, err := readInto(make([]byte, 8), filepath.Join(conf, dev.Name(), "route_localnet"))
+		on = on || err != nil || !bytes.HasPrefix(text, []byte("0")) // unknown claims nothing
+	}
+	return &on
 }

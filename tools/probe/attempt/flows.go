@@ -19,8 +19,9 @@ type flows struct {
 	// apart from others'; not ok is none.
 	clock func() (now uint32, ok bool)
 
-	syns    []sighting // by sequence number
-	answers []sighting // SYN-ACKs, by the number that they acknowledge
+	syns     []sighting // by sequence number
+	answers  []sighting // SYN-ACKs, by the number that they acknowledge
+	returned []sighting // SYNs that came in from local to its own address, by sequence number
 	// There were more than maxFlows of them.
 	missedSYNs, missedAnswers bool
 }
@@ -28,13 +29,21 @@ type flows struct {
 // maxFlows bounds how many connections of one port are told apart.
 const maxFlows = 64
 
+// frame is a segment as an interface showed it.
+type frame struct {
+	segment
+	index             int  // of the interface
+	outgoing, foreign bool // foreign: for another link-layer address
+}
+
 // sighting counts segments that are the same but for the time.
 type sighting struct {
-	number uint32
-	to     netip.AddrPort // of the first
-	index  int            // interface of the first; 0 is none
-	count  int
-	whose  identity
+	number   uint32
+	from, to netip.AddrPort // of the first
+	index    int            // interface of the first; 0 is none
+	count    int
+	foreign  bool // none was for this namespace's link-layer addresses
+	whose    identity
 }
 
 // identity says whether a SYN is the connection's that is looked for.
@@ -48,39 +57,43 @@ const (
 
 // add counts a segment with SYN. One that passes several interfaces of the
 // namespace (a bridge and its port) counts at the first.
-func (f *flows) add(seg *segment, index int, outgoing bool) {
-	port := f.local.Port()
+func (f *flows) add(at *frame) {
+	seg, port := &at.segment, f.local.Port()
 	switch {
-	case outgoing && seg.src.Port() == port && !seg.has(flagACK):
-		s := sightingOf(&f.syns, seg.seq, seg.dst, index)
-		switch {
-		case s == nil:
+	case at.outgoing && seg.src.Port() == port && !seg.has(flagACK):
+		s := count(&f.syns, seg.seq, at)
+		if s == nil {
 			f.missedSYNs = true
-		case s.index == index:
-			s.count++
+		} else if s.index == at.index {
 			s.whose = max(s.whose, f.identify(seg))
 		}
-	case !outgoing && seg.dst.Port() == port && seg.has(flagSYN|flagACK):
-		s := sightingOf(&f.answers, seg.ack, seg.dst, index)
-		switch {
-		case s == nil:
+	case !at.outgoing && seg.dst.Port() == port && seg.has(flagSYN|flagACK):
+		if count(&f.answers, seg.ack, at) == nil {
 			f.missedAnswers = true
-		case s.index == index:
-			s.count++
 		}
+	case !at.outgoing && at.index != loopbackIndex && !seg.has(flagACK) &&
+		seg.src == bare(f.local) && seg.dst.Addr() == seg.src.Addr():
+		count(&f.returned, seg.seq, at)
 	}
 }
 
-// sightingOf finds or makes that of a number; nil where there are too many.
-func sightingOf(list *[]sighting, number uint32, to netip.AddrPort, index int) *sighting {
-	if i := slices.IndexFunc(*list, func(s sighting) bool { return s.number == number }); i >= 0 {
-		return &(*list)[i]
+// count finds or makes the sighting of a number, and counts; nil where there are
+// too many.
+func count(list *[]sighting, number uint32, at *frame) *sighting {
+	i := slices.IndexFunc(*list, func(s sighting) bool { return s.number == number })
+	if i < 0 {
+		if len(*list) == maxFlows {
+			return nil
+		}
+		i = len(*list)
+		*list = append(*list, sighting{number: number, from: at.src, to: at.dst, index: at.index, foreign: true})
 	}
-	if len(*list) == maxFlows {
-		return nil
+	s := &(*list)[i]
+	s.foreign = s.foreign && at.foreign
+	if s.index == at.index {
+		s.count++
 	}
-	*list = append(*list, sighting{number: number, to: to, index: index})
-	return &(*list)[len(*list)-1]
+	return s
 }
 
 // identify says whose a SYN is.
@@ -104,12 +117,13 @@ func (f *flows) identify(seg *segment) identity {
 // mine returns what was seen of the connection that is looked for, and the
 // interface by which its SYNs left, 0 for none. It is nil where there were other
 // connections, and none that can be told to be this one.
-func (f *flows) mine() (wire *fact.Wire, index int) {
+func (f *flows) mine() (found *observed, index int) {
 	best := same
 	if !slices.ContainsFunc(f.syns, func(s sighting) bool { return s.whose == same }) {
 		best = rewritten
 	}
-	wire = &fact.Wire{}
+	wire := &fact.Wire{}
+	found = &observed{wire: wire}
 	for i := range f.syns {
 		s := &f.syns[i]
 		if s.whose != best {
@@ -118,13 +132,22 @@ func (f *flows) mine() (wire *fact.Wire, index int) {
 		if wire.SYNOut > 0 {
 			return nil, 0 // two that look like it
 		}
-		wire.SYNOut, index = s.count, s.index
+		wire.SYNOut, index, found.number = s.count, s.index, s.number
 		if best == rewritten {
-			wire.SentTo = s.to.String()
+			found.sentTo = s.to
 		}
 		for _, answer := range f.answers {
-			if answer.number == s.number+1 {
-				wire.SYNACKIn = answer.count
+			if answer.number != s.number+1 {
+				continue
+			}
+			wire.SYNACKIn, wire.OtherMAC = answer.count, answer.foreign
+			if answer.from != s.to {
+				wire.AnswerFrom = answer.from.String()
+			}
+		}
+		for _, back := range f.returned {
+			if back.number == s.number {
+				wire.Returned = back.to.String()
 			}
 		}
 	}
@@ -134,5 +157,12 @@ func (f *flows) mine() (wire *fact.Wire, index int) {
 	if wire.SYNACKIn == 0 && f.missedAnswers {
 		return nil, 0 // it may have been one of them
 	}
-	return wire, index
+	return found, index
+}
+
+// observed is what was seen of a connection at the interfaces.
+type observed struct {
+	wire   *fact.Wire
+	number uint32         // the sequence number of the SYN, valid where one left
+	sentTo netip.AddrPort // where the namespace's own NAT sent it, zero for nowhere else
 }

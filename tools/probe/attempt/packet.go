@@ -3,7 +3,9 @@ package attempt
 import (
 	"encoding/binary"
 	"fmt"
+	"net"
 	"net/netip"
+	"slices"
 )
 
 // The protocol numbers and flags that are looked at (IANA; RFC 9293).
@@ -16,6 +18,10 @@ const (
 	flagRST = 0x04
 	flagACK = 0x10
 )
+
+// loopbackIndex is the index of lo in every namespace (LOOPBACK_IFINDEX in
+// include/net/flow.h).
+const loopbackIndex = 1
 
 // segment is the head of a TCP segment.
 type segment struct {
@@ -105,8 +111,11 @@ func timestamp(tcp []byte) (value uint32, ok bool) {
 
 // sameFlow compares without zones, which packets do not carry.
 func sameFlow(src, dst, local, remote netip.AddrPort) bool {
-	bare := func(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port()) }
 	return src == bare(local) && dst == bare(remote)
+}
+
+func bare(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port())
 }
 
 // icmpError is an ICMP or ICMPv6 error about a TCP segment.
@@ -188,21 +197,26 @@ func (e *icmpError) String() string {
 const icmp6Advertisement = 136
 
 // parseNeighbour reads an ARP reply (RFC 826) or a neighbour advertisement, from
-// its network header on, and returns whose link-layer address it tells.
-func parseNeighbour(packet []byte) (netip.Addr, bool) {
-	const arpReply = 2
+// its network header on, and returns whose link-layer address it tells. The
+// address is nil where an advertisement leaves it out.
+func parseNeighbour(packet []byte) (netip.Addr, net.HardwareAddr, bool) {
+	const arpReply, targetLinkLayer = 2, 2
 	if len(packet) >= 28 && packet[0]>>4 == 0 {
 		// Hardware type, protocol 0x0800, lengths, operation, sender.
 		isIPv4 := binary.BigEndian.Uint16(packet[2:]) == 0x0800 && packet[4] == 6 && packet[5] == 4
 		if !isIPv4 || binary.BigEndian.Uint16(packet[6:]) != arpReply {
-			return netip.Addr{}, false
+			return netip.Addr{}, nil, false
 		}
-		return netip.AddrFrom4([4]byte(packet[14:])), true
+		return netip.AddrFrom4([4]byte(packet[14:])), slices.Clone(packet[8:14]), true
 	}
 	_, _, hops, proto, message, ok := parseIP(packet)
 	// 255 hops: it comes from the link itself (RFC 4861, section 7.1.2).
 	if !ok || proto != protoICMPv6 || hops != 255 || len(message) < 24 || message[0] != icmp6Advertisement {
-		return netip.Addr{}, false
+		return netip.Addr{}, nil, false
 	}
-	return netip.AddrFrom16([16]byte(message[8:])), true
+	var mac net.HardwareAddr
+	if option := message[24:]; len(option) >= 8 && option[0] == targetLinkLayer && option[1] == 1 {
+		mac = slices.Clone(option[2:8])
+	}
+	return netip.AddrFrom16([16]byte(message[8:])), mac, true
 }

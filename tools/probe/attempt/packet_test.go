@@ -125,24 +125,28 @@ func TestParseICMP(t *testing.T) {
 func TestParseNeighbour(t *testing.T) {
 	t.Parallel()
 	reply := []byte{0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 1, 10, 0, 0, 1, 2, 0, 0, 0, 0, 5, 10, 0, 0, 5}
-	if who, ok := parseNeighbour(reply); !ok || who != netip.MustParseAddr("10.0.0.1") {
-		t.Errorf("%s, %v", who, ok)
+	if who, mac, ok := parseNeighbour(reply); !ok || who != netip.MustParseAddr("10.0.0.1") || mac.String() != "02:00:00:00:00:01" {
+		t.Errorf("%s at %s, %v", who, mac, ok)
 	}
 	request := slices.Clone(reply)
 	request[7] = 1
-	if _, ok := parseNeighbour(request); ok {
+	if _, _, ok := parseNeighbour(request); ok {
 		t.Error("a request was taken for a reply")
 	}
-	if _, ok := parseNeighbour(reply[:20]); ok {
+	if _, _, ok := parseNeighbour(reply[:20]); ok {
 		t.Error("half a reply was taken")
 	}
 	advert := slices.Concat([]byte{0x60, 0, 0, 0, 0, 24, protoICMPv6, 255},
 		server6.Addr().AsSlice(), client6.Addr().AsSlice(), []byte{icmp6Advertisement, 0, 0, 0, 0x60, 0, 0, 0}, server6.Addr().AsSlice())
-	if who, ok := parseNeighbour(advert); !ok || who != server6.Addr() {
-		t.Errorf("%s, %v", who, ok)
+	if who, mac, ok := parseNeighbour(advert); !ok || who != server6.Addr() || mac != nil {
+		t.Errorf("%s at %s, %v", who, mac, ok)
+	}
+	with := slices.Concat(advert, []byte{2, 1, 2, 0, 0, 0, 0, 9})
+	if who, mac, ok := parseNeighbour(with); !ok || who != server6.Addr() || mac.String() != "02:00:00:00:00:09" {
+		t.Errorf("%s at %s, %v", who, mac, ok)
 	}
 	advert[7] = 254
-	if _, ok := parseNeighbour(advert); ok {
+	if _, _, ok := parseNeighbour(advert); ok {
 		t.Error("an advertisement from beyond the link was taken")
 	}
 }

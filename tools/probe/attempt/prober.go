@@ -12,24 +12,24 @@ import (
 const (
 	// maxTurns bounds the visits to namespaces for counters, routes and sockets.
 	maxTurns = 4
-	// maxWitnesses bounds the packet sockets. Closing one waits for all CPUs to
+	// maxWatchers bounds the packet sockets. Closing one waits for all CPUs to
 	// pass through the scheduler (synchronize_net in the kernel), and while it is
 	// open it sees, through a filter, every packet of the namespace.
-	maxWitnesses = 8
+	maxWatchers = 8
 )
 
 // A Prober makes connection attempts. One serves a whole process; it is safe
 // for concurrent use and holds nothing but the bounds of what runs at a time.
 type Prober struct {
-	turns     chan struct{}
-	witnesses chan struct{}
+	turns    chan struct{}
+	watchers chan struct{}
 }
 
 // New returns a Prober.
 func New() *Prober {
 	return &Prober{
-		turns:     make(chan struct{}, maxTurns),
-		witnesses: make(chan struct{}, maxWitnesses),
+		turns:    make(chan struct{}, maxTurns),
+		watchers: make(chan struct{}, maxWatchers),
 	}
 }
 
@@ -59,7 +59,7 @@ type Request struct {
 	Allow func(netip.AddrPort) error
 }
 
-// unwatched is how long an attempt goes on before a witness is called: long
+// unwatched is how long an attempt goes on before it is watched: long
 // enough that nothing healthy pays for it, short enough to see the first
 // repetition of the SYN after one second (RFC 6298, section 2.1).
 const unwatched = 800 * time.Millisecond

@@ -65,7 +65,7 @@ func (p *Prober) try(ctx context.Context, h *nsexec.Handle, r Request, first *fa
 	connecting, cancel := r.connecting(ctx)
 	defer cancel()
 	start := time.Now()
-	watch := p.watch(connecting, h, s)
+	end := p.watch(connecting, h, s)
 	failed := s.connect(connecting, r.Timeout)
 	took := time.Since(start)
 	a.MS = milliseconds(took)
@@ -73,7 +73,10 @@ func (p *Prober) try(ctx context.Context, h *nsexec.Handle, r Request, first *fa
 	if failed != nil && !perhaps {
 		r.failed()
 	}
-	a.Wire = watch.end()
+	seen := end()
+	if seen != nil {
+		a.Wire = seen.wire
+	}
 	s.describe(&a)
 	if failed == nil {
 		conn, err := s.conn()
@@ -81,7 +84,6 @@ func (p *Prober) try(ctx context.Context, h *nsexec.Handle, r Request, first *fa
 			return nil, a, false, err
 		}
 		a.Outcome = fact.OutcomeOK
-		Explain(&a)
 		return conn, a, false, nil
 	}
 	if errors.Is(failed, context.Canceled) {
@@ -89,9 +91,9 @@ func (p *Prober) try(ctx context.Context, h *nsexec.Handle, r Request, first *fa
 		return nil, a, false, nil
 	}
 	a.Errno = errnoName(failed)
-	p.gather(ctx, h, s, &a)
-	Explain(&a)
-	if perhaps && (explanation{&a}).unresolved() && connecting.Err() == nil {
+	a.Outcome = outcomeOf(a.Errno)
+	p.gather(ctx, h, s, seen, &a)
+	if perhaps && a.Neigh.Failed() && connecting.Err() == nil {
 		return nil, a, true, nil
 	}
 	if perhaps {
@@ -153,7 +155,7 @@ func (p *Prober) open(ctx context.Context, h *nsexec.Handle, r Request) (*socket
 			if err := s.before.read(s.v6); err != nil {
 				return fmt.Errorf("read counters: %w", err)
 			}
-			s.ears.open(s.v6)
+			s.replies.open(s.v6)
 			return s.open()
 		})
 	})
@@ -166,45 +168,112 @@ func (p *Prober) open(ctx context.Context, h *nsexec.Handle, r Request) (*socket
 
 // gather measures what may explain that an attempt failed. What cannot be
 // measured stays absent.
-func (p *Prober) gather(ctx context.Context, h *nsexec.Handle, s *socket, a *fact.Attempt) {
-	a.Answer = s.ears.heard(s.local, s.to)
+func (p *Prober) gather(ctx context.Context, h *nsexec.Handle, s *socket, seen *observed, a *fact.Attempt) {
+	a.Answer = s.replies.read(s.local, s.to, seen)
 	// An error here is the end of ctx, or a namespace that can no longer be
 	// entered; either way there is nothing more to measure.
 	_ = p.turn(ctx, func() error {
-		measureWay(h, s, a)
-		return h.Do(func() error {
+		err := h.Do(func() error {
 			var after counters
 			if err := after.read(s.v6); err == nil {
 				a.Counters = moved(&s.before, &after)
-			}
-			if a.Route != nil && a.Route.Type == routeLocal {
-				a.Listeners = readListeners(s.to.Port())
 			}
 			if a.Errno == "EADDRNOTAVAIL" {
 				a.PortRange = readPortRange()
 			}
 			return nil
 		})
+		if err != nil {
+			return err
+		}
+		measureWay(h, s, seen, a)
+		return h.Do(func() error {
+			if a.Route != nil && a.Route.Type == fact.RouteLocal {
+				a.Listeners = readListeners(s.sentTo(a).Port())
+			}
+			if s.local.Addr().IsLoopback() && a.SendErrno != "" {
+				a.RouteLocalnet = readRouteLocalnet()
+			}
+			return nil
+		})
 	})
 }
 
-// measureWay asks by which way the packets go, and whether the answer came that
-// way at all.
-func measureWay(h *nsexec.Handle, s *socket, a *fact.Attempt) {
-	handle, err := h.Netlink(unix.NETLINK_ROUTE)
+// sendAgain sends the SYN once more where the kernel seems to have kept it back, or
+// where it was answered in the namespace itself, which may be NAT's doing: that
+// leaves an entry in the conntrack table, which TCP's own RST has removed.
+func (s *socket) sendAgain(a *fact.Attempt) error {
+	kept := a.Errno == "ETIMEDOUT" && (a.Counters["TcpExt.TCPRetransFail"] > 0 || a.Wire != nil) && (a.Wire == nil || a.Wire.SYNOut == 0)
+	made := a.Answer != nil && a.Answer.Own && !a.Neigh.Failed() // for want of a next hop the kernel makes an ICMP error too
+	if !kept && !made {
+		return nil
+	}
+	err := s.replies.sendSYN(s.local, s.to, s.zone)
+	if err != nil {
+		a.SendErrno = errnoName(err)
+	}
+	return err
+}
+
+// sentTo is where the connection went after the namespace's own NAT.
+func (s *socket) sentTo(a *fact.Attempt) netip.AddrPort {
+	if to, err := netip.ParseAddrPort(a.SentTo); err == nil {
+		return to
+	}
+	return s.to
+}
+
+// measureWay asks whether the answer was made in the namespace itself, and by which
+// way the packets go. Where a route refuses the SYN that is sent again, the way there
+// is not known; then what refuses so is looked for.
+func measureWay(h *nsexec.Handle, s *socket, seen *observed, a *fact.Attempt) {
+	r, err := openRoutes(h)
 	if err != nil {
 		return
 	}
-	defer handle.Close()
-	if path, err := measurePath(handle, s.to.Addr(), s.zone); err == nil {
-		a.Route, a.Neigh = path.route, path.neigh
+	defer r.close()
+	way := func(to netip.AddrPort) {
+		if found, err := r.measure(lookup{to: to, from: s.local.Addr(), zone: s.zone}); err == nil {
+			a.Route, a.Neigh = found.route, found.neigh
+		}
 	}
-	if a.Answer == nil || a.Answer.Kind != "icmp" {
+	way(s.to) // before a SYN is sent again, which asks for the next hop anew
+	if a.Answer != nil && a.Answer.Kind == "icmp" {
+		if from, err := netip.ParseAddr(a.Answer.From); err == nil && r.isOwn(from) {
+			a.Answer.Dev, a.Answer.Own = "lo", true
+		}
+	}
+	if kind := refusedRoute(s.sendAgain(a)); kind != "" {
+		a.Route, a.Neigh = r.refusing(kind, familyOf(s.to.Addr())), nil
 		return
 	}
-	if from, err := netip.ParseAddr(a.Answer.From); err == nil && isOwn(handle, from) {
-		a.Answer.Dev, a.Answer.Own = "lo", true
+	to := s.to
+	if seen != nil && seen.sentTo.IsValid() {
+		to = seen.sentTo
+	} else if entry, err := conntrack(h, s.local, s.to); err == nil && entry.sentTo != bare(s.to) {
+		to = entry.sentTo
 	}
+	if to != s.to {
+		a.SentTo = to.String()
+		way(to)
+	}
+}
+
+// outcomeOf is what an errno says by itself.
+func outcomeOf(errno string) fact.Outcome {
+	switch errno {
+	case "ECONNREFUSED":
+		return fact.OutcomeRefused
+	case "ETIMEDOUT":
+		return fact.OutcomeTimeout
+	case "ECONNRESET":
+		return fact.OutcomeReset
+	case "EADDRNOTAVAIL":
+		return fact.OutcomeNoPort
+	case "EPERM":
+		return fact.OutcomeBlockedLocally
+	}
+	return fact.OutcomeUnreachable
 }
 
 // errnoName names the kernel's answer; an attempt that was given up is

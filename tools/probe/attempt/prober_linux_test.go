@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/internal/lab"
+	"nsenter-mcp/tools/diagnose"
 	"nsenter-mcp/tools/fact"
 )
 
@@ -72,6 +73,10 @@ func (s *scene) connect(to netip.AddrPort, timeout time.Duration) (net.Conn, fac
 	if conn != nil {
 		s.Cleanup(func() { _ = conn.Close() })
 	}
+	attempts := []fact.Attempt{a}
+	AskNode(s.lab.Node.Handle, s.pod.Handle, attempts)
+	a = attempts[0]
+	diagnose.Explain(&a)
 	text, err := json.Marshal(a)
 	s.must(err)
 	s.Logf("%s", text)

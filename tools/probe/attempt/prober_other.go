@@ -18,3 +18,6 @@ func (p *Prober) Connect(_ context.Context, _ *nsexec.Handle, r Request) (net.Co
 
 // Gateways fails with [nsexec.ErrUnsupported].
 func Gateways(*nsexec.Handle) ([]netip.Addr, error) { return nil, nsexec.ErrUnsupported }
+
+// AskNode does nothing.
+func AskNode(_, _ *nsexec.Handle, _ []fact.Attempt) {}

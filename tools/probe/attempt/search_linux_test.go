@@ -10,6 +10,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"nsenter-mcp/tools/diagnose"
 	"nsenter-mcp/tools/fact"
 )
 
@@ -59,7 +60,7 @@ func TestEndOfAnOlderSearch(t *testing.T) {
 		t.Run(c.family, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t)
-			quickSearch(s, c.family, "500") // before the witness asks by itself
+			quickSearch(s, c.family, "500") // before a watcher asks by itself
 			to := netip.AddrPortFrom(c.free(s), 80)
 			// Where the machine is so busy that the search has ended before, there was none.
 			for again, rounds := false, 0; !again; rounds++ {
@@ -93,6 +94,7 @@ func TestASearchInVainIsMadeTwice(t *testing.T) {
 	defer cancel()
 	_, a, err := New().Connect(ctx, s.pod.Handle, Request{Address: to, Timeout: 20 * time.Second, Failed: func() { failed++ }})
 	s.must(err)
+	diagnose.Explain(&a)
 	if a.Outcome != fact.OutcomeUnreachable || a.Cause != fact.CauseNeighbourSilent || a.AgainAfterMS == 0 || a.MS < 2*a.AgainAfterMS-100 || failed != 1 {
 		t.Errorf("%+v, failed %d times", a, failed)
 	}
@@ -100,6 +102,7 @@ func TestASearchInVainIsMadeTwice(t *testing.T) {
 	// Without the time for another one, the first one stands.
 	_, a, err = New().Connect(ctx, s.pod.Handle, Request{Address: to, Timeout: 340 * time.Millisecond})
 	s.must(err)
+	diagnose.Explain(&a)
 	if a.Cause != fact.CauseNeighbourSilent || a.AgainAfterMS != 0 {
 		t.Errorf("%+v", a)
 	}

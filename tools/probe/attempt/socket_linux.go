@@ -24,7 +24,8 @@ type socket struct {
 	zone int // of to, as an index of the target
 	mss  int // 0 for the kernel's own
 	file *os.File
-	ears ears
+
+	replies replies
 
 	before counters
 	local  netip.AddrPort // valid once connecting has begun
@@ -74,11 +75,11 @@ func zoneIndex(fd int, zone string) (int, error) {
 	return int(request.Uint32()), nil
 }
 
-func (s *socket) sockaddr() unix.Sockaddr {
-	if s.v6 {
-		return &unix.SockaddrInet6{Port: int(s.to.Port()), Addr: s.to.Addr().As16(), ZoneId: uint32(s.zone)} //nolint:gosec // as the kernel gave it
+func sockaddr(to netip.AddrPort, zone int) unix.Sockaddr {
+	if to.Addr().Is6() {
+		return &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16(), ZoneId: uint32(zone)} //nolint:gosec // as the kernel gave it
 	}
-	return &unix.SockaddrInet4{Port: int(s.to.Port()), Addr: s.to.Addr().As4()}
+	return &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}
 }
 
 // connect connects, and waits without holding a thread. It returns the
@@ -101,7 +102,7 @@ func (s *socket) connect(ctx context.Context, timeout time.Duration) error {
 	wait := func(fd uintptr) (done bool) {
 		if !begun {
 			begun = true
-			result = unix.Connect(int(fd), s.sockaddr())
+			result = unix.Connect(int(fd), sockaddr(s.to, s.zone))
 			s.readLocal(int(fd))
 			stillGoing := errors.Is(result, unix.EINPROGRESS) || errors.Is(result, unix.EINTR)
 			return !stillGoing
@@ -191,7 +192,7 @@ func (s *socket) conn() (net.Conn, error) {
 }
 
 func (s *socket) close() {
-	s.ears.close()
+	s.replies.close()
 	if s.file != nil {
 		_ = s.file.Close() // nothing was written, so nothing can be lost
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"nsenter-mcp/internal/lab"
+	"nsenter-mcp/tools/diagnose"
 	"nsenter-mcp/tools/fact"
 	"nsenter-mcp/tools/probe/attempt"
 )
@@ -153,6 +154,12 @@ func (b *bench) fetchErr(r Request, within time.Duration) (*fact.Fetch, error) {
 	ctx, cancel := context.WithTimeout(b.Context(), within)
 	defer cancel()
 	answer, err := b.client.Do(ctx, r)
+	if err == nil {
+		diagnose.Connecting(answer)
+		if !r.Details {
+			Compact(answer)
+		}
+	}
 	text, jsonErr := json.Marshal(answer)
 	b.must(jsonErr)
 	b.Logf("%s %v", text, err)

@@ -65,9 +65,6 @@ func (c *Client) Do(ctx context.Context, r Request) (*fact.Fetch, error) {
 	}
 	answer.Timings.TotalMS = milliseconds(time.Since(start))
 	answer.Complete = explained(answer)
-	if !r.Details {
-		compact(answer)
-	}
 	return answer, err
 }
 

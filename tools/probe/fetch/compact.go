@@ -6,21 +6,21 @@ import (
 	"nsenter-mcp/tools/fact"
 )
 
-// compact leaves out of an answer what only a detailed one shows. What explains
-// a failure stays.
-func compact(f *fact.Fetch) {
+// Compact leaves out of an answer that was judged what only a detailed one shows.
+// What explains a failure stays.
+func Compact(f *fact.Fetch) {
 	var explained []fact.Cause
 	for i := range f.Attempts {
 		a := &f.Attempts[i]
 		if a.Outcome == fact.OutcomeOK {
 			a.Local = "" // stands beside remote
 		}
-		if a.Cause != fact.CausePodDropIn && a.Cause != fact.CausePodDropOut {
+		if a.Cause == fact.CauseLost || a.Cause == fact.CauseSlow {
 			a.Wire = nil
 		}
 		if slices.Contains(explained, a.Cause) {
 			// The same again, at another address.
-			a.Route, a.Neigh, a.Answer, a.Wire, a.Counters, a.Why = nil, nil, nil, nil, nil, ""
+			a.Route, a.Neigh, a.Answer, a.Wire, a.Counters, a.Node, a.Why = nil, nil, nil, nil, nil, nil, ""
 		}
 		explained = append(explained, a.Cause)
 	}

@@ -129,21 +129,28 @@ func (s *step) connect(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-// notConnected sets the outcome from the attempt that tells most.
+// notConnected says what the first attempt came to; the rules of diagnose judge them
+// all.
 func (s *step) notConnected(target host) error {
 	// The caller went away: nobody waits for an answer.
 	if err := s.finish.Err(); errors.Is(err, context.Canceled) {
 		return err
 	}
-	a := telling(s.answer.Attempts)
-	if a == nil {
-		s.fail(fact.StageConnect, fact.OutcomeTimeout, "the time was up before anything could be told")
-		return nil
+	refused := ""
+	for i := range s.answer.Attempts {
+		switch a := &s.answer.Attempts[i]; a.Outcome {
+		case fact.OutcomeAbandoned:
+		case fact.OutcomeDenied:
+			refused = a.Why
+		default:
+			s.fail(fact.StageConnect, a.Outcome, a.Errno)
+			return nil
+		}
 	}
-	if a.Outcome == fact.OutcomeDenied {
-		return &DeniedError{Host: target.String(), Err: errors.New(a.Why)}
+	if refused != "" {
+		return &DeniedError{Host: target.String(), Err: errors.New(refused)}
 	}
-	s.fail(fact.StageConnect, a.Outcome, a.Why)
+	s.fail(fact.StageConnect, fact.OutcomeTimeout, "the time was up before anything could be told")
 	return nil
 }
 

@@ -109,29 +109,12 @@ func explained(f *fact.Fetch) bool {
 		switch a := &f.Attempts[i]; a.Outcome {
 		case fact.OutcomeDenied, fact.OutcomeAbandoned:
 		default:
-			if a.Route == nil {
+			if a.Route == nil && a.SendErrno == "" {
 				return false
 			}
 		}
 	}
 	return len(f.Attempts) == maxAddresses || f.AddressesSkipped == 0
-}
-
-// telling picks the attempt that tells most about why none connected: an answer
-// tells more than silence, and silence more than that nothing was sent.
-func telling(attempts []fact.Attempt) *fact.Attempt {
-	order := [...]fact.Outcome{
-		fact.OutcomeOK, fact.OutcomeRefused, fact.OutcomeReset, fact.OutcomeBlockedLocally, fact.OutcomeTimeout,
-		fact.OutcomeNoPort, fact.OutcomeUnreachable, fact.OutcomeDenied,
-	}
-	for _, outcome := range order {
-		for i := range attempts {
-			if attempts[i].Outcome == outcome {
-				return &attempts[i]
-			}
-		}
-	}
-	return nil
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -12,35 +12,43 @@ import (
 	"nsenter-mcp/tools/fact"
 )
 
-// ears are two raw sockets that hear, beside the kernel, what may end an
-// attempt: RST segments and ICMP errors. They need CAP_NET_RAW; where they
-// cannot be had nothing is heard.
-type ears struct {
+// replies are two raw sockets that get, beside the kernel's TCP, what may end an
+// attempt: RST segments and ICMP errors; and from [replies.addSYNs] on the
+// connection's SYNs and SYN-ACKs. A raw socket gets what has passed the
+// namespace's packet filter (ip_local_deliver_finish in the kernel's
+// net/ipv4/ip_input.c). Raw sockets need CAP_NET_RAW; without it they get nothing.
+type replies struct {
 	v6        bool
-	rst, icmp int // descriptors, valid where the flags below are set
-	hasRST    bool
+	tcp, icmp int // descriptors, valid where the flags below are set
+	hasTCP    bool
 	hasICMP   bool
+	hasSYNs   bool
 }
 
 // open runs inside the namespace.
-func (e *ears) open(v6 bool) {
-	e.v6 = v6
-	e.rst, e.hasRST = rawSocket(v6, unix.IPPROTO_TCP, func(fd int) error { return onlyRST(fd, v6) })
+func (r *replies) open(v6 bool) {
+	r.v6 = v6
+	r.tcp, r.hasTCP = rawSocket(v6, unix.IPPROTO_TCP, func(fd int) error { return attach(fd, rstFilter(v6)) })
 	if v6 {
-		e.icmp, e.hasICMP = rawSocket(v6, unix.IPPROTO_ICMPV6, onlyErrors6)
+		r.icmp, r.hasICMP = rawSocket(v6, unix.IPPROTO_ICMPV6, onlyErrors6)
 	} else {
-		e.icmp, e.hasICMP = rawSocket(v6, unix.IPPROTO_ICMP, onlyErrors4)
+		r.icmp, r.hasICMP = rawSocket(v6, unix.IPPROTO_ICMP, onlyErrors4)
 	}
 }
 
-func (e *ears) close() {
-	if e.hasRST {
-		_ = unix.Close(e.rst)
+// addSYNs makes the socket get segments with SYN from or to port too.
+func (r *replies) addSYNs(port uint16) {
+	r.hasSYNs = r.hasTCP && attach(r.tcp, rstOrSYNFilter(r.v6, port)) == nil
+}
+
+func (r *replies) close() {
+	if r.hasTCP {
+		_ = unix.Close(r.tcp)
 	}
-	if e.hasICMP {
-		_ = unix.Close(e.icmp)
+	if r.hasICMP {
+		_ = unix.Close(r.icmp)
 	}
-	e.hasRST, e.hasICMP = false, false
+	r.hasTCP, r.hasICMP = false, false
 }
 
 // rawSocket makes a raw socket that tells by which interface a packet came in.
@@ -85,27 +93,45 @@ func onlyErrors6(fd int) error {
 	return unix.SetsockoptICMPv6Filter(fd, unix.IPPROTO_ICMPV6, unix.ICMPV6_FILTER, &filter)
 }
 
-// onlyRST attaches a filter for TCP segments with RST. The packet begins with
-// the IP header for IPv4 and with the TCP header for IPv6.
+// rstFilter takes TCP segments with RST. The packet begins with the IP header for
+// IPv4 and with the TCP header for IPv6.
 //
 // What came by lo was made in this namespace, whatever address it carries. The
 // filter alone sees the true interface: IP_PKTINFO names the one that the route
-// would use (ipv4_pktinfo_prepare in net/ipv4/ip_sockglue.c). It says so by
+// would use (ipv4_pktinfo_prepare in net/ipv4/ip_sockglue.c). The filter says so by
 // cutting such a segment one byte shorter than any whole one is.
-func onlyRST(fd int, v6 bool) error {
-	const flags = 13 // offset in the TCP header
-	load := []bpf.Instruction{bpf.LoadAbsolute{Off: flags, Size: 1}}
-	if !v6 {
-		load = []bpf.Instruction{bpf.LoadMemShift{Off: 0}, bpf.LoadIndirect{Off: flags, Size: 1}}
-	}
-	return attach(fd, append(load,
+func rstFilter(v6 bool) []bpf.Instruction {
+	return append(loadTCP(v6, 13, 1),
 		bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: flagRST, SkipTrue: 3},
 		bpf.LoadExtension{Num: bpf.ExtInterfaceIndex},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: loopbackIndex, SkipTrue: 2},
 		bpf.RetConstant{Val: snapLength},
 		bpf.RetConstant{Val: 0},
 		bpf.RetConstant{Val: shortest(v6) - 1},
-	))
+	)
+}
+
+// rstOrSYNFilter takes what rstFilter takes, and whole segments with SYN from or to
+// port.
+func rstOrSYNFilter(v6 bool, port uint16) []bpf.Instruction {
+	var program []bpf.Instruction
+	for _, offset := range [...]uint32{0, 2} { // the ports
+		test := loadTCP(v6, 13, 1)
+		ports := loadTCP(v6, offset, 2)
+		program = append(program, test...)
+		program = append(program, bpf.JumpIf{Cond: bpf.JumpBitsNotSet, Val: flagSYN, SkipTrue: uint8(len(ports) + 2)}) //nolint:gosec // two or three
+		program = append(program, ports...)
+		program = append(program, bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(port), SkipTrue: 1}, bpf.RetConstant{Val: snapLength})
+	}
+	return append(program, rstFilter(v6)...)
+}
+
+// loadTCP loads size bytes at an offset of the TCP header.
+func loadTCP(v6 bool, offset uint32, size int) []bpf.Instruction {
+	if v6 {
+		return []bpf.Instruction{bpf.LoadAbsolute{Off: offset, Size: size}}
+	}
+	return []bpf.Instruction{bpf.LoadMemShift{Off: 0}, bpf.LoadIndirect{Off: offset, Size: size}}
 }
 
 // shortest is the length of a segment without options and data, as a raw
@@ -134,71 +160,105 @@ func attach(fd int, program []bpf.Instruction) error {
 		&unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}) //nolint:gosec // a handful
 }
 
-// maxHeard bounds how many packets of other connections are looked through.
-const maxHeard = 256
+// maxPackets bounds how many packets of other connections are looked through.
+const maxPackets = 256
 
-// heard returns what ended the attempt from local to remote, nil where nothing
-// was heard. The kernel delivers to raw sockets first, so what it acted on is
-// there already.
-func (e *ears) heard(local, remote netip.AddrPort) *fact.Answer {
-	if e.hasICMP {
-		if answer := e.heardICMP(local, remote); answer != nil {
-			return answer
-		}
+// read returns what ended the attempt from local to remote, nil where nothing
+// came, and adds to what was seen at the interfaces how much of that came up to
+// TCP. The kernel delivers to raw sockets first, so what TCP acted on is there
+// already.
+func (r *replies) read(local, remote netip.AddrPort, at *observed) *fact.Answer {
+	var rst, icmp *fact.Answer
+	if r.hasTCP {
+		rst = r.readTCP(local, remote, at)
 	}
-	if e.hasRST {
-		return e.heardRST(local, remote)
+	if r.hasICMP {
+		icmp = r.readICMP(local, remote)
 	}
-	return nil
+	if icmp != nil {
+		return icmp
+	}
+	return rst
 }
 
-func (e *ears) heardICMP(local, remote netip.AddrPort) *fact.Answer {
+func (r *replies) readICMP(local, remote netip.AddrPort) *fact.Answer {
 	var found *fact.Answer
-	drain(e.icmp, func(p received) {
+	drain(r.icmp, func(p received) {
 		message := p.data
-		if !e.v6 {
+		if !r.v6 {
 			src, _, ttl, proto, rest, ok := parseIP(p.data)
 			if !ok || proto != protoICMP {
 				return
 			}
 			p.from, p.ttl, message = src, ttl, rest
 		}
-		about, ok := parseICMP(e.v6, message)
+		about, ok := parseICMP(r.v6, message)
 		if !ok || !about.ends() || !sameFlow(about.src, about.dst, local, remote) {
 			return
 		}
 		found = &fact.Answer{
 			Kind: "icmp", ICMP: about.String(), From: p.from.String(), TTL: p.ttl,
-			Dev: interfaceName(e.icmp, p.index),
+			Dev: interfaceName(r.icmp, p.index),
 		}
 	})
 	return found
 }
 
-func (e *ears) heardRST(local, remote netip.AddrPort) *fact.Answer {
+func (r *replies) readTCP(local, remote netip.AddrPort, at *observed) *fact.Answer {
 	var found *fact.Answer
-	drain(e.rst, func(p received) {
+	var syns, answers int
+	drain(r.tcp, func(p received) {
 		var seg segment
 		var ok bool
-		if e.v6 {
+		if r.v6 {
 			seg, ok = parseTCP(p.from, p.to, p.ttl, p.data)
 		} else {
 			seg, ok = parseSegment(p.data)
 		}
-		if !ok || !seg.has(flagRST) || !sameFlow(seg.dst, seg.src, local, remote) {
-			return
-		}
-		found = &fact.Answer{Kind: "rst", From: seg.src.String(), TTL: seg.ttl, Dev: interfaceName(e.rst, p.index)}
-		if len(p.data) < int(shortest(e.v6)) {
-			found.Dev, found.Own = "lo", true
+		switch {
+		case !ok:
+		case seg.has(flagSYN | flagACK):
+			if at != nil && seg.ack == at.number+1 {
+				answers++
+			}
+		case seg.has(flagSYN):
+			if at != nil && seg.seq == at.number {
+				syns++
+			}
+		case seg.has(flagRST) && sameFlow(seg.dst, seg.src, local, remote):
+			found = &fact.Answer{Kind: "rst", From: seg.src.String(), TTL: seg.ttl, Dev: interfaceName(r.tcp, p.index)}
+			if len(p.data) < int(shortest(r.v6)) {
+				found.Dev, found.Own = "lo", true
+			}
 		}
 	})
+	if at != nil && at.wire.SYNOut > 0 && r.hasSYNs {
+		at.wire.SYNPassed, at.wire.SYNACKPassed = &syns, &answers
+	}
 	return found
 }
 
-// loopbackIndex is the index of lo in every namespace (LOOPBACK_IFINDEX in
-// include/net/flow.h).
-const loopbackIndex = 1
+// sendSYN sends a SYN of the connection once more, and returns the kernel's error:
+// TCP itself keeps silent about a SYN that it could not send. The checksum is wrong,
+// so that nobody answers where the SYN does leave.
+func (r *replies) sendSYN(local, remote netip.AddrPort, zone int) error {
+	if !r.hasTCP {
+		return nil
+	}
+	header := make([]byte, 20)
+	binary.BigEndian.PutUint16(header, local.Port())
+	binary.BigEndian.PutUint16(header[2:], remote.Port())
+	header[12], header[13] = 5<<4, flagSYN
+	level, option := unix.IPPROTO_IP, unix.IP_RECVERR
+	from, to := sockaddr(netip.AddrPortFrom(local.Addr(), 0), zone), sockaddr(netip.AddrPortFrom(remote.Addr(), 0), zone)
+	if r.v6 {
+		level, option = unix.IPPROTO_IPV6, unix.IPV6_RECVERR
+	}
+	if unix.Bind(r.tcp, from) != nil || unix.SetsockoptInt(r.tcp, level, option, 1) != nil { // else ENOBUFS is hidden (ip(7), IP_RECVERR)
+		return nil // nothing was tried
+	}
+	return unix.Sendto(r.tcp, header, unix.MSG_DONTWAIT, to)
+}
 
 // interfaceName names an interface of the socket's namespace. The container
 // chose the name, so everything but printable ASCII is escaped.
@@ -216,7 +276,7 @@ func interfaceName(fd int, index uint32) string {
 
 func printable(name string) string { return strings.Trim(strconv.QuoteToASCII(name), `"`) }
 
-// received is a packet that a raw socket heard.
+// received is a packet that a raw socket got.
 type received struct {
 	data     []byte
 	from, to netip.Addr // set for IPv6, whose header raw sockets do not show
@@ -228,7 +288,7 @@ type received struct {
 func drain(fd int, take func(received)) {
 	data := make([]byte, snapLength)
 	oob := make([]byte, 128)
-	for range maxHeard {
+	for range maxPackets {
 		n, oobn, _, from, err := unix.Recvmsg(fd, data, oob, unix.MSG_DONTWAIT)
 		if err != nil {
 			return // EAGAIN: that was all

@@ -6,60 +6,52 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/nsexec"
-	"nsenter-mcp/tools/fact"
 )
 
-// witness watches, from when a SYN has gone unanswered for a while, whether
-// its repetitions leave an interface and whether answers come in by one. TCP
-// itself cannot tell a SYN that a local rule dropped from one that got lost, nor
-// an answer that was dropped from one that never came.
-type witness struct {
-	stop   context.CancelFunc
-	result chan *fact.Wire // one value, nil where nothing was watched
-}
-
-// watch calls a witness for the attempt that is about to begin on s.
-func (p *Prober) watch(ctx context.Context, h *nsexec.Handle, s *socket) *witness {
+// watch records, from when the SYN of the attempt that is about to begin on s has
+// gone unanswered for a while, whether repetitions leave an interface and whether
+// answers come in by one. TCP itself cannot tell a SYN that a local rule dropped
+// from one that got lost, nor an answer that was dropped from one that never came.
+// end stops watching; it returns nil where nothing was watched, or where what was
+// seen cannot be told to be this connection's or another's.
+func (p *Prober) watch(ctx context.Context, h *nsexec.Handle, s *socket) (end func() *observed) {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &witness{stop: cancel, result: make(chan *fact.Wire, 1)}
-	timer := time.AfterFunc(unwatched, func() { w.result <- p.witness(ctx, h, s) })
-	context.AfterFunc(ctx, func() {
-		if timer.Stop() {
-			w.result <- nil
+	result := make(chan *observed, 1)
+	timer := time.AfterFunc(unwatched, func() { result <- p.record(ctx, h, s) })
+	return func() *observed {
+		cancel()
+		if timer.Stop() { // before it began
+			return nil
 		}
-	})
-	return w
+		return <-result
+	}
 }
 
-// end stops watching and returns what was seen.
-func (w *witness) end() *fact.Wire {
-	w.stop()
-	return <-w.result
-}
-
-// witness watches until ctx ends.
-func (p *Prober) witness(ctx context.Context, h *nsexec.Handle, s *socket) *fact.Wire {
+// record watches until ctx ends.
+func (p *Prober) record(ctx context.Context, h *nsexec.Handle, s *socket) *observed {
 	select {
-	case p.witnesses <- struct{}{}:
+	case p.watchers <- struct{}{}:
 	case <-ctx.Done():
 		return nil
 	}
 	local, ok := s.localAddress()
 	if !ok {
-		<-p.witnesses
+		<-p.watchers
 		return nil
 	}
+	s.replies.addSYNs(local.Port()) // before the packet socket sees the first
 	var file *os.File
 	var hop nextHop
 	stamps := false
 	err := p.turn(ctx, func() error {
-		hop = wayTo(h, s)
+		hop = nextHopOf(h, s, local.Addr())
 		return h.Do(func() (err error) {
 			stamps = randomStamps()
 			file, err = packetSocket(s.v6, local.Port())
@@ -67,14 +59,14 @@ func (p *Prober) witness(ctx context.Context, h *nsexec.Handle, s *socket) *fact
 		})
 	})
 	if err != nil {
-		<-p.witnesses
+		<-p.watchers
 		return nil
 	}
 	// Closing waits in the kernel, which the call need not.
 	defer func() {
 		go func() {
 			_ = file.Close() // was only read
-			<-p.witnesses
+			<-p.watchers
 		}()
 	}()
 	seen := sightings{hop: hop, flows: flows{local: local, to: s.to, clock: func() (uint32, bool) {
@@ -86,19 +78,18 @@ func (p *Prober) witness(ctx context.Context, h *nsexec.Handle, s *socket) *fact
 	return seen.record(ctx, file)
 }
 
-// wayTo is the next hop, zero where it needs no link-layer address or is not
-// known.
-func wayTo(h *nsexec.Handle, s *socket) nextHop {
-	handle, err := h.Netlink(unix.NETLINK_ROUTE)
+// nextHopOf is zero where the next hop needs no link-layer address or is not known.
+func nextHopOf(h *nsexec.Handle, s *socket, local netip.Addr) nextHop {
+	r, err := openRoutes(h)
 	if err != nil {
 		return nextHop{}
 	}
-	defer handle.Close()
-	path, err := measurePath(handle, s.to.Addr(), s.zone)
+	defer r.close()
+	found, err := r.measure(lookup{to: s.to, from: local, zone: s.zone})
 	if err != nil {
 		return nextHop{}
 	}
-	return path.hop
+	return found.hop
 }
 
 // localAddress is what the connection comes from. It is asked of the kernel, as
@@ -204,13 +195,14 @@ func synFilter(v6 bool, port uint16) []bpf.Instruction {
 type sightings struct {
 	flows    flows
 	hop      nextHop
-	answered int // requests for hop's link-layer address
+	answered int      // requests for hop's link-layer address
+	macs     []string // that answered, each once
 }
 
 // record counts what a packet socket sees until ctx ends, and asks for the next
-// hop's link-layer address meanwhile. It is nil where it cannot be told what
-// belongs to the connection.
-func (s *sightings) record(ctx context.Context, file *os.File) *fact.Wire {
+// hop's link-layer address meanwhile. It returns nil where what belongs to the
+// connection cannot be told.
+func (s *sightings) record(ctx context.Context, file *os.File) *observed {
 	start := time.Now()
 	raw, err := file.SyscallConn()
 	if err != nil {
@@ -226,25 +218,29 @@ func (s *sightings) record(ctx context.Context, file *os.File) *fact.Wire {
 		s.drain(int(fd))
 		return false
 	})
-	var wire *fact.Wire
+	var found *observed
 	_ = raw.Control(func(fd uintptr) { // what came just before the end
 		s.drain(int(fd))
 		var index int
-		if wire, index = s.flows.mine(); index != 0 {
-			wire.Dev = interfaceName(int(fd), uint32(index)) //nolint:gosec // as the kernel gave it
+		if found, index = s.flows.mine(); index != 0 {
+			found.wire.Dev = interfaceName(int(fd), uint32(index)) //nolint:gosec // as the kernel gave it
 		}
 	})
 	requests := asked()
-	if wire != nil {
-		wire.Asked, wire.Answered = requests, s.answered
-		wire.WatchedMS = milliseconds(time.Since(start))
+	if found == nil {
+		return nil
 	}
-	return wire
+	found.wire.Asked, found.wire.Answered = requests, s.answered
+	if len(s.macs) == 1 {
+		found.wire.AnsweredBy = s.macs[0]
+	}
+	found.wire.WatchedMS = milliseconds(time.Since(start))
+	return found
 }
 
 func (s *sightings) drain(fd int) {
 	packet := make([]byte, snapLength)
-	for range maxHeard {
+	for range maxPackets {
 		n, from, err := unix.Recvfrom(fd, packet, unix.MSG_DONTWAIT)
 		if err != nil {
 			return
@@ -255,9 +251,16 @@ func (s *sightings) drain(fd int) {
 		}
 		outgoing := link.Pkttype == unix.PACKET_OUTGOING
 		if seg, ok := parseSegment(packet[:n]); ok {
-			s.flows.add(&seg, link.Ifindex, outgoing)
-		} else if who, ok := parseNeighbour(packet[:n]); ok && !outgoing && link.Ifindex == s.hop.index && who == s.hop.addr {
-			s.answered++
+			s.flows.add(&frame{segment: seg, index: link.Ifindex, outgoing: outgoing, foreign: link.Pkttype == unix.PACKET_OTHERHOST})
+			continue
+		}
+		who, mac, ok := parseNeighbour(packet[:n])
+		if !ok || outgoing || link.Ifindex != s.hop.index || who != s.hop.addr {
+			continue
+		}
+		s.answered++
+		if text := mac.String(); !slices.Contains(s.macs, text) {
+			s.macs = append(s.macs, text)
 		}
 	}
 }

@@ -1,0 +1,113 @@
+package attempt
+
+import (
+	"bytes"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+
+	"nsenter-mcp/nsexec"
+	"nsenter-mcp/tools/fact"
+)
+
+// AskNode adds to each attempt of the target that failed what its node knows of the
+// connection. It changes nothing where the target is the node itself, or node is nil.
+// Each request to the kernel has the bound of [nsexec.Handle.Netlink].
+func AskNode(node, target *nsexec.Handle, attempts []fact.Attempt) {
+	if node == nil || node.Identity().Same(target.Identity()) {
+		return
+	}
+	for i := range attempts {
+		a := &attempts[i]
+		if a.Errno == "" || a.Local == "" {
+			continue
+		}
+		r, err := openRoutes(node)
+		if err != nil {
+			return
+		}
+		if known := askNode(node, r, a); known != (fact.AttemptNode{}) {
+			a.Node = &known
+		}
+		r.close()
+	}
+}
+
+func askNode(node *nsexec.Handle, r *routes, a *fact.Attempt) (known fact.AttemptNode) {
+	from, err := netip.ParseAddrPort(a.Local)
+	if err != nil {
+		return known
+	}
+	to, err := netip.ParseAddrPort(a.Address)
+	if sent, sentErr := netip.ParseAddrPort(a.SentTo); sentErr == nil {
+		to, err = sent, nil
+	}
+	if err != nil {
+		return known
+	}
+	if entry, err := conntrack(node, from, to); err == nil {
+		known.Tracked, known.Replied = true, entry.replied
+		if entry.sentTo != bare(to) {
+			known.SentTo = entry.sentTo.String()
+		}
+	}
+	if a.Route != nil {
+		if gateway, err := netip.ParseAddr(a.Route.Gateway); err == nil {
+			known.IsGateway = r.isOwn(gateway)
+		}
+	}
+	if a.Answer != nil && a.Answer.Kind == "icmp" {
+		if answerer, err := netip.ParseAddr(a.Answer.From); err == nil {
+			known.IsAnswerer = r.isOwn(answerer)
+		}
+	}
+	if a.Wire != nil {
+		if answerer, err := netip.ParseAddrPort(a.Wire.AnswerFrom); err == nil {
+			if bridge := r.commonBridge(from.Addr(), answerer.Addr()); bridge != "" {
+				known.Bridge, known.BridgeNF = printable(bridge), readBridgeNF(node, answerer.Addr().Is6())
+			}
+		}
+	}
+	return known
+}
+
+// commonBridge names the bridge by which the namespace reaches two neighbours; ""
+// where they are not on one.
+func (r *routes) commonBridge(a, b netip.Addr) string {
+	var index int
+	for _, ip := range [...]netip.Addr{a, b} {
+		way, err := r.get(lookup{to: netip.AddrPortFrom(ip, 0)}, 0)
+		if err != nil || way.gateway.IsValid() || index != 0 && index != way.index {
+			return ""
+		}
+		index = way.index
+	}
+	link, err := r.LinkByIndex(index)
+	if err != nil {
+		return ""
+	}
+	if _, ok := link.(*netlink.Bridge); !ok {
+		return ""
+	}
+	return link.Attrs().Name
+}
+
+// readBridgeNF reports whether what a bridge passes on meets the packet filter of its
+// namespace (net.bridge.bridge-nf-call-iptables; ip-sysctl.rst); nil where br_netfilter
+// is not loaded.
+func readBridgeNF(node *nsexec.Handle, v6 bool) *bool {
+	name := "/proc/sys/net/bridge/bridge-nf-call-iptables"
+	if v6 {
+		name = "/proc/sys/net/bridge/bridge-nf-call-ip6tables"
+	}
+	var text []byte
+	err := node.Do(func() (err error) {
+		text, err = readInto(make([]byte, 8), name)
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	on := !bytes.HasPrefix(text, []byte("0"))
+	return &on
+}
