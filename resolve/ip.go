@@ -206,8 +206,7 @@ func (s *ipSearch) result(ctx context.Context) (*Target, *Error) {
 		Reason: fmt.Sprintf("%s without it", plural(s.looked, "network namespace")),
 		MS:     milliseconds(time.Since(s.began)),
 	}
-	if len(s.owners) == 1 {
-		t := s.owners[0]
+	if t := s.one(); t != nil {
 		t.Steps = append(t.Steps, step)
 		if n := len(s.refused); n > 0 {
 			t.note("not_everywhere", "%s could not be looked into: %v", plural(n, "network namespace"), s.refused[0])
@@ -221,6 +220,30 @@ func (s *ipSearch) result(ctx context.Context) (*Target, *Error) {
 		_ = t.Close() // was only looked at
 	}
 	return nil, err
+}
+
+// one returns the network that is meant, nil where that is not known: the only owner,
+// or of several the only one that is attached to this node. The others are closed.
+func (s *ipSearch) one() *Target {
+	var here []*Target
+	for _, t := range s.owners {
+		if t.Attached = attached(t.Net, s.cfg.Host, s.ip); t.Attached {
+			here = append(here, t)
+		}
+	}
+	if len(s.owners) == 1 {
+		return s.owners[0]
+	}
+	if len(here) != 1 {
+		return nil
+	}
+	for _, t := range s.owners {
+		if t != here[0] {
+			_ = t.Close() // was only looked at
+		}
+	}
+	here[0].note("other_owners", "%s of this machine, not attached to this node, have the address too", plural(len(s.owners)-1, "network namespace"))
+	return here[0]
 }
 
 // elsewhereHint is for an address that nobody here owns.

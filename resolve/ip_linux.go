@@ -3,6 +3,7 @@ package resolve
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 
@@ -24,6 +25,41 @@ func ownsAddress(n *nsexec.Handle, ip netip.Addr) (bool, error) {
 	}
 	addresses, err := addressesOf(n, family)
 	return slices.Contains(addresses, ip), err
+}
+
+// attached reports whether the address is on an interface of n that leads to the
+// host: the host's own, one that is no pair, or a pair whose other end is there. A
+// whole cluster in containers may have the same addresses.
+func attached(n, host *nsexec.Handle, ip netip.Addr) bool {
+	if n.Identity().Same(host.Identity()) {
+		return true
+	}
+	handle, err := n.Netlink(unix.NETLINK_ROUTE)
+	if err != nil {
+		return false
+	}
+	defer handle.Close()
+	list, err := handle.AddrList(nil, netlink.FAMILY_ALL)
+	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+		return false
+	}
+	for _, a := range list {
+		if own, ok := netip.AddrFromSlice(a.IP); a.IPNet == nil || !ok || own.Unmap() != ip {
+			continue
+		}
+		link, err := handle.LinkByIndex(a.LinkIndex)
+		switch {
+		case err != nil || link.Attrs().Flags&net.FlagLoopback != 0:
+		case link.Type() != "veth" && link.Type() != "netkit":
+			return true
+		default:
+			// -1: the other end is in n itself, or the host has no number there.
+			if id, err := n.NSID(host); err == nil && id >= 0 && id == link.Attrs().NetNsID {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // addressesOf lists the addresses of all interfaces of the namespace.

@@ -3,12 +3,16 @@ package resolve
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/internal/lab"
 )
@@ -120,5 +124,41 @@ func TestOldestProcess(t *testing.T) {
 	other := w.Pod(t, lab.PodSpec{Name: "web-1"})
 	if err := w.resolver.adoptFirst(target, []int{maxPID, other.PID, young}, inode); err != nil || target.PID() != young {
 		t.Errorf("got pid %d, %v: one has ended, and one is elsewhere", target.PID(), err)
+	}
+}
+
+// Of several networks with an address, the one that is attached to the node is meant.
+func TestResolveIPAttached(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a := w.Pod(t, lab.PodSpec{Name: "a"})
+	b := w.Pod(t, lab.PodSpec{Name: "b"})
+	handle, err := b.Handle.Netlink(unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer handle.Close()
+	lo, err := handle.LinkByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := handle.AddrAdd(lo, &netlink.Addr{IPNet: &net.IPNet{IP: a.IP.AsSlice(), Mask: net.CIDRMask(32, 32)}}); err != nil {
+		t.Fatal(err)
+	}
+	open := func(pids ...int) *Target {
+		target, err := w.resolverFor(t, Config{Root: rootWith(t, pids...)}).Resolve(t.Context(), Query{IP: a.IP.String()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = target.Close() })
+		return target
+	}
+	target := open(a.PID, b.PID)
+	if target.PID() != a.PID || !target.Attached || !slices.ContainsFunc(target.Notes, func(n Note) bool { return n.Code == "other_owners" }) {
+		t.Errorf("pid %d, attached %v, %+v", target.PID(), target.Attached, target.Notes)
+	}
+	// The only owner is meant wherever it is attached.
+	if target := open(b.PID); target.PID() != b.PID || target.Attached {
+		t.Errorf("pid %d, attached %v", target.PID(), target.Attached)
 	}
 }

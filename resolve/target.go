@@ -74,6 +74,9 @@ type Target struct {
 	Via       Via
 	// NetnsPath is the path that was opened, "" when a process was entered.
 	NetnsPath string
+	// Attached: the address that was asked for is on an interface that leads to this
+	// node; false where none was asked for.
+	Attached bool
 	// HostNetwork: this is the network of the host itself.
 	HostNetwork bool
 	// Node is this node's name, as configured.

@@ -23,6 +23,9 @@ func Compact(f *fact.Fetch) {
 			a.Route, a.Neigh, a.Answer, a.Wire, a.Counters, a.Node, a.Why = nil, nil, nil, nil, nil, nil, ""
 		}
 		explained = append(explained, a.Cause)
+		if a.Why == f.Reason {
+			a.Why = "" // stands above
+		}
 	}
 	if f.TLS != nil {
 		compactTLS(f.TLS)
