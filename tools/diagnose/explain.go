@@ -38,7 +38,7 @@ func Explain(a *fact.Attempt) {
 	case "ECONNRESET":
 		e.set(fact.OutcomeReset, fact.CauseUnknown, "the connection was reset while it was being made")
 	default:
-		e.set(fact.OutcomeUnreachable, fact.CauseUnknown, "the kernel answered %s", a.Errno)
+		e.set(fact.OutcomeUnreachable, fact.CauseLocalError, "the target's own kernel answered %s", a.Errno)
 	}
 }
 
@@ -173,9 +173,12 @@ func (e explanation) unreachable() {
 	case e.Errno == "EAFNOSUPPORT":
 		e.set(fact.OutcomeUnreachable, fact.CauseNoAddress, "this kernel has no IPv6")
 	case e.refusedByRoute(kind, "the target"):
+	case e.Local == "": // connect(2) failed before it chose a port
+		e.set(fact.OutcomeUnreachable, fact.CauseLocalError, "the target's own kernel answered %s at once and sent nothing, though its routes lead to %s%s: "+
+			"a BPF program on the cgroup, or a rule for this user or mark, may say so", e.Errno, hostOf(e.Address), e.matched())
 	default:
-		e.set(fact.OutcomeUnreachable, fact.CauseUnknown,
-			"the target's own kernel answered %s after %s, before anything was sent, though its routes lead to %s%s", e.Errno, ms(e.MS), hostOf(e.Address), e.matched())
+		e.set(fact.OutcomeUnreachable, fact.CauseUnknown, "the kernel answered %s after %s, though its routes lead to %s%s: an ICMP error that was not seen may have said so",
+			e.Errno, ms(e.MS), hostOf(e.Address), e.matched())
 	}
 }
 

@@ -83,6 +83,8 @@ func TestAttemptCodes(t *testing.T) {
 			Node: &fact.AttemptNode{Bridge: "cni0", BridgeNF: new(true)}}, "nat.not_reversed"},
 		{"answered to another MAC address", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseOtherMAC}, "neigh.wrong_mac"},
 		{"sent to another MAC address", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseWrongMAC}, "neigh.wrong_mac"},
+		{"the kernel itself says no", fact.Attempt{Outcome: fact.OutcomeUnreachable, Cause: fact.CauseLocalError}, "tcp.local_error"},
+		{"unreachable, not known why", fact.Attempt{Outcome: fact.OutcomeUnreachable, Cause: fact.CauseUnknown}, "tcp.unreachable"},
 		{"came back", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseReturned}, "svc.hairpin"},
 		{"from loopback out of the node", fact.Attempt{Outcome: fact.OutcomeUnreachable, Cause: fact.CauseLocalnet}, "sysctl.route_localnet"},
 		{"not sent, not known why", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseNotSent}, "tcp.timeout"},

@@ -51,6 +51,8 @@ func causeCode(c fact.Cause) string {
 		return "tcp.accept_queue_full"
 	case fact.CauseResetAnswer:
 		return "tcp.refused"
+	case fact.CauseLocalError:
+		return "tcp.local_error"
 	case fact.CauseLost:
 		return "tcp.timeout"
 	case fact.CauseSlow:
@@ -90,6 +92,8 @@ func Attempt(a *fact.Attempt) []fact.Finding {
 		return finding("tcp.timeout", "%s", a.Why)
 	case fact.OutcomeReset:
 		return finding("tcp.reset", "%s", a.Why)
+	case fact.OutcomeUnreachable:
+		return finding("tcp.unreachable", "%s", a.Why)
 	}
 	return nil
 }

@@ -59,6 +59,7 @@ const (
 	CauseResetAnswer      Cause = "rst"              // a RST came in the destination's name
 	CauseICMP             Cause = "icmp"             // somebody on the way answered with an ICMP error
 	CauseLost             Cause = "lost"             // sent to a next hop that is there, no answer
+	CauseLocalError       Cause = "local_error"      // the kernel itself said no, for no known reason
 	CauseTooShort         Cause = "too_short"        // not waited long enough to tell
 	CauseSlow             Cause = "slow"             // connected after SYNs had to be repeated
 	CauseUnknown          Cause = "unknown"

@@ -5,38 +5,36 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
-// maxCountersText bounds one file of counters; the longest has about 5 kB.
+// maxCountersText bounds the files of counters; together they have about 8 kB.
 const maxCountersText = 32 << 10
 
-// read reads the counters of the namespace that the calling thread is in:
+// readCounters reads the counters of the namespace that the calling thread is in:
 // /proc/net and /proc/self/net would be those of the main thread.
-func (c *counters) read(v6 bool) error {
+func readCounters(v6 bool) ([]byte, error) {
 	buffer := make([]byte, maxCountersText)
-	for _, name := range [...]string{"snmp", "netstat"} {
-		text, err := readInto(buffer, "/proc/thread-self/net/"+name)
-		if err != nil {
-			return err
+	names := [...]string{"snmp", "netstat", "snmp6"}
+	have := 0
+	for i, name := range names {
+		if i == 2 && !v6 {
+			break
 		}
-		c.addSNMP(text)
+		text, err := readInto(buffer[have:], "/proc/thread-self/net/"+name)
+		if i == 2 && errors.Is(err, unix.ENOENT) { // a kernel without IPv6
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		have += len(text)
 	}
-	if !v6 {
-		return nil
-	}
-	text, err := readInto(buffer, "/proc/thread-self/net/snmp6")
-	if errors.Is(err, unix.ENOENT) { // a kernel without IPv6
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	c.addSNMP6(text)
-	return nil
+	return slices.Clone(buffer[:have]), nil // an attempt may hang long
 }
 
 // readInto reads a file of procfs into buffer. The kernel makes the whole text

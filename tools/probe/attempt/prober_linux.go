@@ -151,8 +151,8 @@ func (p *Prober) open(ctx context.Context, h *nsexec.Handle, r Request) (*socket
 	ip := r.Address.Addr().Unmap()
 	s := &socket{to: netip.AddrPortFrom(ip, r.Address.Port()), v6: ip.Is6(), mss: r.MSS}
 	err := p.turn(ctx, func() error {
-		return h.Do(func() error {
-			if err := s.before.read(s.v6); err != nil {
+		return h.Do(func() (err error) {
+			if s.before, err = readCounters(s.v6); err != nil {
 				return fmt.Errorf("read counters: %w", err)
 			}
 			s.replies.open(s.v6)
@@ -174,9 +174,8 @@ func (p *Prober) gather(ctx context.Context, h *nsexec.Handle, s *socket, seen *
 	// entered; either way there is nothing more to measure.
 	_ = p.turn(ctx, func() error {
 		err := h.Do(func() error {
-			var after counters
-			if err := after.read(s.v6); err == nil {
-				a.Counters = moved(&s.before, &after)
+			if after, err := readCounters(s.v6); err == nil {
+				a.Counters = moved(s.before, after)
 			}
 			if a.Errno == "EADDRNOTAVAIL" {
 				a.PortRange = readPortRange()

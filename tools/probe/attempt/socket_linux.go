@@ -27,7 +27,7 @@ type socket struct {
 
 	replies replies
 
-	before counters
+	before []byte         // counters
 	local  netip.AddrPort // valid once connecting has begun
 }
 
