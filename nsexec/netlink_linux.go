@@ -92,3 +92,13 @@ func (n *Handle) NSID(other *Handle) (int, error) {
 	}
 	return id, nil
 }
+
+// LeadsTo reports whether a link of n may lead to the namespace other: it is no pair of
+// interfaces, or one whose other end is there (IFLA_LINK_NETNSID).
+func (n *Handle) LeadsTo(link netlink.Link, other *Handle) bool {
+	if kind := link.Type(); kind != "veth" && kind != "netkit" {
+		return true
+	}
+	id, err := n.NSID(other)
+	return err == nil && id >= 0 && id == link.Attrs().NetNsID // -1: the other end is in n itself, or n has no number for other
+}

@@ -32,6 +32,9 @@ func TestNSID(t *testing.T) {
 		if err != nil || id < 0 || id != link.Attrs().NetNsID {
 			t.Errorf("%s: %d, %v, want %d as the link says", name, id, err, link.Attrs().NetNsID)
 		}
+		if !pair[0].LeadsTo(link, pair[1]) || pair[0].LeadsTo(link, stranger) || pair[0].LeadsTo(link, pair[0]) {
+			t.Errorf("%s: the pair leads elsewhere", name)
+		}
 		if id, err := pair[0].NSID(stranger); err != nil || id != -1 {
 			t.Errorf("a stranger: %d, %v, want -1", id, err)
 		}

@@ -48,15 +48,8 @@ func attached(n, host *nsexec.Handle, ip netip.Addr) bool {
 			continue
 		}
 		link, err := handle.LinkByIndex(a.LinkIndex)
-		switch {
-		case err != nil || link.Attrs().Flags&net.FlagLoopback != 0:
-		case link.Type() != "veth" && link.Type() != "netkit":
+		if err == nil && link.Attrs().Flags&net.FlagLoopback == 0 && n.LeadsTo(link, host) {
 			return true
-		default:
-			// -1: the other end is in n itself, or the host has no number there.
-			if id, err := n.NSID(host); err == nil && id >= 0 && id == link.Attrs().NetNsID {
-				return true
-			}
 		}
 	}
 	return false

@@ -5,13 +5,15 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/fact"
 )
 
 // AskNode adds to each attempt of the target that failed what its node knows of the
-// connection. It changes nothing where the target is the node itself, or node is nil.
+// connection. It changes nothing where the target is the node itself or attached to
+// another one, as in a cluster in containers, or node is nil.
 // Each request to the kernel has the bound of [nsexec.Handle.Netlink].
 func AskNode(node, target *nsexec.Handle, attempts []fact.Attempt) {
 	if node == nil || node.Identity().Same(target.Identity()) {
@@ -19,7 +21,7 @@ func AskNode(node, target *nsexec.Handle, attempts []fact.Attempt) {
 	}
 	for i := range attempts {
 		a := &attempts[i]
-		if a.Errno == "" || a.Local == "" {
+		if a.Errno == "" || a.Local == "" || a.Route == nil || a.Route.Dev == "" || !leadsTo(target, a.Route.Dev, node) {
 			continue
 		}
 		r, err := openRoutes(node)
@@ -31,6 +33,16 @@ func AskNode(node, target *nsexec.Handle, attempts []fact.Attempt) {
 		}
 		r.close()
 	}
+}
+
+func leadsTo(target *nsexec.Handle, dev string, node *nsexec.Handle) bool {
+	handle, err := target.Netlink(unix.NETLINK_ROUTE)
+	if err != nil {
+		return false
+	}
+	defer handle.Close()
+	link, err := handle.LinkByName(dev)
+	return err == nil && target.LeadsTo(link, node)
 }
 
 func askNode(node *nsexec.Handle, r *routes, a *fact.Attempt) (known fact.AttemptNode) {
@@ -51,10 +63,8 @@ func askNode(node *nsexec.Handle, r *routes, a *fact.Attempt) (known fact.Attemp
 			known.SentTo = entry.sentTo.String()
 		}
 	}
-	if a.Route != nil {
-		if gateway, err := netip.ParseAddr(a.Route.Gateway); err == nil {
-			known.IsGateway = r.isOwn(gateway)
-		}
+	if gateway, err := netip.ParseAddr(a.Route.Gateway); err == nil {
+		known.IsGateway = r.isOwn(gateway)
 	}
 	if a.Answer != nil && a.Answer.Kind == "icmp" {
 		if answerer, err := netip.ParseAddr(a.Answer.From); err == nil {

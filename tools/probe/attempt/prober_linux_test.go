@@ -163,6 +163,14 @@ func TestCauses(t *testing.T) {
 			firewall(s, s.pod.Netns, nftables.ChainHookInput, portIs(0, 80), drop())
 			return s.to
 		}, enough, fact.OutcomeBlockedLocally, "ETIMEDOUT", fact.CausePodDropIn},
+		{"pod drops outgoing over IPv6", func(s *scene) netip.AddrPort {
+			firewall(s, s.pod.Netns, nftables.ChainHookOutput, portIs(2, 80), drop())
+			return netip.AddrPortFrom(s.server.IP6, 80)
+		}, enough, fact.OutcomeBlockedLocally, "ETIMEDOUT", fact.CausePodDropOut},
+		{"pod drops incoming over IPv6", func(s *scene) netip.AddrPort {
+			firewall(s, s.pod.Netns, nftables.ChainHookInput, portIs(0, 80), drop())
+			return netip.AddrPortFrom(s.server.IP6, 80)
+		}, enough, fact.OutcomeBlockedLocally, "ETIMEDOUT", fact.CausePodDropIn},
 		{"pod rejects by ICMP", func(s *scene) netip.AddrPort {
 			firewall(s, s.pod.Netns, nftables.ChainHookOutput, portIs(2, 80), rejectICMP(1))
 			return s.to

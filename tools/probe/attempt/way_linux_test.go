@@ -251,3 +251,23 @@ func TestMatchedRoute(t *testing.T) {
 		}
 	}
 }
+
+// What another node knows is not about this connection, whatever addresses it has.
+func TestAskNodeToWhichThePodIsNotAttached(t *testing.T) {
+	t.Parallel()
+	s := newScene(t)
+	firewall(s, s.server.Netns, nftables.ChainHookInput, portIs(2, 80), drop())
+	_, a := s.connect(netip.AddrPortFrom(outside(s), 81), 300*time.Millisecond)
+	other, err := s.lab.AddNode()
+	s.must(err)
+	attempts := []fact.Attempt{a}
+	attempts[0].Node = nil
+	AskNode(other.Handle, s.pod.Handle, attempts)
+	if attempts[0].Node != nil {
+		t.Errorf("%+v", attempts[0].Node)
+	}
+	AskNode(s.lab.Node.Handle, s.pod.Handle, attempts)
+	if n := attempts[0].Node; n == nil || !n.IsGateway {
+		t.Errorf("%+v", n)
+	}
+}
