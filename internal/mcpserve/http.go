@@ -30,8 +30,7 @@ type httpLimits struct {
 
 	calls, others int // requests of a kind that run at once, as over stdio
 
-	sessions    int           // at once; the one unused for longest makes room
-	sessionIdle time.Duration // without a request, then a session is forgotten
+	sessions int // at once; the one unused for longest makes room
 
 	readHead, readBody time.Duration // for all of it
 	write              time.Duration // for each write
@@ -47,18 +46,15 @@ var defaultHTTPLimits = httpLimits{
 	body:        1 << 20,
 	pending:     2048,
 	// Twice those of stdio, which has one client.
-	calls:  128,
-	others: 32,
-	// A session is an id and a map. Agents sleep over night, and many clients
-	// do not recover from a session that is gone.
-	sessions:    1000,
-	sessionIdle: 24 * time.Hour,
-	readHead:    5 * time.Second,
-	readBody:    10 * time.Second,
-	write:       10 * time.Second,
-	idle:        2 * time.Minute,
-	grace:       12 * time.Second,
-	flush:       time.Second,
+	calls:    128,
+	others:   32,
+	sessions: 1000,
+	readHead: 5 * time.Second,
+	readBody: 10 * time.Second,
+	write:    10 * time.Second,
+	idle:     2 * time.Minute,
+	grace:    12 * time.Second,
+	flush:    time.Second,
 }
 
 // Endpoint is the one path that an HTTP server serves.
@@ -95,7 +91,7 @@ func newHTTP(s *Server, cfg HTTPConfig, l httpLimits) *HTTP {
 		limits:   l,
 		slots:    newSlots(l.calls, l.others),
 		pending:  make(chan struct{}, l.pending),
-		sessions: newSessions(l.sessions, l.sessionIdle),
+		sessions: newSessions(l.sessions),
 		log:      s.log,
 	}
 }

@@ -4,22 +4,22 @@ import (
 	"crypto/rand"
 	"errors"
 	"sync"
-	"time"
 )
 
 // sessions are those that clients opened with initialize. Their number is
-// bounded, so that clients that never end theirs cost nothing in the long run.
+// bounded, so that clients that never end theirs cost nothing in the long run. A
+// session is an id and a map, and has no other end: agents sleep over night, and many
+// clients do not recover from a session that is gone.
 type sessions struct {
-	max  int
-	idle time.Duration
-	now  func() time.Time
+	max int
 
 	mu   sync.Mutex
+	uses uint64
 	byID map[string]*httpSession
 }
 
-func newSessions(limit int, idle time.Duration) *sessions {
-	return &sessions{max: limit, idle: idle, now: time.Now, byID: map[string]*httpSession{}}
+func newSessions(limit int) *sessions {
+	return &sessions{max: limit, byID: map[string]*httpSession{}}
 }
 
 // httpSession is what the server knows of one session.
@@ -27,7 +27,7 @@ type httpSession struct {
 	id      string // visible ASCII, 128 bits that nobody can guess
 	caller  string // nobody else may use it
 	version string // of the protocol, as negotiated
-	used    time.Time
+	used    uint64 // sessions.uses at its last use
 
 	inflight inflight
 }
@@ -39,19 +39,14 @@ func newHTTPSession(caller string) *httpSession {
 // errSessionEnded is the cause of a request's end when its session ends.
 var errSessionEnded = errors.New("the session has ended")
 
-// add makes a session usable. It reports false where all sessions are in use.
+// add makes a session usable; the one unused for longest makes room. It reports false
+// where all sessions are in use.
 func (s *sessions) add(n *httpSession) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.now()
-	n.used = now
 	var oldest *httpSession
 	for _, other := range s.byID {
-		switch {
-		case other.inflight.count() > 0:
-		case now.Sub(other.used) >= s.idle:
-			delete(s.byID, other.id)
-		case oldest == nil || other.used.Before(oldest.used):
+		if other.inflight.count() == 0 && (oldest == nil || other.used < oldest.used) {
 			oldest = other
 		}
 	}
@@ -62,7 +57,13 @@ func (s *sessions) add(n *httpSession) bool {
 		delete(s.byID, oldest.id)
 	}
 	s.byID[n.id] = n
+	s.use(n)
 	return true
+}
+
+func (s *sessions) use(n *httpSession) {
+	s.uses++
+	n.used = s.uses
 }
 
 // find returns the caller's session with that id, nil if there is none, and
@@ -74,12 +75,7 @@ func (s *sessions) find(id, caller string) *httpSession {
 	if found == nil || found.caller != caller {
 		return nil
 	}
-	now := s.now()
-	if now.Sub(found.used) >= s.idle && found.inflight.count() == 0 {
-		delete(s.byID, id)
-		return nil
-	}
-	found.used = now
+	s.use(found)
 	return found
 }
 

@@ -4,15 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 )
-
-func newTestSessions(limit int) (*sessions, func(time.Duration)) {
-	s := newSessions(limit, time.Hour)
-	now := time.Now()
-	s.now = func() time.Time { return now }
-	return s, func(d time.Duration) { now = now.Add(d) }
-}
 
 func addSession(t *testing.T, s *sessions) *httpSession {
 	t.Helper()
@@ -32,7 +24,7 @@ func (s *httpSession) run() (ctx context.Context, end func()) {
 
 func TestSessionsBelongToTheirCaller(t *testing.T) {
 	t.Parallel()
-	s, _ := newTestSessions(10)
+	s := newSessions(10)
 	n := addSession(t, s)
 	if s.find(n.id, "me") != n || s.find(n.id, "other") != nil || s.find("", "me") != nil {
 		t.Error("wrong session found")
@@ -42,39 +34,12 @@ func TestSessionsBelongToTheirCaller(t *testing.T) {
 	}
 }
 
-func TestIdleSessionsAreReclaimed(t *testing.T) {
-	t.Parallel()
-	s, pass := newTestSessions(10)
-	idle, used, busy := addSession(t, s), addSession(t, s), addSession(t, s)
-	_, end := busy.run()
-	pass(59 * time.Minute)
-	if s.find(used.id, "me") == nil {
-		t.Fatal("a session ended early")
-	}
-	pass(time.Minute)
-	if s.find(idle.id, "me") != nil {
-		t.Error("an idle session lives on")
-	}
-	if s.find(used.id, "me") == nil || s.find(busy.id, "me") == nil {
-		t.Error("a session in use was reclaimed")
-	}
-	end()
-	pass(time.Hour)
-	addSession(t, s)
-	if len(s.byID) != 1 {
-		t.Errorf("%d sessions are left, want the new one", len(s.byID))
-	}
-}
-
 func TestSessionsAreBounded(t *testing.T) {
 	t.Parallel()
-	s, pass := newTestSessions(3)
+	s := newSessions(3)
 	a := addSession(t, s)
-	pass(time.Second)
 	b := addSession(t, s)
-	pass(time.Second)
 	c := addSession(t, s)
-	pass(time.Second)
 	s.find(a.id, "me") // b is now the one unused for longest
 	_, end := c.run()
 	defer end()
@@ -95,7 +60,7 @@ func TestSessionsAreBounded(t *testing.T) {
 
 func TestEndOfSessionCancels(t *testing.T) {
 	t.Parallel()
-	s, _ := newTestSessions(3)
+	s := newSessions(3)
 	n := addSession(t, s)
 	ctx, end := n.run()
 	defer end()

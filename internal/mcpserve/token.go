@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 )
 
 // The length of a token: 32 characters of hexadecimal digits are 128 bits.
@@ -57,21 +58,17 @@ func ReadToken(path string) (Token, error) {
 }
 
 func readToken(path string) (Token, error) {
-	// Before opening: that could wait at a FIFO.
-	info, err := os.Stat(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO would wait
+	if err != nil {
+		return Token{}, errors.Unwrap(err)
+	}
+	defer func() { _ = f.Close() }() // it was only read
+	info, err := f.Stat()
 	if err != nil {
 		return Token{}, errors.Unwrap(err)
 	}
 	if !info.Mode().IsRegular() {
 		return Token{}, fmt.Errorf("it is no regular file but %s", info.Mode().Type())
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return Token{}, errors.Unwrap(err)
-	}
-	defer func() { _ = f.Close() }() // it was only read
-	if info, err = f.Stat(); err != nil {
-		return Token{}, errors.Unwrap(err)
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
 		return Token{}, fmt.Errorf("others than its owner have access to it (mode %04o); 'chmod 600' it", mode)
