@@ -69,7 +69,7 @@ func discover(ctx context.Context, env *dispatch.Env, in ResolvePodPIDIn) (dispa
 	}
 	answer.Notes = silentNotes(found.Sources)
 	if here.Total == 0 && found.NoRuntime {
-		answer.Notes = append(answer.Notes, noRuntimeNote())
+		answer.Notes = append(answer.Notes, noRuntimeNote(env.Forwards))
 	}
 	if here.Returned < here.Total {
 		answer.Notes = append(answer.Notes, dispatch.Note{
@@ -157,8 +157,12 @@ func silentNotes(sources []resolve.SourceState) []dispatch.Note {
 	return notes
 }
 
-// noRuntimeNote says what to do where nothing is listed for want of a runtime.
-func noRuntimeNote() dispatch.Note {
+// noRuntimeNote says what to do where nothing is listed for want of a runtime. From a
+// machine that forwards, the containers are on the nodes.
+func noRuntimeNote(forwards bool) dispatch.Note {
+	if forwards {
+		return dispatch.Note{Code: "no_runtime", Message: "no container runtime was found on this machine; list_pods shows the pods of the nodes, and with node a call goes to one"}
+	}
 	return dispatch.Note{Code: "no_runtime", Message: "no container runtime was found on this node. " + resolve.HintNoRuntime}
 }
 

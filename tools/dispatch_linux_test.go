@@ -152,7 +152,9 @@ func TestDeadline(t *testing.T) {
 
 func TestAnswerIsBoundedAndWhole(t *testing.T) {
 	t.Parallel()
-	next := dispatch.Next{Tool: "netns_ip_addr", Arguments: map[string]any{"netns": "host"}, Why: "look"}
+	next := func(pid int) dispatch.Next {
+		return dispatch.Next{Tool: "netns_ip_addr", Arguments: map[string]any{"pid": pid}, Why: "look"}
+	}
 	b := newTestbench(t, withTools(echoTool(dispatch.Spec{TargetOptional: true, MaxBytes: 1000},
 		func(_ context.Context, _ *dispatch.Env, _ *resolve.Target, in echoIn) (dispatch.Answer[echoOut], error) {
 			a := dispatch.Answer[echoOut]{Summary: "done.", Data: echoOut{Text: "<&>", Rows: []string{}}}
@@ -161,7 +163,7 @@ func TestAnswerIsBoundedAndWhole(t *testing.T) {
 				a.Data.Text = strings.Repeat("x", 1000)
 			case "many":
 				a.Findings = make([]fact.Finding, 5)
-				a.Next = []dispatch.Next{next, {Tool: "not_enabled"}, next, next, next}
+				a.Next = []dispatch.Next{next(1), {Tool: "not_enabled"}, next(1), next(2), next(2), next(3), next(4)}
 			}
 			return a, nil
 		})))
@@ -171,8 +173,9 @@ func TestAnswerIsBoundedAndWhole(t *testing.T) {
 	if len(answer.Findings) != 3 || len(answer.Next) != 3 {
 		t.Errorf("%d findings and %d next steps, want 3 and 3", len(answer.Findings), len(answer.Next))
 	}
-	if slices.ContainsFunc(answer.Next, func(n dispatch.Next) bool { return n.Tool == "not_enabled" }) {
-		t.Error("a step is proposed that the caller may not take")
+	if slices.ContainsFunc(answer.Next, func(n dispatch.Next) bool { return n.Tool == "not_enabled" }) ||
+		answer.Next[2].Arguments["pid"] != 3 {
+		t.Error("a step is proposed that the caller may not take, or one twice")
 	}
 	answer, _ = succeed[echoOut](t, b, "echo", nil)
 	if got := string(answer.Data.(json.RawMessage)); got != `{"text":"<&>","rows":[]}` {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"sync"
@@ -190,6 +191,91 @@ func TestForwardingByNode(t *testing.T) {
 	}
 	if far.count() != forwarded {
 		t.Error("a call was forwarded that should not have been")
+	}
+}
+
+// newStranger is a front on a machine that is no node, unless name says which.
+func newStranger(t *testing.T, name string) (*testbench, *fakeForwarder) {
+	return newFront(t, func(c *dispatch.Config) {
+		resolver := resolve.New(resolve.Config{
+			Home: c.Env.Home, Host: c.Env.Host, AllowHostNetwork: true, Cluster: []resolve.Source{nodeOf{name: name}},
+		})
+		t.Cleanup(resolver.Close)
+		c.Env.Resolver = resolver
+	})
+}
+
+// The network of a laptop is no answer to who asks for that of a node.
+func TestHostOfAFront(t *testing.T) {
+	t.Parallel()
+	b, far := newStranger(t, "")
+	e := fail(t, b, dispatch.CodeInvalidArguments, "netns_ip_addr", map[string]any{"netns": "host"})
+	if !strings.Contains(e.Message, "needs node") || !strings.Contains(e.Hint, "list_pods") || far.count() != 0 {
+		t.Errorf("%+v", e)
+	}
+	succeed[map[string]any](t, b, "netns_ip_addr", map[string]any{"netns": "host", "node": "far"})
+	if far.count() != 1 {
+		t.Error("the call was not forwarded")
+	}
+	pod := b.lab.Pod(t, lab.PodSpec{})
+	answer := b.call(t, "netns_ip_addr", map[string]any{"pid": pod.PID})
+	if len(answer.Notes) == 0 || answer.Notes[0].Code != "this_machine" {
+		t.Errorf("%+v", answer)
+	}
+	for _, n := range answer.Next {
+		if n.Arguments["netns"] == "host" {
+			t.Errorf("leads nowhere: %+v", n)
+		}
+	}
+	e = fail(t, b, string(resolve.KindNotFound), "netns_ip_addr", map[string]any{"netns": "nosuch"})
+	if !strings.Contains(e.Hint, "add node") || strings.Contains(e.Message, "this node") {
+		t.Errorf("%+v", e)
+	}
+	b, _ = newStranger(t, "me")
+	answer = b.call(t, "netns_ip_addr", map[string]any{"netns": "host"})
+	if answer.Error != nil || len(answer.Notes) != 0 {
+		t.Errorf("a front on a node: %+v", answer)
+	}
+	e = fail(t, b, string(resolve.KindNotFound), "netns_ip_addr", map[string]any{"netns": "nosuch"})
+	if strings.Contains(e.Hint, "add node") {
+		t.Errorf("a front on a node: %+v", e)
+	}
+}
+
+// What is left of the time goes to the other server, and comes back in no next step.
+func TestNextKeepsTheTimeOfTheCaller(t *testing.T) {
+	t.Parallel()
+	b, far := newFront(t, nil)
+	far.answer = func() (*dispatch.Envelope, error) {
+		var got map[string]any
+		if err := json.Unmarshal(far.calls[len(far.calls)-1].Arguments, &got); err != nil {
+			return nil, err
+		}
+		repeated := func(more map[string]any) dispatch.Next {
+			step := dispatch.Next{Tool: "netns_ip_addr", Arguments: map[string]any{"pod": "far-0", "timeout_ms": got["timeout_ms"]}, Why: "w"}
+			maps.Copy(step.Arguments, more)
+			return step
+		}
+		answer, err := answerThere()
+		answer.Next = []dispatch.Next{
+			repeated(nil), repeated(map[string]any{"timeout_ms": 49_999}),
+			{Tool: "netns_ip_addr", Arguments: map[string]any{"pod": "far-0", "timeout_ms": got["timeout_ms"]}, Why: "once more"},
+			repeated(map[string]any{"details": true}),
+		}
+		return answer, err
+	}
+	for given, want := range map[int]string{0: "[<nil> 49999 <nil>]", 5000: "[5000 49999 5000]"} {
+		arguments := map[string]any{"pod": "far"}
+		if given > 0 {
+			arguments["timeout_ms"] = given
+		}
+		var got []any
+		for _, n := range b.call(t, "netns_ip_addr", arguments).Next {
+			got = append(got, n.Arguments["timeout_ms"])
+		}
+		if fmt.Sprint(got) != want {
+			t.Errorf("timeout_ms %d: next has %v, want %s", given, got, want)
+		}
 	}
 }
 

@@ -94,7 +94,7 @@ func handleListPods(ctx context.Context, env *dispatch.Env, _ *resolve.Target, i
 	return dispatch.Answer[ListPodsOut]{
 		Summary: summarizePods(&list, fit, out.Troubled, in.filtered()),
 		Data:    out,
-		Notes:   in.notes(&list, &out),
+		Notes:   in.notes(&list, &out, env.Forwards),
 		Next:    nextOfList(shown, env.Forwards),
 	}, nil
 }
@@ -242,14 +242,14 @@ func describeTrouble(w *resolve.Workload) string {
 	return fmt.Sprintf("%s (%s)", cmp.Or(row.Pod, row.UID, row.Container), strings.Join(why, ", "))
 }
 
-func (in *ListPodsIn) notes(list *resolve.PodList, out *ListPodsOut) []dispatch.Note {
+func (in *ListPodsIn) notes(list *resolve.PodList, out *ListPodsOut, forwards bool) []dispatch.Note {
 	notes := silentNotes(list.Sources)
 	if rest := out.Total - min(in.Offset, out.Total) - out.Returned; rest > 0 {
 		notes = append(notes, dispatch.Note{Code: "more_rows", Message: fmt.Sprintf(
 			"%d more follow: call again with offset %d, or with filters", rest, in.Offset+out.Returned)})
 	}
 	if list.Total == 0 && list.NoRuntime && !list.Everywhere {
-		notes = append(notes, noRuntimeNote())
+		notes = append(notes, noRuntimeNote(forwards))
 	}
 	if in.AllNodes && !list.Everywhere {
 		why := "the Kubernetes API did not answer, so only pods of this node are listed"

@@ -99,7 +99,8 @@ type frontAnswer struct {
 		}
 		Outcome string
 	}
-	Next []struct {
+	Notes []struct{ Code string }
+	Next  []struct {
 		Tool      string
 		Arguments map[string]json.RawMessage
 	}
@@ -319,8 +320,14 @@ func TestViaThatLeadsNowhere(t *testing.T) {
 		!strings.Contains(answer.Error.Details.Untrusted.Message, "/nonexistent/a") || answer.Error.Hint == "" {
 		t.Errorf("%v %+v", err, answer.Error)
 	}
-	// Looking at this machine goes on as always.
-	f.mustAsk("netns_ip_addr", map[string]any{"netns": "host"})
+	// Looking at this machine goes on as always, and is said to be that.
+	answer = f.mustAsk("netns_ip_addr", map[string]any{"pid": os.Getpid()})
+	if len(answer.Notes) == 0 || answer.Notes[0].Code != "this_machine" {
+		t.Errorf("%+v", answer)
+	}
+	if answer, err = f.ask("netns_ip_addr", map[string]any{"netns": "host"}); err != nil || answer.Error == nil || answer.Error.Code != "invalid_arguments" {
+		t.Errorf("%v %+v", err, answer)
+	}
 }
 
 // What the flags of a front take away, the node's server heeds:
@@ -402,7 +409,7 @@ func TestDoctorGoesToANode(t *testing.T) {
 func TestViaWithoutItsProgram(t *testing.T) {
 	t.Parallel()
 	const via = "/nonexistent/ssh {node}"
-	out, err := program(t, "--via", via, "call", "netns_ip_addr", "netns=host").Output()
+	out, err := program(t, "--via", via, "--node-name", "here", "call", "netns_ip_addr", "netns=host").Output()
 	if err != nil || !strings.Contains(string(out), `"interfaces"`) {
 		t.Errorf("%v\n%s", err, out)
 	}

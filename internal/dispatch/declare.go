@@ -90,6 +90,8 @@ type invocation struct {
 	node    string // where the caller says that it is, "" for here or wherever it is
 	expect  uint64
 	timeout time.Duration
+	// timeoutMS is the argument timeout_ms, 0 where the caller gave none.
+	timeoutMS int
 	// permitted reports what of the arguments a policy forbids, for a call that
 	// another node's server is to carry out; nil where it has nothing to say.
 	permitted func(Policy) error
@@ -153,7 +155,7 @@ func Define[In, Out any, P interface {
 			given:   given,
 			node:    common.Node,
 			expect:  common.Expect,
-			timeout: spec.Deadline,
+			timeout: spec.Deadline, timeoutMS: common.TimeoutMS,
 			run: func(ctx context.Context, env *Env, target *resolve.Target) (outcome, error) {
 				a, err := handle(ctx, env, target, *in)
 				return outcome{a.Summary, a.Data, a.Findings, a.Notes, a.Next}, err

@@ -179,7 +179,7 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 		return d.forward(ctx, c, tool, call, to)
 	}
 	if err != nil {
-		envelope := failed(nil, d.sayWhere(c, err), StageResolve)
+		envelope := failed(nil, d.sayWhere(ctx, c, err), StageResolve)
 		if next := d.afterAmbiguous(err, c); len(next) > 0 {
 			envelope.Next = next
 		}
@@ -207,9 +207,14 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 			return failed(info, err, StagePolicy)
 		}
 	}
+	foreign := target != nil && d.forwards(c) && !d.isNode(ctx)
 	result, err := call.run(ctx, &env, target)
 	if err != nil {
 		return failed(info, err, StageProbe)
+	}
+	if foreign {
+		result.notes = append([]Note{ofThisMachine()}, result.notes...)
+		result.next = slices.DeleteFunc(result.next, func(n Next) bool { return n.Arguments["netns"] == "host" })
 	}
 	return d.finish(tool, target, info, result)
 }
@@ -336,13 +341,17 @@ func targetEnded(pid int) Note {
 			"was being taken down. Call again to see the one that is there now", pid)}
 }
 
-// sendable are the first few of the steps that the caller may take.
+// sendable are the first few of the steps that the caller may take, each once.
 func (d *Dispatcher) sendable(steps []Next) []Next {
-	kept := []Next{}
+	kept, seen := []Next{}, map[string]bool{}
 	for _, next := range steps {
-		if d.mayCall(next) && len(kept) < maxNext {
-			kept = append(kept, next)
+		arguments, err := encodeData(next.Arguments)
+		call := next.Tool + string(arguments)
+		if err != nil || seen[call] || !d.mayCall(next) || len(kept) == maxNext {
+			continue
 		}
+		seen[call] = true
+		kept = append(kept, next)
 	}
 	return kept
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"nsenter-mcp/internal/words"
@@ -56,6 +57,9 @@ type place struct {
 // caller may say it; for a pod the resolver finds it out.
 func (d *Dispatcher) elsewhere(ctx context.Context, c Call, call *invocation) (place, bool, error) {
 	if call.node == "" {
+		if call.query.Netns == "host" && d.forwards(c) && !d.isNode(ctx) {
+			return place{}, false, whoseHost()
+		}
 		return place{}, false, nil
 	}
 	if err := CheckNode(call.node); err != nil {
@@ -112,9 +116,33 @@ func placeOf(err error) (place, bool) {
 	return to, true
 }
 
+// isNode reports whether this machine is known to be a node of the cluster.
+func (d *Dispatcher) isNode(ctx context.Context) bool {
+	name, err := d.Env.Resolver.FindNode(ctx)
+	return err == nil && name != ""
+}
+
+// whoseHost: to a caller who asks for a node's network, that of the machine from which
+// the nodes are reached would be a wrong answer.
+func whoseHost() error {
+	return &Error{
+		Code: CodeInvalidArguments, Stage: StageArguments,
+		Message: "netns host needs node: this server leads to the nodes of a cluster, and its own machine is none of them",
+		Hint:    "add node: list_pods shows on which node a pod runs; a server without --via looks at its own machine",
+	}
+}
+
+// ofThisMachine says whose network was looked at, where that may not be the one that
+// was meant.
+func ofThisMachine() Note {
+	return Note{
+		Code: "this_machine", Message: "this is on the machine that the server runs on, which is not known to be a node of the cluster; add node to look at a node",
+	}
+}
+
 // sayWhere tells a caller who named a target of this machine that it has none,
 // and one who named a pod that this server cannot tell on which node it is.
-func (d *Dispatcher) sayWhere(c Call, err error) error {
+func (d *Dispatcher) sayWhere(ctx context.Context, c Call, err error) error {
 	var resolving *resolve.Error
 	if !d.forwards(c) || !errors.As(err, &resolving) {
 		return err
@@ -123,11 +151,13 @@ func (d *Dispatcher) sayWhere(c Call, err error) error {
 	switch {
 	case resolving.NoCluster:
 		told.Hint = "If it is on another node, give a kubeconfig (--kubeconfig), or name the node (node). " + told.Hint
-		return &told
-	case resolving.Kind != resolve.KindUnsupported:
+	case resolving.Kind == resolve.KindUnsupported,
+		(resolving.Kind == resolve.KindNotFound && len(resolving.NearMisses) == 0 || resolving.Kind == resolve.KindSource) && !d.isNode(ctx):
+		told.Message = strings.ReplaceAll(told.Message, "on this node", "on this machine")
+		told.Hint = "this machine only leads to the nodes: name a pod of the cluster (list_pods shows them), or add node to what is on a node"
+	default:
 		return err
 	}
-	told.Hint = "this machine only leads to the nodes: name a pod of the cluster, or add node to what is on a node"
 	return &told
 }
 

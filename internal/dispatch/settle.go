@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 
 	"nsenter-mcp/internal/words"
 	"nsenter-mcp/resolve"
@@ -28,9 +29,13 @@ func (d *Dispatcher) forward(ctx context.Context, c Call, tool *Tool, call *invo
 			return failed(nil, err, StagePolicy)
 		}
 	}
+	var timeoutThere int64
 	answer, err := d.Forwarder.Forward(ctx, Forwarded{
 		Node: to.node, Tool: tool.Name, Narrowing: policy.narrowing(), Progress: temperedProgress(c.Progress),
-		Arguments: func() (json.RawMessage, error) { return to.arguments(c.Arguments, timeThere(ctx)) },
+		Arguments: func() (json.RawMessage, error) {
+			timeoutThere = timeThere(ctx)
+			return to.arguments(c.Arguments, timeoutThere)
+		},
 	})
 	if err == nil {
 		answer, err = temper(answer)
@@ -40,7 +45,23 @@ func (d *Dispatcher) forward(ctx context.Context, c Call, tool *Tool, call *invo
 		failure.Error.Details.Node = to.node
 		return failure
 	}
+	for _, n := range answer.Next {
+		call.restoreTimeout(n.Arguments, timeoutThere)
+	}
 	return d.settle(tool, policy, to, answer)
+}
+
+// restoreTimeout puts the caller's own timeout_ms, or none, where a next step repeats
+// the one that the other server got, which is what was left of the time.
+func (call *invocation) restoreTimeout(arguments map[string]any, there int64) {
+	const name = "timeout_ms"
+	switch {
+	case fmt.Sprint(arguments[name]) != strconv.FormatInt(there, 10):
+	case call.timeoutMS == 0:
+		delete(arguments, name)
+	default:
+		arguments[name] = call.timeoutMS
+	}
 }
 
 // hostNetworkDenied: what is closed here is closed on other nodes too. node is ""

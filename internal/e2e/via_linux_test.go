@@ -68,7 +68,7 @@ func portOf(t *testing.T, command []string) string {
 func BenchmarkForward(b *testing.B) {
 	l := lab.Start(b)
 	direct := serve(b, l.Node, nil)
-	front := serve(b, l.Node, nil, "--via", fmt.Sprintf("'%s' --log-level error --host-netns '%s' --docker-host unix:///nonexistent/{node}", program(), l.Node.Path))
+	front := serve(b, l.Node, nil, "--node-name", "front", "--via", fmt.Sprintf("'%s' --log-level error --host-netns '%s' --docker-host unix:///nonexistent/{node}", program(), l.Node.Path))
 	here, there := map[string]any{"netns": "host"}, map[string]any{"netns": "host", "node": "other"}
 	for b.Loop() {
 		far, near := paired(500,
