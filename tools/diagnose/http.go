@@ -11,7 +11,7 @@ import (
 // fetchRules in the order of gravity: what is lower explains what is higher.
 var fetchRules = [...]func(*fact.Fetch) []fact.Finding{
 	throughProxy,
-	connecting,
+	askingForECN,
 	handshake,
 	broken,
 	status,
@@ -42,6 +42,28 @@ func throughProxy(f *fact.Fetch) []fact.Finding {
 		return finding("http.proxy_env", "the container's variables lead to the proxy %s, which fails: %s", f.Proxy.Address, f.Reason)
 	}
 	return nil
+}
+
+// askingForECN: what its SYNs ask for explains a connection that was refused or slow.
+func askingForECN(f *fact.Fetch) []fact.Finding {
+	if why := ECN(f); why != "" {
+		return finding("tcp.ecn_blocked", "%s", why)
+	}
+	return connecting(f)
+}
+
+// ECN says that only what the target's SYNs ask for is refused; "" where that is not
+// so. A comparison from another network, which does not ask for it, hides that.
+func ECN(f *fact.Fetch) string {
+	if !f.ECN.Blocks() {
+		return ""
+	}
+	how := "dropped"
+	if f.ECN.ResetECN > 0 {
+		how = "reset"
+	}
+	return fmt.Sprintf("SYNs to %s that ask for ECN are %s, the same SYNs without it are answered (%d of each): a firewall on the way or the server "+
+		"does not know ECN, which net.ipv4.tcp_ecn of the target asks for", f.ECN.Address, how, f.ECN.Sent)
 }
 
 // broken: the connection stood, and no whole answer came.

@@ -183,6 +183,12 @@ func TestFetchCodes(t *testing.T) {
 			Attempts: []fact.Attempt{refused}}, []string{"http.proxy_env", "tcp.refused"}},
 		{"proxy that is not used", fact.Fetch{Outcome: fact.OutcomeRefused, Stage: fact.StageConnect, Reason: "r", Proxy: &fact.Proxy{Applies: true},
 			Attempts: []fact.Attempt{refused}}, []string{"tcp.refused"}},
+		{"ECN alone is refused", fact.Fetch{Outcome: fact.OutcomeRefused, Stage: fact.StageConnect, Reason: "r", Attempts: []fact.Attempt{refused},
+			ECN: &fact.ECN{Sent: 3, Answered: 3, ResetECN: 3}}, []string{"tcp.ecn_blocked"}},
+		{"one SYN with ECN was answered", fact.Fetch{Outcome: fact.OutcomeRefused, Stage: fact.StageConnect, Reason: "r", Attempts: []fact.Attempt{refused},
+			ECN: &fact.ECN{Sent: 3, Answered: 3, AnsweredECN: 1}}, []string{"tcp.refused"}},
+		{"SYNs without ECN are refused too", fact.Fetch{Outcome: fact.OutcomeRefused, Stage: fact.StageConnect, Reason: "r", Attempts: []fact.Attempt{refused},
+			ECN: &fact.ECN{Sent: 3, ResetECN: 3}}, []string{"tcp.refused"}},
 		{"proxy works, server fails", fact.Fetch{Outcome: fact.OutcomeHTTPError, Stage: fact.StageDone, Status: status(502), Proxy: &fact.Proxy{Used: true}}, []string{"http.server_error"}},
 	} {
 		if got := codes(Fetch(&c.f)); !slices.Equal(got, c.want) {

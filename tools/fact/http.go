@@ -37,6 +37,7 @@ type Fetch struct {
 	Attempts []Attempt `json:"attempts" jsonschema:"in the order tried: the next starts when one fails, or 250 ms after it"`
 	// AddressesSkipped counts further addresses of the name that were not tried.
 	AddressesSkipped int         `json:"addresses_skipped,omitempty"`
+	ECN              *ECN        `json:"ecn,omitempty" jsonschema:"SYNs with and without ECN compared, where the first asked for it in vain"`
 	DNS              *Resolution `json:"dns,omitempty"`
 	Timings          Timings     `json:"timings"`
 	TLS              *TLS        `json:"tls,omitempty"`
@@ -115,6 +116,22 @@ type Resolution struct {
 	Source    string   `json:"source,omitempty" jsonschema:"hosts file, name server, resolve argument"`
 	// AppWaitMS is how long the application would have waited, computed.
 	AppWaitMS float64 `json:"app_wait_ms" jsonschema:"how long the application waits for the name, computed"`
+}
+
+// ECN compares SYNs that differ by ECN alone (RFC 3168, section 6.1.1).
+type ECN struct {
+	Address string `json:"address"`
+	Sent    int    `json:"sent" jsonschema:"SYNs of each kind"`
+	// Answered and AnsweredECN count SYN-ACKs, ResetECN counts RSTs.
+	Answered    int `json:"answered" jsonschema:"without ECN"`
+	AnsweredECN int `json:"answered_ecn"`
+	ResetECN    int `json:"reset_ecn"`
+}
+
+// Blocks reports whether the other side, or somebody on the way, answers each SYN
+// but those that ask for ECN.
+func (e *ECN) Blocks() bool {
+	return e != nil && e.Sent > 0 && e.Answered == e.Sent && e.AnsweredECN == 0
 }
 
 // Redirect is an answer that leads elsewhere.

@@ -113,6 +113,7 @@ func (s *step) connect(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	s.answer.ECN = s.compareECN(ctx)
 	if conn == nil {
 		return false, s.notConnected(target)
 	}

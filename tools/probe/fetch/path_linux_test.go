@@ -37,17 +37,20 @@ func (b *bench) narrow(node *lab.Node) {
 // dropOutgoing drops what a namespace itself sends and match selects.
 func (b *bench) dropOutgoing(n *lab.Netns, match []expr.Any) {
 	b.Helper()
+	b.rule(n, nftables.ChainHookOutput, append(match, &expr.Verdict{Kind: expr.VerdictDrop})...)
+}
+
+// rule adds a chain with one rule to a namespace.
+func (b *bench) rule(n *lab.Netns, hook *nftables.ChainHook, rule ...expr.Any) {
+	b.Helper()
 	var conn *nftables.Conn
 	b.must(n.Handle.Do(func() (err error) {
 		conn, err = nftables.New(nftables.AsLasting())
 		return err
 	}))
 	table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyINet, Name: "fault"})
-	chain := conn.AddChain(&nftables.Chain{
-		Name: "out", Table: table, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityFilter,
-	})
-	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: append(match, &expr.Verdict{Kind: expr.VerdictDrop})})
+	chain := conn.AddChain(&nftables.Chain{Name: "fault", Table: table, Type: nftables.ChainTypeFilter, Hooknum: hook, Priority: nftables.ChainPriorityFilter})
+	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: rule})
 	b.must(errors.Join(conn.Flush(), conn.CloseLasting()))
 }
 
