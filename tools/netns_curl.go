@@ -66,6 +66,7 @@ type NetnsCurlIn struct {
 	Resolve         []string          `json:"resolve,omitempty" jsonschema:"as curl's: host:port:address[,address]"`
 	ConnectTo       []string          `json:"connect_to,omitempty" jsonschema:"as curl's: host1:port1:host2:port2"`
 	UseProxy        bool              `json:"use_proxy,omitempty" jsonschema:"obey the container's variables"`
+	Proxy           string            `json:"proxy,omitempty" jsonschema:"as curl's -x: http or socks5"`
 	MSS             int               `json:"mss,omitempty" jsonschema:"largest TCP segment, to try whether only small packets pass" min:"88" max:"32767"`
 	MaxBodyBytes    *int              `json:"max_body_bytes,omitempty" jsonschema:"to show; default 1000" min:"0" max:"65536"`
 	Details         bool              `json:"details,omitempty" jsonschema:"show all"`
@@ -81,7 +82,7 @@ func (in *NetnsCurlIn) request(p dispatch.Policy) fetch.Request {
 	return fetch.Request{
 		URL: in.URL, Method: in.Method, Headers: in.Headers, Body: in.Body, Version: fetch.Version(in.HTTPVersion),
 		MaxRedirects: in.FollowRedirects, Insecure: in.Insecure, Resolve: in.Resolve, ConnectTo: in.ConnectTo,
-		UseProxy: in.UseProxy, MaxBody: shown, MSS: in.MSS, Details: in.Details, Unsafe: p.UnsafeMethods,
+		UseProxy: in.UseProxy, Proxy: in.Proxy, MaxBody: shown, MSS: in.MSS, Details: in.Details, Unsafe: p.UnsafeMethods,
 	}
 }
 
@@ -116,12 +117,15 @@ func curl(ctx context.Context, prober *attempt.Prober, env *dispatch.Env, target
 	}
 	attempt.AskNode(env.Host, target.Net, answer.Attempts)
 	diagnose.Connecting(answer)
+	if why := diagnose.ECN(answer); why != "" {
+		answer.Reason = why
+	}
 	mtu := blameMTU(ctx, env, target, answer) // before the reason is quoted
 	result := dispatch.Answer[fact.Fetch]{
 		Summary:  summarizeFetch(answer),
 		Findings: append(mtu, fetchFindings(answer, target, lookups)...),
 		Notes:    curlNotes(answer, roots, target),
-		Next:     curlNext(ctx, env, answer, target, in),
+		Next:     curlNext(ctx, env, answer, target, in, environ),
 	}
 	if !in.Details {
 		fetch.Compact(answer)

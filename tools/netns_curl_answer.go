@@ -64,27 +64,33 @@ func summarizeFetch(f *fact.Fetch) string {
 			return summarizeAnswer(f)
 		}
 	}
-	where := ""
+	if f.Stage == fact.StageDNS || f.Remote == "" && len(f.Attempts) == 0 {
+		return sentence("The request was not sent: " + f.Reason)
+	}
+	where := f.Remote
 	switch {
-	case f.Stage == fact.StageDNS || f.Remote == "" && len(f.Attempts) == 0:
-		return sentence(fmt.Sprintf("No request was sent: %s", f.Reason))
-	case f.Remote != "":
-		where = " with " + f.Remote
+	case where != "":
 	case len(f.Attempts) == 1:
-		where = " to " + f.Attempts[0].Address
+		where = f.Attempts[0].Address
 	default:
-		where = fmt.Sprintf(" to any of %d addresses", len(f.Attempts))
+		where = fmt.Sprintf("any of %d addresses", len(f.Attempts))
 	}
-	what := map[fact.Stage]string{
-		fact.StageConnect: "No connection", fact.StageProxy: "No way through the proxy", fact.StageTLS: "No TLS",
-	}[f.Stage]
-	if what == "" {
-		what = "No answer"
-		if f.Status != nil {
-			what = fmt.Sprintf("Status %d, but no whole answer", *f.Status)
-		}
+	what := fmt.Sprintf("%s accepted the connection and sent no HTTP answer", where)
+	switch {
+	case f.Stage == fact.StageConnect:
+		what = "Connecting to " + where + " failed"
+	case f.Stage == fact.StageProxy:
+		what = "The proxy at " + where + " did not connect further"
+	case f.Stage == fact.StageTLS:
+		what = "The TLS handshake with " + where + " failed"
+	case f.Status != nil:
+		what = fmt.Sprintf("%s answered with status %d, and the answer is not whole", where, *f.Status)
+	case f.Outcome == fact.OutcomeHTTPError:
+		what = where + " refused the request"
+	case f.ReasonCode == fact.ReasonNotHTTP:
+		return sentence(where + " accepts connections and does not speak HTTP: " + f.Reason)
 	}
-	return sentence(fmt.Sprintf("%s%s (%s): %s", what, where, f.Outcome, f.Reason))
+	return sentence(fmt.Sprintf("%s (%s): %s", what, f.Outcome, f.Reason))
 }
 
 func summarizeAnswer(f *fact.Fetch) string {
@@ -140,6 +146,14 @@ func curlNotes(f *fact.Fetch, roots fetch.Roots, target *resolve.Target) []dispa
 	if p := f.Proxy; p != nil && p.Applies && !p.Used {
 		add("proxy_env", "the container's variables send this request through the proxy %s; it was sent directly", p.Address)
 	}
+	if p := f.Proxy; p != nil && p.ExemptRange != "" && !p.Used {
+		add("no_proxy_range", "only the range %s in NO_PROXY exempts this address from the proxy %s; clients that do not understand ranges "+
+			"(curl before 7.86, Python's urllib, busybox wget) ask the proxy", p.ExemptRange, p.Address)
+	}
+	if first := firstFailed(f); first != nil {
+		add("first_address_failed", "%s came first and failed (%s), %s answered: a client that tries the first address alone fails",
+			first.Address, first.Outcome, f.Remote)
+	}
 	if f.ReasonCode == fact.ReasonRedirectDenied {
 		add(dispatch.CodeDestinationDenied, "%s", f.Reason)
 	}
@@ -147,4 +161,17 @@ func curlNotes(f *fact.Fetch, roots fetch.Roots, target *resolve.Target) []dispa
 		add("addresses_skipped", "%s of the name were not tried", words.Plural(f.AddressesSkipped, "further address"))
 	}
 	return notes
+}
+
+// firstFailed returns the first attempt where that failed and another one connected.
+func firstFailed(f *fact.Fetch) *fact.Attempt {
+	if f.Remote == "" || len(f.Attempts) < 2 {
+		return nil
+	}
+	switch first := &f.Attempts[0]; first.Outcome {
+	case fact.OutcomeOK, fact.OutcomeAbandoned, fact.OutcomeDenied:
+		return nil
+	default:
+		return first
+	}
 }

@@ -100,7 +100,7 @@ func TestCurlByName(t *testing.T) {
 	}
 	// Nobody listens at the nameserver: that says nothing of the name.
 	answer, data = succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://other.test/"))
-	if answer.Summary != "No request was sent: the name could not be looked up: no nameserver can be reached (127.0.0.1)." || data.DNS.Outcome != "unreachable" {
+	if answer.Summary != "The request was not sent: the name could not be looked up: no nameserver can be reached (127.0.0.1)." || data.DNS.Outcome != "unreachable" {
 		t.Errorf("summary %q, %+v", answer.Summary, data.DNS)
 	}
 	if got := codes(answer.Findings); !slices.Equal(got, []string{"dns.nameserver_refused"}) {
@@ -221,7 +221,7 @@ func TestCurlByDNS(t *testing.T) {
 	if data.Outcome != fact.OutcomeDNSFailed || data.Stage != fact.StageDNS || data.DNS.Outcome != "nxdomain" || len(data.Attempts) != 0 {
 		t.Errorf("%+v %+v", data, data.DNS)
 	}
-	if answer.Summary != "No request was sent: the name has no address: it does not exist." || data.DNS.Source != "10.244.1.250" {
+	if answer.Summary != "The request was not sent: the name has no address: it does not exist." || data.DNS.Source != "10.244.1.250" {
 		t.Errorf("summary %q, source %q", answer.Summary, data.DNS.Source)
 	}
 	if len(answer.Findings) != 1 || answer.Findings[0].Code != "dns.nxdomain" || !strings.HasPrefix(answer.Findings[0].Fact, "none of the 3 names") {
@@ -309,7 +309,8 @@ func TestCurlOfSilentServer(t *testing.T) {
 	if data.Outcome != fact.OutcomeTimeout || data.Stage != fact.StageResponse || len(answer.Findings) != 1 || answer.Findings[0].Code != "http.no_response" {
 		t.Errorf("%+v %+v", data, answer.Findings)
 	}
-	if len(answer.Next) != 2 || fmt.Sprint(answer.Next[0].Arguments["mss"]) != "536" || answer.Next[1].Arguments["netns"] != "host" {
+	if len(answer.Next) != 3 || fmt.Sprint(answer.Next[0].Arguments["mss"]) != "536" || answer.Next[1].Arguments["netns"] != "host" ||
+		!strings.Contains(answer.Next[2].Why, "inside the destination") {
 		t.Fatalf("%+v", answer.Next)
 	}
 	for _, next := range answer.Next {

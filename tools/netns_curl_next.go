@@ -20,52 +20,118 @@ import (
 // curlNext are the calls that bring the search further, in the order in which
 // an engineer would make them: what the target itself may lack, then the same
 // from elsewhere.
-func curlNext(ctx context.Context, env *dispatch.Env, f *fact.Fetch, target *resolve.Target, in NetnsCurlIn) []dispatch.Next {
+func curlNext(ctx context.Context, env *dispatch.Env, f *fact.Fetch, target *resolve.Target, in NetnsCurlIn, environ []byte) []dispatch.Next {
 	n := curlSteps{in: &in, target: target, fetch: f}
 	failed := f.Outcome != fact.OutcomeOK
+	own := isOwnPort(f)
 	if more := longerTimeout(in.TimeoutMS); tooShort(f) && more > 0 {
 		n.again("the same with more time: a lost SYN is repeated only after a second", map[string]any{"timeout_ms": more})
 	}
 	if plain := plainURL(f, in); plain != "" {
 		n.again("the same without TLS: the port speaks plain HTTP", map[string]any{"url": plain})
 	}
-	if f.ReasonCode == fact.ReasonNoHTTP2 {
-		n.again("the same over HTTP/1.1: the server does not speak HTTP/2", map[string]any{"http_version": "1.1"})
+	switch f.ReasonCode {
+	case fact.ReasonNoHTTP2, fact.ReasonHTTP11Required:
+		n.again("the same over HTTP/1.1, as the server wants it", map[string]any{"http_version": "1.1"})
+	case fact.ReasonRetry:
+		n.again("the same once more, as clients do after this answer", nil)
 	}
 	switch {
 	case f.Outcome == fact.OutcomeTimeout && f.Conn.CannotSend() && !target.HostNetwork:
 		n.showLink("the MTU of the interface and of its other end on the host: what is longer is dropped")
 	case f.Stage == fact.StageDNS && f.DNS != nil:
 		n.lookUp("what each name server says to each name of the search list")
+		if ip, ok := serviceAddress(environ, f.DNS.Name, target.Workload.Namespace); ok && len(f.Redirects) == 0 {
+			n.again("the same by the service's address, which the application's environment has: whether more than the name is wrong",
+				pinned(f.DNS.Name, in.URL, ip.String()))
+		}
 	case f.DNS != nil && f.DNS.AppWaitMS >= slowLookup:
 		n.lookUp(fmt.Sprintf("the application waits %.0f ms for the name alone", f.DNS.AppWaitMS))
 	case f.DNS != nil && f.DNS.Source == "hosts" && (f.Stage == fact.StageConnect || f.Stage == fact.StageTLS):
 		n.lookUp("the address is from the hosts file; what DNS says instead")
+	case f.DNS != nil && f.DNS.FoundAs != "" && (isClientError(f) || hasBadCertificate(f)):
+		n.lookUp("the search list made another name of this one; what DNS says to each")
 	case blamesLink(f) && !target.HostNetwork:
 		n.showLink("state of the interface and of its other end on the host")
 	case in.MSS > 0 && !failed:
 		n.showLink("if only small packets get through: the MTU of the interface and of its other end on the host")
 	}
-	if p := f.Proxy; p != nil && p.Applies && !p.Used {
+	if p := f.Proxy; p != nil && !p.Used && p.Applies {
 		n.again("the same through the proxy, as the container's application would send it", map[string]any{"use_proxy": true})
+	} else if p != nil && !p.Used && p.ExemptRange != "" {
+		n.again("the same through the proxy, as clients send it that do not understand ranges in NO_PROXY", map[string]any{"proxy": p.Address})
 	}
-	if stalled(f) && in.MSS == 0 {
+	if stalled(f) && in.MSS == 0 && !own {
 		n.again("the same with small packets: if that works, large ones are lost on the way (MTU)", map[string]any{"mss": smallSegment})
 	}
+	compare := failed && f.Stage != fact.StageDNS && !own && !isClientError(f) && !hasBadCertificate(f)
+	slow := f.Timings.FirstByteMS != nil && *f.Timings.FirstByteMS >= slowAnswer
 	refused := f.Outcome == fact.OutcomeRefused // so the way there and back works
-	if refused && !isOwnPort(f) {
+	inside := !own && (slow || compare && f.ReasonCode != fact.ReasonTLSPort)
+	if inside && (refused || slow) {
 		n.fromInside(ctx, env)
 	}
-	if failed && f.Stage != fact.StageDNS && !target.HostNetwork && !isOwnPort(f) && !isClientError(f) {
-		n.fromTheNode("the same from the node: if it works there, the fault is between pod and node; if not, it is the service or beyond")
+	if compare && !target.HostNetwork && !f.ECN.Blocks() {
+		n.fromTheNode("the same from the node: whether the fault depends on where the request comes from")
 	}
-	if f.Stage == fact.StageConnect && !refused && !isOwnPort(f) {
+	if inside && !refused && !slow {
 		n.fromInside(ctx, env)
 	}
 	if r := len(f.Redirects); r > 0 && f.Redirects[r-1].Why == fact.RedirectNotAsked {
 		n.again("follow the redirect", map[string]any{"follow_redirects": 5})
 	}
 	return n.steps
+}
+
+// slowAnswer is from when the first byte of an answer is late, in milliseconds, as for
+// http.slow_first_byte.
+const slowAnswer = 2000
+
+// serviceAddress is the address of the service that name means in a namespace, by the
+// variables that Kubernetes gives to the containers beside it (API_SERVICE_HOST).
+func serviceAddress(environ []byte, name, namespace string) (netip.Addr, bool) {
+	service, rest, _ := strings.Cut(strings.TrimSuffix(name, "."), ".")
+	if of, _, _ := strings.Cut(rest, "."); of != "" && of != namespace {
+		return netip.Addr{}, false
+	}
+	variable := strings.ToUpper(strings.ReplaceAll(service, "-", "_")) + "_SERVICE_HOST="
+	for entry := range strings.SplitSeq(string(environ), "\x00") {
+		if text, ok := strings.CutPrefix(entry, variable); ok {
+			ip, err := netip.ParseAddr(text)
+			return ip, err == nil
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// pinned makes a call connect to addr for the host of its URL.
+func pinned(name, rawURL, addr string) map[string]any {
+	port := "80"
+	if !strings.Contains(rawURL, "://") {
+		rawURL = "http://" + rawURL
+	}
+	if u, err := url.Parse(rawURL); err == nil {
+		if u.Scheme == "https" {
+			port = "443"
+		}
+		if u.Port() != "" {
+			port = u.Port()
+		}
+	}
+	return map[string]any{"resolve": []string{strings.TrimSuffix(name, ".") + ":" + port + ":" + addr}}
+}
+
+// hasBadCertificate reports whether the server's certificate was not accepted; the
+// node would get the same one.
+func hasBadCertificate(f *fact.Fetch) bool {
+	if f.TLS == nil || f.TLS.Error == nil || f.Stage != fact.StageTLS {
+		return false
+	}
+	switch f.TLS.Error.Code {
+	case fact.TLSExpired, fact.TLSNotYetValid, fact.TLSUnknownCA, fact.TLSNameMismatch, fact.TLSBadCertificate:
+		return true
+	}
+	return false
 }
 
 // curlSteps collects the next steps of one request.
@@ -92,7 +158,8 @@ func (n *curlSteps) again(why string, change map[string]any) {
 }
 
 func (n *curlSteps) fromTheNode(why string) {
-	n.repeat(why, sameAddresses(n.fetch, *n.in), func(call map[string]any) map[string]any {
+	n.repeat(why, sameWay(n.fetch, *n.in), func(call map[string]any) map[string]any {
+		delete(call, "use_proxy") // the node's variables are others
 		call["netns"] = "host"
 		return call
 	})
@@ -119,7 +186,7 @@ func (n *curlSteps) fromInside(ctx context.Context, env *dispatch.Env) {
 		who = "pod " + words.Printable(owner.Workload.Namespace+"/"+owner.Workload.Pod)
 	}
 	n.repeat("the same from inside the destination, "+who+": whether anything listens and accepts there",
-		sameAddresses(n.fetch, *n.in), func(call map[string]any) map[string]any { return dispatch.Arguments(owner, call) })
+		sameWay(n.fetch, *n.in), func(call map[string]any) map[string]any { return dispatch.Arguments(owner, call) })
 }
 
 // repeat adds the same request with other arguments and from where whose says.
@@ -204,14 +271,16 @@ func blamesLink(f *fact.Fetch) bool {
 }
 
 // isOwnPort reports whether the request went to the target itself, which means
-// something else on the node.
+// something else on the node, and passes no link.
 func isOwnPort(f *fact.Fetch) bool {
-	for i := range f.Attempts {
-		if r := f.Attempts[i].Route; r != nil && r.Type == "local" {
+	return slices.ContainsFunc(f.Attempts, func(a fact.Attempt) bool {
+		if a.Route != nil && a.Route.Type == "local" {
 			return true
 		}
-	}
-	return false
+		to, err := netip.ParseAddrPort(a.Address)
+		from, _ := netip.ParseAddrPort(f.Local)
+		return err == nil && (to.Addr().IsLoopback() || f.Remote == a.Address && from.Addr() == to.Addr())
+	})
 }
 
 // isClientError reports whether the server answered that the request is wrong;
@@ -220,17 +289,16 @@ func isClientError(f *fact.Fetch) bool {
 	return f.Outcome == fact.OutcomeHTTPError && f.Status != nil && *f.Status < 500
 }
 
-// sameAddresses makes a comparison connect to the addresses that the target
-// found: the node looks cluster names up elsewhere.
-func sameAddresses(f *fact.Fetch, in NetnsCurlIn) map[string]any {
-	if f.DNS == nil || len(f.DNS.Addresses) == 0 || len(f.Attempts) == 0 || len(f.Redirects) > 0 || in.UseProxy || len(in.ConnectTo)+len(in.Resolve) > 0 {
+// sameWay makes a comparison ask the same question: through the same proxy, or of
+// the addresses that the target found, for the node looks cluster names up elsewhere.
+func sameWay(f *fact.Fetch, in NetnsCurlIn) map[string]any {
+	if f.Proxy != nil && f.Proxy.Used {
+		return map[string]any{"proxy": f.Proxy.Address}
+	}
+	if f.DNS == nil || len(f.DNS.Addresses) == 0 || len(f.Attempts) == 0 || len(f.Redirects) > 0 || len(in.ConnectTo)+len(in.Resolve) > 0 {
 		return nil
 	}
-	to, err := netip.ParseAddrPort(f.Attempts[0].Address)
-	if err != nil {
-		return nil
-	}
-	return map[string]any{"resolve": []string{fmt.Sprintf("%s:%d:%s", f.DNS.Name, to.Port(), strings.Join(f.DNS.Addresses, ","))}}
+	return pinned(f.DNS.Name, in.URL, strings.Join(f.DNS.Addresses, ","))
 }
 
 // again are the arguments of the same request, without those that name the
@@ -246,7 +314,7 @@ func (in *NetnsCurlIn) again() (call map[string]any, whole bool) {
 	if len(clean.Headers) > 0 {
 		call["headers"] = clean.Headers
 	}
-	for name, value := range map[string]string{"method": in.Method, "body": in.Body, "http_version": in.HTTPVersion} {
+	for name, value := range map[string]string{"method": in.Method, "body": in.Body, "http_version": in.HTTPVersion, "proxy": in.publicProxy()} {
 		if value != "" {
 			call[name] = value
 		}
@@ -274,4 +342,16 @@ func (in *NetnsCurlIn) again() (call map[string]any, whole bool) {
 		call["timeout_ms"] = in.TimeoutMS
 	}
 	return call, whole
+}
+
+// publicProxy is the proxy argument without credentials.
+func (in *NetnsCurlIn) publicProxy() string {
+	if i := strings.LastIndexByte(in.Proxy, '@'); i >= 0 {
+		scheme, _, ok := strings.Cut(in.Proxy, "://")
+		if ok {
+			return scheme + "://" + in.Proxy[i+1:]
+		}
+		return in.Proxy[i+1:]
+	}
+	return in.Proxy
 }

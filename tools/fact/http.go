@@ -114,6 +114,8 @@ type Resolution struct {
 	Outcome   string   `json:"outcome"`
 	Addresses []string `json:"addresses"`
 	Source    string   `json:"source,omitempty" jsonschema:"hosts file, name server, resolve argument"`
+	// FoundAs is the absolute name, where the search list made it of Name.
+	FoundAs string `json:"found_as,omitempty" jsonschema:"absolute name, where the search list made it"`
 	// AppWaitMS is how long the application would have waited, computed.
 	AppWaitMS float64 `json:"app_wait_ms" jsonschema:"how long the application waits for the name, computed"`
 }
@@ -169,8 +171,10 @@ type Proxy struct {
 	// Applies: an application that honours the variables would use a proxy here.
 	Applies bool   `json:"applies" jsonschema:"the variables apply to this URL"`
 	Used    bool   `json:"used"`
-	Address string `json:"address,omitempty" jsonschema:"scheme, host and port of the proxy that applies"`
-	Status  int    `json:"status,omitempty" jsonschema:"its answer to CONNECT"`
+	Address string `json:"address,omitempty" jsonschema:"scheme, host and port of the proxy"`
+	// ExemptRange is the address range in NO_PROXY that alone exempts the URL.
+	ExemptRange string `json:"exempt_range,omitempty" jsonschema:"range in NO_PROXY that exempts this URL, for clients that understand ranges"`
+	Status      int    `json:"status,omitempty" jsonschema:"its answer to CONNECT"`
 }
 
 // ConnState is what the kernel knows of a connection (TCP_INFO) on which an

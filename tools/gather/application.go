@@ -84,6 +84,9 @@ func NameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPor
 		if found.Server != "" { // without an answer, Source is empty
 			how.Source = strings.TrimSpace(how.Source + " " + found.Server)
 		}
+		if found.SearchDomain != "" {
+			how.FoundAs = found.Name
+		}
 		var addrs []netip.Addr
 		for _, text := range found.Addresses {
 			if ip, err := netip.ParseAddr(text); err == nil {

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -20,12 +21,18 @@ func (s *step) destination() (host, uint16, error) {
 	}
 	port := portOf(s.url)
 	report, via := s.Environ.report(s.url)
+	if s.proxy != nil {
+		via, report = s.proxy, cmp.Or(report, &fact.Proxy{})
+	}
 	s.answer.Proxy = report
-	if report != nil && via != nil {
+	if via != nil {
 		report.Address = via.Scheme + "://" + line(via.Host, 200)
 	}
-	if s.UseProxy && via != nil {
-		return s.proxyDestination(via)
+	if via != nil && (s.UseProxy && report.Applies || s.proxy != nil) {
+		h, port, err := proxyPlace(via, "use_proxy")
+		s.via, report.Used = via, err == nil
+		s.secrets.addUser(via.User)
+		return h, port, err
 	}
 	for _, d := range s.detours {
 		if matches(d.host, target) && (d.port == 0 || d.port == port) {
@@ -43,26 +50,25 @@ func (s *step) destination() (host, uint16, error) {
 	return target, port, nil
 }
 
-func (s *step) proxyDestination(via *url.URL) (host, uint16, error) {
+// proxyPlace is where a proxy listens that the argument field led to.
+func proxyPlace(via *url.URL, field string) (host, uint16, error) {
+	port := uint64(80)
 	switch via.Scheme {
-	case "http", "socks5", "socks5h":
+	case "http":
+	case "socks5", "socks5h":
+		port = 1080
 	default:
-		return host{}, 0, badArgument("use_proxy", "the container's proxy has the scheme %q; http and socks5 can be used", line(via.Scheme, 20))
+		return host{}, 0, badArgument(field, "the proxy has the scheme %q; http and socks5 can be used", line(via.Scheme, 20))
 	}
 	h, err := parseHost(via.Hostname())
 	if err != nil {
-		return host{}, 0, badArgument("use_proxy", "the container's proxy variable has no usable host")
+		return host{}, 0, badArgument(field, "the proxy has no usable host")
 	}
-	text := via.Port()
-	if text == "" {
-		text = proxyPort(via.Scheme)
+	if via.Port() != "" {
+		if port, err = strconv.ParseUint(via.Port(), 10, 16); err != nil || port == 0 {
+			return host{}, 0, badArgument(field, "the proxy has no usable port")
+		}
 	}
-	port, err := strconv.ParseUint(text, 10, 16)
-	if err != nil || port == 0 {
-		return host{}, 0, badArgument("use_proxy", "the container's proxy variable has no usable port")
-	}
-	s.via, s.answer.Proxy.Used = via, true
-	s.secrets.addUser(via.User)
 	return h, uint16(port), nil
 }
 

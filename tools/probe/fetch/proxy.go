@@ -3,6 +3,7 @@ package fetch
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -57,24 +59,21 @@ func (e Environ) first(names ...string) string {
 
 // proxyFor returns the proxy that an application with this environment would
 // use for u, nil for none.
-func (e Environ) proxyFor(u *url.URL) (*url.URL, error) {
+func (e Environ) proxyFor(u *url.URL, noProxy string) *url.URL {
 	all := e.first("all_proxy", "ALL_PROXY")
 	config := httpproxy.Config{
-		HTTPProxy:  e.first("http_proxy", "HTTP_PROXY"),
-		HTTPSProxy: e.first("https_proxy", "HTTPS_PROXY"),
-		NoProxy:    e.first("no_proxy", "NO_PROXY"),
+		HTTPProxy:  cmp.Or(e.first("http_proxy", "HTTP_PROXY"), all),
+		HTTPSProxy: cmp.Or(e.first("https_proxy", "HTTPS_PROXY"), all),
+		NoProxy:    noProxy,
 	}
-	if config.HTTPProxy == "" {
-		config.HTTPProxy = all
+	if via, err := config.ProxyFunc()(u); err == nil && via != nil && via.Hostname() != "" {
+		return via
 	}
-	if config.HTTPSProxy == "" {
-		config.HTTPSProxy = all
-	}
-	return config.ProxyFunc()(u)
+	return nil
 }
 
-// report says what the environment has to do with a request for u; nil where
-// it says nothing of proxies.
+// report says what the environment has to do with a request for u, nil where it says
+// nothing of proxies; and the proxy of some or all clients.
 func (e Environ) report(u *url.URL) (*fact.Proxy, *url.URL) {
 	found := &fact.Proxy{Untrusted: map[string]string{}}
 	for _, name := range proxyVariables {
@@ -85,12 +84,33 @@ func (e Environ) report(u *url.URL) (*fact.Proxy, *url.URL) {
 	if len(found.Untrusted) == 0 {
 		return nil, nil
 	}
-	via, err := e.proxyFor(u)
-	if err != nil || via == nil || via.Hostname() == "" {
-		return found, nil
+	noProxy := e.first("no_proxy", "NO_PROXY")
+	via := e.proxyFor(u, noProxy)
+	if found.Applies = via != nil; !found.Applies {
+		names, ranges := splitRanges(noProxy, u.Hostname())
+		if via = e.proxyFor(u, names); via != nil {
+			found.ExemptRange = ranges
+		}
 	}
-	found.Applies = true
 	return found, via
+}
+
+// splitRanges divides a NO_PROXY into what each client understands, and the address
+// ranges in it that hold the host, in CIDR notation, which not all do: curl before
+// 7.86, Python's urllib and busybox wget take them for names.
+func splitRanges(noProxy, host string) (names, ranges string) {
+	ip, _ := netip.ParseAddr(host)
+	var keep, hold []string
+	for entry := range strings.SplitSeq(noProxy, ",") {
+		p, err := netip.ParsePrefix(strings.TrimSpace(entry))
+		switch {
+		case err != nil:
+			keep = append(keep, entry)
+		case p.Contains(ip.Unmap()):
+			hold = append(hold, p.String())
+		}
+	}
+	return strings.Join(keep, ","), strings.Join(hold, ", ")
 }
 
 // withoutUserinfo removes credentials from the value of a variable, which may
@@ -119,17 +139,6 @@ func isScheme(text string) bool {
 }
 
 const redacted = "REDACTED"
-
-// proxyPort is where a proxy listens if its URL does not say.
-func proxyPort(scheme string) string {
-	switch scheme {
-	case "https":
-		return "443"
-	case "socks5", "socks5h":
-		return "1080"
-	}
-	return "80"
-}
 
 // proxyError says why a proxy did not connect further.
 type proxyError struct {
@@ -178,14 +187,19 @@ func connectMethod(conn net.Conn, via *url.URL, address string) error {
 	if _, err := io.WriteString(conn, b.String()); err != nil {
 		return err
 	}
-	// One byte at a time: what follows the header belongs to the tunnel.
-	head, err := readHeader(conn)
-	if err != nil {
+	// What follows the header belongs to the tunnel.
+	limited := &io.LimitedReader{R: oneByte{conn}, N: maxProxyHeader}
+	response, err := http.ReadResponse(bufio.NewReader(limited), &http.Request{Method: http.MethodConnect})
+	var broken net.Error
+	switch {
+	case errors.As(err, &broken):
 		return err
-	}
-	response, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(head)), &http.Request{Method: http.MethodConnect})
-	if err != nil {
-		return &proxyError{reason: "the proxy's answer to CONNECT is no HTTP", err: err}
+	case err != nil && limited.N == 0:
+		return &proxyError{reason: fmt.Sprintf("the proxy's answer to CONNECT is longer than %d bytes", maxProxyHeader)}
+	case err != nil && limited.N == maxProxyHeader:
+		return &proxyError{reason: "the proxy closed the connection instead of answering CONNECT", err: err}
+	case err != nil:
+		return &proxyError{reason: "the proxy's answer to CONNECT is not HTTP", err: err}
 	}
 	_ = response.Body.Close() // there is none
 	if response.StatusCode/100 != 2 {
@@ -197,24 +211,10 @@ func connectMethod(conn net.Conn, via *url.URL, address string) error {
 	return nil
 }
 
-func readHeader(conn net.Conn) ([]byte, error) {
-	var head []byte
-	one := make([]byte, 1)
-	for !bytes.HasSuffix(head, []byte("\r\n\r\n")) && !bytes.HasSuffix(head, []byte("\n\n")) {
-		if len(head) == maxProxyHeader {
-			return nil, &proxyError{reason: fmt.Sprintf("the proxy's answer to CONNECT is longer than %d bytes", maxProxyHeader)}
-		}
-		n, err := conn.Read(one)
-		head = append(head, one[:n]...)
-		if err != nil && n == 0 {
-			if errors.Is(err, io.EOF) {
-				return nil, &proxyError{reason: "the proxy closed the connection instead of answering CONNECT", err: err}
-			}
-			return nil, err
-		}
-	}
-	return head, nil
-}
+// oneByte reads no further than who reads from it has to.
+type oneByte struct{ io.Reader }
+
+func (r oneByte) Read(p []byte) (int, error) { return r.Reader.Read(p[:min(len(p), 1)]) }
 
 // basicAuth is the value of a header that authenticates user (RFC 7617), ""
 // for nobody.

@@ -146,6 +146,29 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// TestProxyOfTheCaller: the one that is asked for is used, whatever the variables say.
+func TestProxyOfTheCaller(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	plain := "http://" + b.serve(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "direct") })
+	open := b.proxyServer(false)
+	b.client.Environ = Environ{"http_proxy": "http://" + b.server.IP.String() + ":9", "no_proxy": "10.0.0.0/8"}
+	for _, proxy := range []string{open, "http://" + open} {
+		f := b.fetch(Request{URL: plain, Proxy: proxy})
+		b.expect(f, fact.OutcomeOK, fact.StageDone)
+		if f.Untrusted.Body != "proxied "+plain+"/" || !f.Proxy.Used || f.Proxy.Address != "http://"+open {
+			t.Errorf("%s: %+v %+v", proxy, f.Untrusted, f.Proxy)
+		}
+	}
+	for _, proxy := range []string{"https://" + open, "http://", "http://user:swordfish@a b", open + "0000"} {
+		_, err := b.fetchErr(Request{URL: plain, Proxy: proxy}, time.Second)
+		var argument *ArgumentError
+		if !errors.As(err, &argument) || argument.Field != "proxy" || strings.Contains(err.Error(), "swordfish") {
+			t.Errorf("%s: %v", proxy, err)
+		}
+	}
+}
+
 func TestProxyIsNoWayAroundThePolicy(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)

@@ -26,6 +26,38 @@ func TestCredentialsOfAProxyAreNotShown(t *testing.T) {
 	}
 }
 
+// TestExemptRange: only a range that alone exempts the address is told.
+func TestExemptRange(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		noProxy, url    string
+		applies         bool
+		exempt, address string
+	}{
+		{"localhost,10.96.0.0/12,.corp.test", "http://10.96.0.20/", false, "10.96.0.0/12", "http://proxy.test:3128"},
+		{"localhost, 10.96.0.0/12", "http://10.244.0.1/", true, "", "http://proxy.test:3128"},
+		{"10.96.0.20,10.96.0.0/12", "http://10.96.0.20/", false, "", ""},
+		{"10.96.0.0/12", "http://api.test/", true, "", "http://proxy.test:3128"},
+		{"fd00::/8", "http://[fd00::1]/", false, "fd00::/8", "http://proxy.test:3128"},
+		{"10.96.0.0/12", "http://127.0.0.1/", false, "", ""}, // no client asks a proxy for its own loopback
+		{"*", "http://10.96.0.20/", false, "", ""},
+		{"", "https://10.96.0.20/", false, "", ""},
+	} {
+		env := Environ{"http_proxy": "http://proxy.test:3128", "no_proxy": c.noProxy}
+		u, err := parseURL(c.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &step{call: &call{Client: &Client{Environ: env}, plan: &plan{}}, hop: hop{url: u}}
+		if _, _, err := s.destination(); err != nil {
+			t.Fatal(err)
+		}
+		if p := s.answer.Proxy; p.Applies != c.applies || p.ExemptRange != c.exempt || p.Address != c.address || p.Used {
+			t.Errorf("%s, %s: %+v", c.noProxy, c.url, p)
+		}
+	}
+}
+
 var (
 	redactedUser = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)?` + redacted + `$`)
 	proxyAddress = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[^@]*$`)
@@ -64,7 +96,7 @@ func FuzzEnviron(f *testing.F) {
 		if p == nil {
 			return
 		}
-		if p.Used != (p.Applies && err == nil) || p.Applies != (p.Address != "") || p.Applies && !proxyAddress.MatchString(p.Address) {
+		if p.Used != (p.Applies && err == nil) || (p.Applies || p.ExemptRange != "") != (p.Address != "") || p.Applies && !proxyAddress.MatchString(p.Address) {
 			t.Errorf("%+v, %v", p, err)
 		}
 		for name, shown := range p.Untrusted {

@@ -38,6 +38,7 @@ type Request struct {
 	Resolve      []string // "host:port:address[,address]"
 	ConnectTo    []string // "host1:port1:host2:port2"
 	UseProxy     bool     // obey the container's proxy variables
+	Proxy        string   // use this one, whatever they say: a URL of scheme http or socks5
 	MaxBody      int      // bytes of the body that are shown
 	// MSS makes TCP use segments of at most so many bytes, to find out whether a
 	// path carries small packets only; 0 leaves it to the kernel.
@@ -67,6 +68,7 @@ const userAgent = "nsenter-mcp"
 type plan struct {
 	Request
 	url       *url.URL
+	proxy     *url.URL // nil for that of the container's variables
 	header    http.Header
 	hostname  string // of a Host header, "" for that of the URL
 	overrides []override
@@ -101,6 +103,11 @@ func prepare(r Request) (*plan, error) {
 	if p.url, err = parseURL(r.URL); err != nil {
 		return nil, err
 	}
+	if r.Proxy != "" {
+		if p.proxy, err = parseProxy(r.Proxy); err != nil {
+			return nil, err
+		}
+	}
 	if p.overrides, err = parseOverrides(r.Resolve); err != nil {
 		return nil, err
 	}
@@ -128,6 +135,19 @@ func prepare(r Request) (*plan, error) {
 	p.secrets.addHeader(p.header)
 	p.secrets.addUser(p.url.User)
 	return p, nil
+}
+
+// parseProxy reads the URL of a proxy. As for curl, "host:port" is http.
+func parseProxy(text string) (*url.URL, error) {
+	if !strings.Contains(text, "://") {
+		text = "http://" + text
+	}
+	u, err := url.Parse(strings.TrimSpace(text))
+	if err != nil {
+		return nil, badArgument("proxy", "is not a URL") // likewise without credentials
+	}
+	_, _, err = proxyPlace(u, "proxy")
+	return u, err
 }
 
 // parseURL reads an absolute URL of scheme http or https. As for curl,

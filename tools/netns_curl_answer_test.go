@@ -1,0 +1,121 @@
+package tools
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe/fetch"
+)
+
+func TestSummaryOfWhatFailed(t *testing.T) {
+	t.Parallel()
+	one := []fact.Attempt{{Address: "10.0.0.1:80"}}
+	status := 200
+	for want, f := range map[string]fact.Fetch{
+		"The request was not sent: r.":                                                  {Stage: fact.StageDNS, Outcome: fact.OutcomeDNSFailed},
+		"Connecting to 10.0.0.1:80 failed (refused): r.":                                {Stage: fact.StageConnect, Outcome: fact.OutcomeRefused, Attempts: one},
+		"Connecting to any of 2 addresses failed (timeout): r.":                         {Stage: fact.StageConnect, Outcome: fact.OutcomeTimeout, Attempts: append(one, one...)},
+		"The proxy at 10.0.0.1:80 did not connect further (reset): r.":                  {Stage: fact.StageProxy, Outcome: fact.OutcomeReset, Remote: "10.0.0.1:80"},
+		"The TLS handshake with 10.0.0.1:80 failed (tls_failed): r.":                    {Stage: fact.StageTLS, Outcome: fact.OutcomeTLSFailed, Remote: "10.0.0.1:80"},
+		"10.0.0.1:80 accepted the connection and sent no HTTP answer (timeout): r.":     {Stage: fact.StageResponse, Outcome: fact.OutcomeTimeout, Remote: "10.0.0.1:80"},
+		"10.0.0.1:80 refused the request (http_error): r.":                              {Stage: fact.StageResponse, Outcome: fact.OutcomeHTTPError, Remote: "10.0.0.1:80"},
+		"10.0.0.1:80 accepts connections and does not speak HTTP: r.":                   {Stage: fact.StageResponse, Outcome: fact.OutcomeNotHTTP, ReasonCode: fact.ReasonNotHTTP, Remote: "10.0.0.1:80"},
+		"10.0.0.1:80 answered with status 200, and the answer is not whole (reset): r.": {Stage: fact.StageBody, Outcome: fact.OutcomeReset, Remote: "10.0.0.1:80", Status: &status},
+	} {
+		f.Reason = "r"
+		if got := summarizeFetch(&f); got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+// TestNotesOfCurl: what works for this client and may not for another.
+func TestNotesOfCurl(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		f    fact.Fetch
+		want string // codes and the beginning of the first message
+	}{
+		{"nothing", fact.Fetch{Outcome: fact.OutcomeOK, Remote: "10.0.0.1:80", Attempts: []fact.Attempt{{Outcome: fact.OutcomeOK}}}, ""},
+		{"the first address refused", fact.Fetch{Outcome: fact.OutcomeOK, Remote: "127.0.0.1:80", Attempts: []fact.Attempt{
+			{Address: "[::1]:80", Outcome: fact.OutcomeRefused}, {Outcome: fact.OutcomeOK}}}, "first_address_failed: [::1]:80 came first and failed (refused), 127.0.0.1:80 answered"},
+		{"the first address was slower", fact.Fetch{Outcome: fact.OutcomeOK, Remote: "127.0.0.1:80", Attempts: []fact.Attempt{
+			{Address: "[::1]:80", Outcome: fact.OutcomeAbandoned}, {Outcome: fact.OutcomeOK}}}, ""},
+		{"all failed", fact.Fetch{Outcome: fact.OutcomeRefused, Attempts: []fact.Attempt{{Outcome: fact.OutcomeRefused}, {Outcome: fact.OutcomeRefused}}}, ""},
+		{"range", fact.Fetch{Outcome: fact.OutcomeOK, Proxy: &fact.Proxy{Address: "http://p:1", ExemptRange: "10.96.0.0/12"}},
+			"no_proxy_range: only the range 10.96.0.0/12 in NO_PROXY exempts this address from the proxy http://p:1"},
+		{"range, through the proxy", fact.Fetch{Outcome: fact.OutcomeOK, Proxy: &fact.Proxy{Used: true, Address: "http://p:1", ExemptRange: "10.96.0.0/12"}}, ""},
+	} {
+		got := ""
+		for _, n := range curlNotes(&c.f, fetch.Roots{}, &resolve.Target{}) {
+			got += n.Code + ": " + n.Message
+		}
+		if !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// TestSameQuestion: a comparison goes through the same proxy, or to the same address
+// and port.
+func TestSameQuestion(t *testing.T) {
+	t.Parallel()
+	found := func() *fact.Fetch {
+		return &fact.Fetch{DNS: &fact.Resolution{Name: "api", Addresses: []string{"10.0.0.1", "10.0.0.2"}}, Attempts: []fact.Attempt{{Address: "10.0.0.1:80"}}}
+	}
+	proxied := found()
+	proxied.Proxy = &fact.Proxy{Used: true, Address: "http://p:3128"}
+	for _, c := range []struct {
+		name string
+		f    *fact.Fetch
+		url  string
+		want string
+	}{
+		{"name", found(), "http://api/", "map[resolve:[api:80:10.0.0.1,10.0.0.2]]"},
+		{"name without a scheme", found(), "api:8080/x", "map[resolve:[api:8080:10.0.0.1,10.0.0.2]]"},
+		{"TLS", found(), "https://api/", "map[resolve:[api:443:10.0.0.1,10.0.0.2]]"},
+		{"proxy", proxied, "http://api/", "map[proxy:http://p:3128]"},
+		{"address", &fact.Fetch{Attempts: []fact.Attempt{{Address: "10.0.0.1:80"}}}, "http://10.0.0.1/", "map[]"},
+	} {
+		if got := fmt.Sprint(sameWay(c.f, NetnsCurlIn{URL: c.url})); got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
+func TestOwnPort(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		f    fact.Fetch
+		want bool
+	}{
+		{"loopback", fact.Fetch{Attempts: []fact.Attempt{{Address: "127.0.0.1:80"}}}, true},
+		{"loopback, IPv6", fact.Fetch{Attempts: []fact.Attempt{{Address: "[::1]:80"}}}, true},
+		{"own address", fact.Fetch{Local: "10.0.0.1:999", Remote: "10.0.0.1:80", Attempts: []fact.Attempt{{Address: "10.0.0.1:80"}}}, true},
+		{"own address, refused", fact.Fetch{Attempts: []fact.Attempt{{Address: "10.0.0.1:80", Route: &fact.AttemptRoute{Type: "local"}}}}, true},
+		{"another", fact.Fetch{Local: "10.0.0.1:999", Remote: "10.0.0.2:80", Attempts: []fact.Attempt{{Address: "10.0.0.2:80"}}}, false},
+	} {
+		if got := isOwnPort(&c.f); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+func TestAddressOfAService(t *testing.T) {
+	t.Parallel()
+	environ := []byte("PATH=/bin\x00API_V2_SERVICE_HOST=10.96.0.7\x00API_V2_SERVICE_PORT=80\x00BAD_SERVICE_HOST=evil\x00")
+	for name, want := range map[string]string{
+		"api-v2": "10.96.0.7", "api-v2.shop": "10.96.0.7", "api-v2.shop.svc.cluster.local.": "10.96.0.7",
+		"api-v2.other": "", "api": "", "bad": "", "": "",
+	} {
+		ip, ok := serviceAddress(environ, name, "shop")
+		if ok != (want != "") || ok && ip.String() != want {
+			t.Errorf("%s: %v", name, ip)
+		}
+	}
+}
