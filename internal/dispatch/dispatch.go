@@ -163,7 +163,7 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 	ctx, cancel := context.WithTimeout(ctx, left)
 	defer cancel()
 
-	to, far, err := d.elsewhere(ctx, c, call)
+	to, far, err := d.routeToNode(ctx, c, call)
 	if err != nil {
 		return failed(nil, err, StageArguments)
 	}
@@ -171,7 +171,7 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 	if !far {
 		target, err = d.resolve(ctx, tool, call, d.forwards(c))
 		if d.forwards(c) {
-			to, far = placeOf(err)
+			to, far = routeOfError(err)
 		}
 	}
 	if far {
@@ -179,7 +179,7 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 		return d.forward(ctx, c, tool, call, to)
 	}
 	if err != nil {
-		envelope := failed(nil, d.sayWhere(ctx, c, err), StageResolve)
+		envelope := failed(nil, d.explainAtFront(ctx, c, err), StageResolve)
 		if next := d.afterAmbiguous(err, c); len(next) > 0 {
 			envelope.Next = next
 		}
@@ -213,7 +213,7 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 		return failed(info, err, StageProbe)
 	}
 	if foreign {
-		result.notes = append([]Note{ofThisMachine()}, result.notes...)
+		result.notes = append([]Note{thisMachineNote()}, result.notes...)
 		result.next = slices.DeleteFunc(result.next, func(n Next) bool { return n.Arguments["netns"] == "host" })
 	}
 	return d.finish(tool, target, info, result)

@@ -87,7 +87,7 @@ func (e *NodeError) public() *Error {
 	shown := &Error{
 		Code: e.Code, Stage: StageForward, Details: ErrorDetails{Node: e.Node},
 		// What the other end said may be part of an error.
-		Message: temperText(e.Message, maxFarText), Hint: temperText(e.Hint, maxFarText),
+		Message: sanitizeText(e.Message, maxRemoteText), Hint: sanitizeText(e.Hint, maxRemoteText),
 	}
 	if e.Said != "" {
 		shown.Details.Untrusted = &UntrustedText{Message: words.Escape(e.Said)}

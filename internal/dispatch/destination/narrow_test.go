@@ -10,7 +10,7 @@ import (
 
 func TestCheckHonoursDenyAndOnly(t *testing.T) {
 	t.Parallel()
-	own := Own{Nameservers: addrs("10.96.0.10", "169.254.20.10"), Gateways: addrs("10.9.0.1", "169.254.1.1", "192.0.2.1")}
+	exempt := Exempt{Nameservers: addrs("10.96.0.10", "169.254.20.10"), Gateways: addrs("10.9.0.1", "169.254.1.1", "192.0.2.1")}
 	policy := Policy{
 		Deny:   prefixes(t, "10.1.0.0/16", "192.0.2.0/24", "203.0.113.7"),
 		Only:   prefixes(t, "10.0.0.0/12", "169.254.0.0/16", "64:ff9b::/96", "203.0.113.0/24"),
@@ -36,14 +36,14 @@ func TestCheckHonoursDenyAndOnly(t *testing.T) {
 		{"[64:ff9b::10.1.2.3]:80", "in 10.1.0.0/16, which the operator denies"},
 	} {
 		got := ""
-		if err := policy.Check(netip.MustParseAddrPort(c.address), own); err != nil {
+		if err := policy.Check(netip.MustParseAddrPort(c.address), exempt); err != nil {
 			got = err.Error()
 		}
 		if (got == "") != (c.reason == "") || !strings.HasSuffix(got, c.reason) {
 			t.Errorf("%s: %q, want %q", c.address, got, c.reason)
 		}
 	}
-	if (Policy{Only: []netip.Prefix{}}).Check(netip.MustParseAddrPort("10.0.0.1:80"), Own{}) == nil {
+	if (Policy{Only: []netip.Prefix{}}).Check(netip.MustParseAddrPort("10.0.0.1:80"), Exempt{}) == nil {
 		t.Error("a list without members allows something")
 	}
 }
@@ -76,7 +76,7 @@ func TestNarrowOnlyNarrows(t *testing.T) {
 		}
 		for _, a := range addresses {
 			to := netip.AddrPortFrom(a, 80)
-			inP, inQ, inBoth := p.Check(to, Own{}) == nil, q.Check(to, Own{}) == nil, both.Check(to, Own{}) == nil
+			inP, inQ, inBoth := p.Check(to, Exempt{}) == nil, q.Check(to, Exempt{}) == nil, both.Check(to, Exempt{}) == nil
 			if inBoth != (inP && inQ) {
 				t.Fatalf("%s: %v by %+v, %v by %+v, but %v by %+v", a, inP, p, inQ, q, inBoth, both)
 			}

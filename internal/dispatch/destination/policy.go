@@ -22,17 +22,17 @@ type Policy struct {
 	// Deny lists what is refused, whatever else is said of it.
 	Deny []netip.Prefix
 	// Only lists all that may be connected to, besides what the target itself
-	// uses (Own). Nil means everything; a list without members nothing.
+	// uses (Exempt). Nil means everything; a list without members nothing.
 	Only []netip.Prefix
 	// Except lists metadata services and link-local addresses that are not
 	// refused for being that.
 	Except []netip.Prefix
 }
 
-// Own are the target's own infrastructure addresses, which stay reachable
+// Exempt are the target's own infrastructure addresses, which stay reachable
 // although they may be link-local: Calico's gateway is 169.254.1.1, NodeLocal
 // DNSCache listens on 169.254.20.10.
-type Own struct {
+type Exempt struct {
 	// Nameservers are allowed on port 53.
 	Nameservers []netip.Addr
 	// Gateways are allowed on every port, except where one claims to be a
@@ -75,16 +75,16 @@ const dnsPort = 53
 // [*DeniedError] where not. An address that carries an IPv4 address (mapped,
 // NAT64, 6to4, Teredo, ISATAP) is judged by that one as well, whether or not
 // something translates it: neither reading of it may be refused.
-func (p Policy) Check(address netip.AddrPort, own Own) error {
+func (p Policy) Check(address netip.AddrPort, exempt Exempt) error {
 	outer := plain(address.Addr())
-	if err := p.check(outer, address.Port(), own); err != nil {
+	if err := p.check(outer, address.Port(), exempt); err != nil {
 		return err
 	}
-	if p.Only != nil && !within(p.Only, outer) && !own.has(outer, address.Port()) {
+	if p.Only != nil && !within(p.Only, outer) && !exempt.has(outer, address.Port()) {
 		return &DeniedError{Address: outer, Reason: "outside of what the operator allows"}
 	}
 	for _, inner := range embedded(outer) {
-		err := p.check(inner, address.Port(), own)
+		err := p.check(inner, address.Port(), exempt)
 		if err == nil || within(p.Except, outer) && !within(p.Deny, inner) {
 			continue // the operator excepted the IPv6 form itself
 		}
@@ -96,25 +96,25 @@ func (p Policy) Check(address netip.AddrPort, own Own) error {
 }
 
 // check judges one reading of an address, but for Only.
-func (p Policy) check(ip netip.Addr, port uint16, own Own) *DeniedError {
+func (p Policy) check(ip netip.Addr, port uint16, exempt Exempt) *DeniedError {
 	if i := slices.IndexFunc(p.Deny, func(prefix netip.Prefix) bool { return prefix.Contains(ip) }); i >= 0 {
 		return &DeniedError{Address: ip, Reason: fmt.Sprintf("in %s, which the operator denies", p.Deny[i])}
 	}
-	if within(p.Except, ip) || port == dnsPort && contains(own.Nameservers, ip) {
+	if within(p.Except, ip) || port == dnsPort && contains(exempt.Nameservers, ip) {
 		return nil
 	}
 	if slices.Contains(metadata[:], ip) {
 		return &DeniedError{Address: ip, Reason: "a cloud's metadata service"}
 	}
-	if ip.IsLinkLocalUnicast() && !contains(own.Gateways, ip) {
+	if ip.IsLinkLocalUnicast() && !contains(exempt.Gateways, ip) {
 		return &DeniedError{Address: ip, Reason: "link-local"}
 	}
 	return nil
 }
 
 // has reports whether the target itself uses the address.
-func (o Own) has(ip netip.Addr, port uint16) bool {
-	return port == dnsPort && contains(o.Nameservers, ip) || contains(o.Gateways, ip)
+func (e Exempt) has(ip netip.Addr, port uint16) bool {
+	return port == dnsPort && contains(e.Nameservers, ip) || contains(e.Gateways, ip)
 }
 
 func within(list []netip.Prefix, ip netip.Addr) bool {

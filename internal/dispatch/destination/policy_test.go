@@ -8,7 +8,7 @@ import (
 
 func TestCheck(t *testing.T) {
 	t.Parallel()
-	own := Own{
+	exempt := Exempt{
 		Nameservers: addrs("169.254.20.10", "169.254.169.254", "fe80::53%eth0"),
 		Gateways:    addrs("169.254.1.1", "fe80::1%eth0", "100.100.100.200"),
 	}
@@ -62,7 +62,7 @@ func TestCheck(t *testing.T) {
 		{"[fe80::1%eth1]:443", true},
 		{"[::ffff:169.254.1.1]:80", true},
 	} {
-		err := Policy{}.Check(netip.MustParseAddrPort(c.address), own)
+		err := Policy{}.Check(netip.MustParseAddrPort(c.address), exempt)
 		if allowed := err == nil; allowed != c.allowed {
 			t.Errorf("%s: allowed = %v, want %v (%v)", c.address, allowed, c.allowed, err)
 		}
@@ -87,7 +87,7 @@ func TestCheckHonoursWhatTheOperatorAllows(t *testing.T) {
 		"100.100.100.200:80":            false,
 		"169.254.169.253:80":            false,
 	} {
-		if err := policy.Check(netip.MustParseAddrPort(address), Own{}); (err == nil) != allowed {
+		if err := policy.Check(netip.MustParseAddrPort(address), Exempt{}); (err == nil) != allowed {
 			t.Errorf("%s: %v, want allowed = %v", address, err, allowed)
 		}
 	}
@@ -95,7 +95,7 @@ func TestCheckHonoursWhatTheOperatorAllows(t *testing.T) {
 
 func TestDeniedErrorNamesBothAddresses(t *testing.T) {
 	t.Parallel()
-	err := Policy{}.Check(netip.MustParseAddrPort("[64:ff9b::a9fe:a9fe]:80"), Own{})
+	err := Policy{}.Check(netip.MustParseAddrPort("[64:ff9b::a9fe:a9fe]:80"), Exempt{})
 	const want = "64:ff9b::a9fe:a9fe stands for 169.254.169.254, which is a cloud's metadata service"
 	if err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
@@ -112,20 +112,20 @@ func FuzzCheck(f *testing.F) {
 			return
 		}
 		ip4 := netip.AddrFrom4([4]byte(inner))
-		if (Policy{}).Check(netip.AddrPortFrom(ip4, 80), Own{}) == nil {
+		if (Policy{}).Check(netip.AddrPortFrom(ip4, 80), Exempt{}) == nil {
 			return
 		}
 		for _, prefix := range []string{"::ffff:0.0.0.0", "64:ff9b::", "64:ff9b:1::", "::ffff:0:0:0"} {
 			b := netip.MustParseAddr(prefix).As16()
 			copy(b[12:], inner)
-			if err := (Policy{}).Check(netip.AddrPortFrom(netip.AddrFrom16(b), 80), Own{}); err == nil {
+			if err := (Policy{}).Check(netip.AddrPortFrom(netip.AddrFrom16(b), 80), Exempt{}); err == nil {
 				t.Errorf("%s is allowed", netip.AddrFrom16(b))
 			}
 		}
 		b := [16]byte{0x20, 0x02}
 		copy(b[2:], inner)
 		copy(b[6:], rest[:10])
-		if err := (Policy{}).Check(netip.AddrPortFrom(netip.AddrFrom16(b), 80), Own{}); err == nil {
+		if err := (Policy{}).Check(netip.AddrPortFrom(netip.AddrFrom16(b), 80), Exempt{}); err == nil {
 			t.Errorf("%s is allowed", netip.AddrFrom16(b))
 		}
 	})

@@ -14,7 +14,7 @@ import (
 // forward has another node's server carry out the call. What this server's
 // policy forbids does not come so far, or goes along as a [Narrowing] where only
 // the other server can tell; that one has a policy of its own.
-func (d *Dispatcher) forward(ctx context.Context, c Call, tool *Tool, call *invocation, to place) *Envelope {
+func (d *Dispatcher) forward(ctx context.Context, c Call, tool *Tool, call *invocation, to nodeRoute) *Envelope {
 	policy := d.Policy.narrowedBy(c.Narrowing)
 	if d.Authorize != nil {
 		if err := d.Authorize(ctx, c.Caller, tool.Spec, &resolve.Target{Query: call.query, Node: to.node}); err != nil {
@@ -29,16 +29,16 @@ func (d *Dispatcher) forward(ctx context.Context, c Call, tool *Tool, call *invo
 			return failed(nil, err, StagePolicy)
 		}
 	}
-	var timeoutThere int64
+	var remaining int64
 	answer, err := d.Forwarder.Forward(ctx, Forwarded{
-		Node: to.node, Tool: tool.Name, Narrowing: policy.narrowing(), Progress: temperedProgress(c.Progress),
+		Node: to.node, Tool: tool.Name, Narrowing: policy.narrowing(), Progress: sanitizedProgress(c.Progress),
 		Arguments: func() (json.RawMessage, error) {
-			timeoutThere = timeThere(ctx)
-			return to.arguments(c.Arguments, timeoutThere)
+			remaining = remainingTimeout(ctx)
+			return to.arguments(c.Arguments, remaining)
 		},
 	})
 	if err == nil {
-		answer, err = temper(answer)
+		answer, err = sanitize(answer)
 	}
 	if err != nil {
 		failure := failed(nil, err, StageForward)
@@ -46,9 +46,9 @@ func (d *Dispatcher) forward(ctx context.Context, c Call, tool *Tool, call *invo
 		return failure
 	}
 	for _, n := range answer.Next {
-		call.restoreTimeout(n.Arguments, timeoutThere)
+		call.restoreTimeout(n.Arguments, remaining)
 	}
-	return d.settle(tool, policy, to, answer)
+	return d.adopt(tool, policy, to, answer)
 }
 
 // restoreTimeout puts the caller's own timeout_ms, or none, where a next step repeats
@@ -79,9 +79,9 @@ func hostNetworkDenied(node string) error {
 	}
 }
 
-// settle makes another server's answer one of this server: within the same
+// adopt makes another server's answer one of this server: within the same
 // bounds, and with next steps that can be sent to this server as they are.
-func (d *Dispatcher) settle(tool *Tool, policy Policy, to place, answer *Envelope) *Envelope {
+func (d *Dispatcher) adopt(tool *Tool, policy Policy, to nodeRoute, answer *Envelope) *Envelope {
 	if answer.Target != nil && answer.Target.HostNetwork && policy.NoHostNetwork {
 		return failed(nil, hostNetworkDenied(to.node), StagePolicy)
 	}

@@ -43,8 +43,8 @@ func CheckNode(name string) error {
 	return nil
 }
 
-// place is where a call is to be carried out.
-type place struct {
+// nodeRoute says where a call is to be carried out.
+type nodeRoute struct {
 	node string
 	// pod and namespace name the target there without any doubt; "" leaves it as
 	// the caller has named it.
@@ -53,17 +53,17 @@ type place struct {
 	given bool
 }
 
-// elsewhere reports where the target of a call is, if that is not here. The
+// routeToNode reports where the target of a call is, if that is not here. The
 // caller may say it; for a pod the resolver finds it out.
-func (d *Dispatcher) elsewhere(ctx context.Context, c Call, call *invocation) (place, bool, error) {
+func (d *Dispatcher) routeToNode(ctx context.Context, c Call, call *invocation) (nodeRoute, bool, error) {
 	if call.node == "" {
 		if call.query.Netns == "host" && d.forwards(c) && !d.isNode(ctx) {
-			return place{}, false, whoseHost()
+			return nodeRoute{}, false, hostNeedsNode()
 		}
-		return place{}, false, nil
+		return nodeRoute{}, false, nil
 	}
 	if err := CheckNode(call.node); err != nil {
-		return place{}, false, InvalidArgument("node", words.Quote(call.node)+" "+err.Error())
+		return nodeRoute{}, false, InvalidArgument("node", words.Quote(call.node)+" "+err.Error())
 	}
 	here := d.Env.Resolver.Node()
 	if here == "" && !d.forwards(c) {
@@ -73,25 +73,25 @@ func (d *Dispatcher) elsewhere(ctx context.Context, c Call, call *invocation) (p
 	}
 	switch {
 	case call.node == here:
-		return place{}, false, nil
+		return nodeRoute{}, false, nil
 	case d.forwards(c):
 		// The command of --via goes wherever a name leads, so that an agent that was
 		// talked into it could name any machine. Where there is an API, it says what is
 		// a node; while it does not answer, the operator's command is all there is.
 		if has, err := d.Env.Resolver.HasNode(ctx, call.node); err == nil && !has {
-			return place{}, false, &Error{
+			return nodeRoute{}, false, &Error{
 				Code: string(resolve.KindNotFound), Stage: StageForward,
 				Message: "the cluster has no node " + words.Quote(call.node),
 				Hint:    "list_pods with all_nodes shows on which nodes pods run; leave node out where the pod is named",
 			}
 		}
-		return place{node: call.node, given: true}, true, nil
+		return nodeRoute{node: call.node, given: true}, true, nil
 	}
 	which := "its own node only"
 	if here != "" {
 		which = "node " + here + " only"
 	}
-	return place{}, false, &Error{
+	return nodeRoute{}, false, &Error{
 		Code: string(resolve.KindOtherNode), Stage: StageForward,
 		Message: fmt.Sprintf("node %s is out of reach: this server looks at %s", call.node, which),
 		Hint:    "leave node out to look at this node, or let the operator start a server with --via, which reaches the others",
@@ -103,13 +103,13 @@ func (d *Dispatcher) elsewhere(ctx context.Context, c Call, call *invocation) (p
 // that know of each other cannot send it round in circles.
 func (d *Dispatcher) forwards(c Call) bool { return d.Forwarder != nil && !c.Forwarded }
 
-// placeOf tells from a resolver's error that the target lives on another node.
-func placeOf(err error) (place, bool) {
+// routeOfError tells from a resolver's error that the target lives on another node.
+func routeOfError(err error) (nodeRoute, bool) {
 	var resolving *resolve.Error
 	if !errors.As(err, &resolving) || resolving.Kind != resolve.KindOtherNode || CheckNode(resolving.Node) != nil {
-		return place{}, false
+		return nodeRoute{}, false
 	}
-	to := place{node: resolving.Node}
+	to := nodeRoute{node: resolving.Node}
 	if c := resolving.Candidates; len(c) == 1 {
 		to.pod, to.namespace = c[0].Pod, c[0].Namespace
 	}
@@ -122,9 +122,9 @@ func (d *Dispatcher) isNode(ctx context.Context) bool {
 	return err == nil && name != ""
 }
 
-// whoseHost: to a caller who asks for a node's network, that of the machine from which
+// hostNeedsNode: to a caller who asks for a node's network, that of the machine from which
 // the nodes are reached would be a wrong answer.
-func whoseHost() error {
+func hostNeedsNode() error {
 	return &Error{
 		Code: CodeInvalidArguments, Stage: StageArguments,
 		Message: "netns host needs node: this server leads to the nodes of a cluster, and its own machine is none of them",
@@ -132,17 +132,17 @@ func whoseHost() error {
 	}
 }
 
-// ofThisMachine says whose network was looked at, where that may not be the one that
+// thisMachineNote says whose network was looked at, where that may not be the one that
 // was meant.
-func ofThisMachine() Note {
+func thisMachineNote() Note {
 	return Note{
 		Code: "this_machine", Message: "this is on the machine that the server runs on, which is not known to be a node of the cluster; add node to look at a node",
 	}
 }
 
-// sayWhere tells a caller who named a target of this machine that it has none,
+// explainAtFront tells a caller who named a target of this machine that it has none,
 // and one who named a pod that this server cannot tell on which node it is.
-func (d *Dispatcher) sayWhere(ctx context.Context, c Call, err error) error {
+func (d *Dispatcher) explainAtFront(ctx context.Context, c Call, err error) error {
 	var resolving *resolve.Error
 	if !d.forwards(c) || !errors.As(err, &resolving) {
 		return err
@@ -161,9 +161,9 @@ func (d *Dispatcher) sayWhere(ctx context.Context, c Call, err error) error {
 	return &told
 }
 
-// timeThere is what the other server may take, in milliseconds: a little less
+// remainingTimeout is what the other server may take, in milliseconds: a little less
 // than is left, so that what it has measured by then is back in time.
-func timeThere(ctx context.Context) int64 {
+func remainingTimeout(ctx context.Context) int64 {
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		return MaxDeadline.Milliseconds()
@@ -175,7 +175,7 @@ func timeThere(ctx context.Context) int64 {
 // arguments are those of the call as the other server gets them: without node,
 // which only says the way, and with what is left of the time. What else there is
 // goes along as it was written.
-func (to place) arguments(raw json.RawMessage, timeoutMS int64) (json.RawMessage, error) {
+func (to nodeRoute) arguments(raw json.RawMessage, timeoutMS int64) (json.RawMessage, error) {
 	all := map[string]json.RawMessage{}
 	if len(raw) > 0 {
 		if err := json.Unmarshal(raw, &all); err != nil {

@@ -15,27 +15,27 @@ import (
 // opens connections. The target's own gateway and name servers are looked up
 // only where something would be refused.
 func Allowed(ctx context.Context, p destination.Policy, target *resolve.Target) func(netip.AddrPort) error {
-	own := sync.OnceValue(func() destination.Own { return ownDestinations(ctx, target) })
+	exempt := sync.OnceValue(func() destination.Exempt { return exemptDestinations(ctx, target) })
 	return func(to netip.AddrPort) error {
-		if p.Check(to, destination.Own{}) == nil {
+		if p.Check(to, destination.Exempt{}) == nil {
 			return nil
 		}
-		return p.Check(to, own())
+		return p.Check(to, exempt())
 	}
 }
 
-// ownDestinations are the target's gateways and the name servers of its
+// exemptDestinations are the target's gateways and the name servers of its
 // resolv.conf. What cannot be read is not excepted from the policy.
-func ownDestinations(ctx context.Context, target *resolve.Target) destination.Own {
-	var own destination.Own
+func exemptDestinations(ctx context.Context, target *resolve.Target) destination.Exempt {
+	var exempt destination.Exempt
 	if gateways, err := attempt.Gateways(target.Net); err == nil {
-		own.Gateways = gateways
+		exempt.Gateways = gateways
 	}
 	const most = 64 << 10
 	if file, err := target.ReadFile(ctx, "/etc/resolv.conf", most); err == nil {
-		own.Nameservers = nameservers(file.Data)
+		exempt.Nameservers = nameservers(file.Data)
 	}
-	return own
+	return exempt
 }
 
 // nameservers are the addresses in a resolv.conf (resolv.conf(5)).

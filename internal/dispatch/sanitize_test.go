@@ -11,7 +11,7 @@ import (
 func TestFarDataPassesAsItIs(t *testing.T) {
 	t.Parallel()
 	for _, data := range []string{`{"b":1,"a":[1.50,true,null]}`, `{"b":1,"a":"x"}`, `{"b":"\\x1b \"\n\u00e4","a":["\\\\"]}`} {
-		got, err := temper(&Envelope{Summary: "s", Data: json.RawMessage(data)})
+		got, err := sanitize(&Envelope{Summary: "s", Data: json.RawMessage(data)})
 		if err != nil || string(got.Data.(json.RawMessage)) != data {
 			t.Errorf("%s became %s, %v", data, got.Data, err)
 		}
@@ -30,7 +30,7 @@ func TestFarDataIsMadeSafe(t *testing.T) {
 		"a name that hides":    `{"\u202e":1,"b":"ä"}`,
 		"a name that is twice": "{\"\u202e\":1,\"\u202e\":2}",
 	} {
-		got, err := temper(&Envelope{Summary: "s", Data: json.RawMessage(data)})
+		got, err := sanitize(&Envelope{Summary: "s", Data: json.RawMessage(data)})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -40,7 +40,7 @@ func TestFarDataIsMadeSafe(t *testing.T) {
 			t.Errorf("%s: %q became %q", name, data, text)
 		}
 	}
-	if got, err := temper(&Envelope{Summary: "s", Data: json.RawMessage(`{"a":`)}); err == nil {
+	if got, err := sanitize(&Envelope{Summary: "s", Data: json.RawMessage(`{"a":`)}); err == nil {
 		t.Errorf("half an object became %s", got.Data)
 	}
 }

@@ -21,8 +21,8 @@ func dangerous(text string) bool {
 	return strings.ContainsAny(text, "\x1b\u202e\u2028\x00\u0085")
 }
 
-// maxFarText is the bound of one text of another server, in bytes.
-const maxFarText = 4000
+// maxRemoteText is the bound of one text of another server, in bytes.
+const maxRemoteText = 4000
 
 // Another server's words are bounded and escaped like those of a container,
 // whatever part of the answer they stand in.
@@ -64,7 +64,7 @@ func TestFarWordsAreTempered(t *testing.T) {
 		t.Fatal(err)
 	}
 	walkStrings(decoded, func(s string) {
-		if dangerous(s) || len(s) > 3*maxFarText {
+		if dangerous(s) || len(s) > 3*maxRemoteText {
 			t.Errorf("%d bytes: %.40q", len(s), s)
 		}
 	})
@@ -88,7 +88,7 @@ func TestFarWordsAreTempered(t *testing.T) {
 	}
 	e := fail(t, b, dispatch.CodeTargetGone, "netns_ip_addr", map[string]any{"pod": "far-0"})
 	for _, s := range []string{e.Message, e.Details.Steps[0].Action, e.Details.Candidates[0].Pod, e.Details.Untrusted.Message} {
-		if dangerous(s) || len(s) > maxFarText+100 || !strings.HasSuffix(s, "...") {
+		if dangerous(s) || len(s) > maxRemoteText+100 || !strings.HasSuffix(s, "...") {
 			t.Errorf("%d bytes: %.40q", len(s), s)
 		}
 	}
@@ -118,7 +118,7 @@ func TestFarFailureIsTempered(t *testing.T) {
 		return nil, &dispatch.NodeError{Code: dispatch.CodeNodeUnreachable, Node: "far", Message: evil, Hint: evil, Said: evil}
 	}
 	answer := b.Call(t.Context(), dispatch.Call{Tool: "netns_ip_addr", Arguments: json.RawMessage(`{"pod":"far-0"}`)})
-	if answer.Error == nil || len(answer.Summary) > 2*maxFarText || len(answer.Error.Hint) > 2*maxFarText ||
+	if answer.Error == nil || len(answer.Summary) > 2*maxRemoteText || len(answer.Error.Hint) > 2*maxRemoteText ||
 		dangerous(answer.Summary) || dangerous(answer.Error.Message) || dangerous(answer.Error.Hint) {
 		t.Errorf("%.200q", answer.Summary)
 	}
