@@ -36,7 +36,8 @@ build: ## bin/nsenter-mcp, one static file
 
 .PHONY: demo
 demo: build ## a throw-away lab of network namespaces, seen by a real MCP client
-	bin/nsenter-mcp demo
+	$(GOBUILD) -o bin/ ./internal/demo
+	bin/demo bin/nsenter-mcp
 
 .PHONY: test
 test: ## every test that needs no engine; the race detector watches

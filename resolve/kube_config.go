@@ -46,7 +46,7 @@ func (o *KubeOptions) origin() (*kubeOrigin, error) {
 	paths, named := o.kubeconfigs()
 	origin := &kubeOrigin{}
 	for _, p := range paths {
-		info, err := o.stat(p)
+		info, err := os.Stat(p)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // kubectl passes over them, too
@@ -96,11 +96,7 @@ func (o *KubeOptions) kubeconfigs() (paths []string, named string) {
 // restConfig reads the settings. It returns the credential plugin by itself,
 // since it is started by us and not by the library, see [kubePlugin].
 func (o *KubeOptions) restConfig(origin *kubeOrigin) (cfg *rest.Config, plugin *clientcmdapi.ExecConfig, namespace string, err error) {
-	read := o.reader()
 	if len(origin.files) == 0 {
-		if _, _, err := read(inClusterToken); err != nil {
-			return nil, nil, "", fmt.Errorf("service account of this pod: %w", err)
-		}
 		cfg, err = rest.InClusterConfig()
 		if err != nil {
 			err = fmt.Errorf("service account of this pod: %w", err)
@@ -109,7 +105,7 @@ func (o *KubeOptions) restConfig(origin *kubeOrigin) (cfg *rest.Config, plugin *
 	}
 	merged := clientcmdapi.NewConfig()
 	for _, f := range origin.files {
-		one, err := readKubeconfig(f, read)
+		one, err := readKubeconfig(f)
 		if err != nil {
 			return nil, nil, "", err
 		}
@@ -118,11 +114,6 @@ func (o *KubeOptions) restConfig(origin *kubeOrigin) (cfg *rest.Config, plugin *
 	chosen := cmp.Or(o.Context, merged.CurrentContext)
 	if _, ok := merged.Contexts[chosen]; !ok {
 		return nil, nil, "", noContext(chosen, merged)
-	}
-	if o.borrowed() {
-		if err := embedFiles(merged, merged.Contexts[chosen], read); err != nil {
-			return nil, nil, "", err
-		}
 	}
 	client := clientcmd.NewNonInteractiveClientConfig(*merged, chosen, &clientcmd.ConfigOverrides{}, nil)
 	if cfg, err = client.ClientConfig(); err != nil {
@@ -155,11 +146,11 @@ func noContext(name string, merged *clientcmdapi.Config) error {
 	return fmt.Errorf("the kubeconfig has no context %s; %s", quote(name), has)
 }
 
-// readKubeconfig reads a file that only its owner can have changed. As root, or with
-// the capability to read every file, that must be root: a kubeconfig names files to
+// readKubeconfig reads a file that only its owner can have changed. For root
+// that must be root: a kubeconfig names files to
 // read and send, and programs to run.
-func readKubeconfig(f kubeFile, read kubeReader) (*clientcmdapi.Config, error) {
-	info, data, err := read(f.path)
+func readKubeconfig(f kubeFile) (*clientcmdapi.Config, error) {
+	info, data, err := readBounded(f.path)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %s: %w", quote(f.path), err)
 	}
@@ -183,23 +174,17 @@ func readKubeconfig(f kubeFile, read kubeReader) (*clientcmdapi.Config, error) {
 	return cfg, nil
 }
 
-// trusted reports why root, or who can read every file like root, should not follow
-// the file.
+// trusted reports why root should not follow the file.
 func trusted(path string, info fs.FileInfo) error {
-	who, cure := "root", "or run the server as that user"
-	switch {
-	case isRoot():
-	case readsEverything():
-		who, cure = "a program that can read every file", "or run it without CAP_DAC_READ_SEARCH and CAP_DAC_OVERRIDE"
-	default:
+	if !isRoot() {
 		return nil
 	}
 	if uid, known := ownerOf(info); known && uid != 0 {
-		return fmt.Errorf("kubeconfig %s belongs to user %d, who could make %s read and send any file: "+
-			"give it to root (chown root), %s", quote(path), uid, who, cure)
+		return fmt.Errorf("kubeconfig %s belongs to user %d, who could make root read and send any file: "+
+			"give it to root (chown root), or run the server as that user", quote(path), uid)
 	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fmt.Errorf("kubeconfig %s can be written by others than root (mode %04o), so %s does not follow it: chmod go-w", quote(path), mode, who)
+		return fmt.Errorf("kubeconfig %s can be written by others than root (mode %04o), so root does not follow it: chmod go-w", quote(path), mode)
 	}
 	return nil
 }

@@ -3,16 +3,13 @@ package resolve
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
 // Which settings count, and what is said of those that do not work. The
@@ -124,56 +121,6 @@ func TestKubeconfig(t *testing.T) {
 			t.Errorf("got %d pods, %v", len(ws), err)
 		}
 	})
-}
-
-// What a kubeconfig names is read once, and by nobody else afterwards.
-func TestEmbedFiles(t *testing.T) {
-	t.Parallel()
-	files := map[string]string{"/ca": "authority", "/crt": "certificate", "/key": "key", "/token": " token\n", "/empty": "\n"}
-	read := func(path string) (fs.FileInfo, []byte, error) {
-		text, ok := files[path]
-		if !ok {
-			return nil, nil, refusedToUser(fs.ErrPermission)
-		}
-		return nil, []byte(text), nil
-	}
-	type cluster = clientcmdapi.Cluster
-	type user = clientcmdapi.AuthInfo
-	tests := map[string]struct {
-		cluster     cluster
-		user        user
-		wantCluster cluster
-		wantUser    user
-		says        string // "" works
-	}{
-		"all": {
-			cluster{CertificateAuthority: "/ca"}, user{ClientCertificate: "/crt", ClientKey: "/key"},
-			cluster{CertificateAuthorityData: []byte("authority")}, user{ClientCertificateData: []byte("certificate"), ClientKeyData: []byte("key")}, "",
-		},
-		"nothing":    {wantUser: user{}},
-		"token":      {user: user{TokenFile: "/token"}, wantUser: user{Token: "token"}},
-		"token wins": {user: user{TokenFile: "/token", Token: "older"}, wantUser: user{Token: "token"}},
-		"twice":      {user: user{ClientKey: "/key", ClientKeyData: []byte("key")}, says: "both client-key and client-key-data"},
-		"empty":      {cluster: cluster{CertificateAuthority: "/empty"}, says: `certificate-authority "/empty" of the kubeconfig: it is empty`},
-		"refused":    {user: user{TokenFile: "/shadow"}, says: `tokenFile "/shadow" of the kubeconfig: the user who runs this may not read it`},
-	}
-	for name, test := range tests {
-		cfg := clientcmdapi.NewConfig()
-		cfg.Clusters["c"], cfg.AuthInfos["u"] = &test.cluster, &test.user
-		err := embedFiles(cfg, &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}, read)
-		switch {
-		case test.says != "":
-			if err == nil || !strings.Contains(err.Error(), test.says) {
-				t.Errorf("%s: got %v, want %q", name, err, test.says)
-			}
-		case err != nil || !reflect.DeepEqual(test.cluster, test.wantCluster) || !reflect.DeepEqual(test.user, test.wantUser):
-			t.Errorf("%s: got %#v and %#v, %v", name, test.cluster, test.user, err)
-		}
-	}
-	// The library says what is missing.
-	if err := embedFiles(clientcmdapi.NewConfig(), &clientcmdapi.Context{Cluster: "c", AuthInfo: "u"}, read); err != nil {
-		t.Error(err)
-	}
 }
 
 // pluginAPI is an API whose kubeconfig gets its token by a program.

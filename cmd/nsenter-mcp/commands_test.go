@@ -4,12 +4,27 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
 
 	"nsenter-mcp/tools"
 )
+
+// A lab in a program that runs with privileges makes namespaces for whoever starts it.
+func TestLinksNoLab(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", ".").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for dep := range strings.FieldsSeq(string(out)) {
+		if strings.HasPrefix(dep, "nsenter-mcp/internal/lab") {
+			t.Errorf("the program links %s", dep)
+		}
+	}
+}
 
 func TestWrongCommandLines(t *testing.T) {
 	t.Parallel()
@@ -45,7 +60,6 @@ func TestWrongCommandLines(t *testing.T) {
 		{[]string{"version", "now"}, "takes no arguments"},
 		{[]string{"tools", "all"}, "takes no arguments"},
 		{[]string{"doctor", "all"}, "takes no arguments"},
-		{[]string{"demo", "all"}, "takes no arguments"},
 	} {
 		got := runHere("{", c.args...)
 		if got.code != exitUsage || !strings.Contains(got.err, c.want) || got.out != "" {
@@ -60,7 +74,7 @@ func TestHelp(t *testing.T) {
 	if got.code != 0 || got.err != "" {
 		t.Fatalf("%+v", got)
 	}
-	for _, want := range []string{"MCP server", "doctor", "demo", "call", "tools", "version", "--host-root", "ssh -T"} {
+	for _, want := range []string{"MCP server", "doctor", "call", "tools", "version", "--host-root", "ssh -T"} {
 		if !strings.Contains(got.out, want) {
 			t.Errorf("%q is missing", want)
 		}

@@ -10,13 +10,9 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-
-	"nsenter-mcp/internal/lab"
 )
 
 func main() {
-	keepRoots()
-	lab.Main() // the containers of the demo are processes of this executable
 	// The main thread must stay out of namespaces (package nsexec), so the main
 	// goroutine, which is locked to it, only waits.
 	code := make(chan int)
@@ -32,6 +28,10 @@ const (
 
 // run carries out one command line and returns the exit code.
 func run(args []string, in io.Reader, out, errOut io.Writer) int {
+	if err := refuseSecureExecution(); err != nil {
+		_, _ = fmt.Fprintf(errOut, "nsenter-mcp: %v\n", err)
+		return exitFailed
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once

@@ -1,16 +1,11 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -137,108 +132,5 @@ func TestOperatorsFileBindsTheProgram(t *testing.T) {
 		if details[id] != want {
 			t.Errorf("%s: %q, want %q", id, details[id], want)
 		}
-	}
-}
-
-// The demo works wherever an operator has a file, as its pods are not his.
-func TestDemoUnderAnOperatorsFile(t *testing.T) {
-	t.Parallel()
-	cmd := under(t, "toolsets: []\n", "demo")
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "That is all") {
-		t.Errorf("%v\n%s", err, out)
-	}
-}
-
-// A program with capabilities of its own (setcap) reads no file, and uses no
-// credentials, for a user who could not do so himself.
-func TestKubeconfigOfACaller(t *testing.T) {
-	t.Parallel()
-	const nobody = 65534
-	var asked atomic.Int64
-	var shown atomic.Value // what the last request was let in by
-	api := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		asked.Add(1)
-		shown.Store(r.Header.Get("Authorization"))
-		http.Error(w, "no", http.StatusUnauthorized)
-	}))
-	t.Cleanup(api.Close)
-	dir, err := os.MkdirTemp("", "caller")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil { // nobody has to find his own file
-		t.Fatal(err)
-	}
-	secret, public := filepath.Join(dir, "secret"), filepath.Join(dir, "public")
-	// Every user may read that, but not by this way, which is the tracer's.
-	behind := fmt.Sprintf("/proc/%d/root%s", os.Getpid(), public)
-	config := func(cluster, user string) string {
-		return fmt.Sprintf("{apiVersion: v1, kind: Config, current-context: x, contexts: [{name: x, context: {cluster: c, user: u}}], "+
-			"clusters: [{name: c, cluster: {server: %q, %s}}], users: [{name: u, user: {%s}}]}", api.URL, cluster, user)
-	}
-	const anybody = "insecure-skip-tls-verify: true"
-	files := map[string]struct {
-		text  string
-		owner int
-		mode  os.FileMode
-	}{
-		"secret":      {"what-only-root-may-read", 0, 0o600},
-		"public":      {"what-all-may-read", 0, 0o644},
-		"his":         {config(anybody, "tokenFile: "+secret), nobody, 0o600},
-		"roots":       {config(anybody, "tokenFile: "+secret), 0, 0o600},
-		"token":       {config(anybody, "tokenFile: "+secret), 0, 0o644},
-		"key":         {config(anybody, "client-certificate: "+public+", client-key: "+secret), 0, 0o644},
-		"certificate": {config(anybody, "client-certificate: "+secret+", client-key: "+public), 0, 0o644},
-		"authority":   {config("certificate-authority: "+secret, "tokenFile: "+public), 0, 0o644},
-		"traced":      {config(anybody, "tokenFile: "+behind), 0, 0o644},
-		"good":        {config(anybody, "tokenFile: "+public), 0, 0o644},
-	}
-	for name, f := range files {
-		path := filepath.Join(dir, name)
-		if err := errors.Join(os.WriteFile(path, []byte(f.text), f.mode), os.Chmod(path, f.mode), os.Chown(path, f.owner, f.owner)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	there := filepath.Join(dir, "program") // where nobody may start it
-	if err := os.Link(program(t).Path, there); err != nil {
-		t.Fatal(err)
-	}
-	run := func(kubeconfig string, capabilities ...uintptr) string {
-		cmd := program(t, "call", "resolve_pod_pid", "pod=web", "namespace=shop", "--kubeconfig", filepath.Join(dir, kubeconfig))
-		cmd.Path = there
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}, AmbientCaps: capabilities}
-		out, err := cmd.CombinedOutput()
-		if cmd.ProcessState == nil {
-			t.Fatal(err)
-		}
-		return string(out) // it fails, and says why
-	}
-	const refused = "the user who runs this may not read it"
-	for kubeconfig, c := range map[string]struct {
-		capability uintptr
-		says       string
-	}{
-		"his":         {unix.CAP_DAC_READ_SEARCH, "belongs to user 65534, who could make a program that can read every file read and send any file"},
-		"roots":       {unix.CAP_DAC_READ_SEARCH, refused},
-		"token":       {unix.CAP_DAC_OVERRIDE, "tokenFile " + secret + " of the kubeconfig: " + refused},
-		"key":         {unix.CAP_DAC_READ_SEARCH, "client-key " + secret + " of the kubeconfig: " + refused},
-		"certificate": {unix.CAP_DAC_READ_SEARCH, "client-certificate " + secret + " of the kubeconfig: " + refused},
-		"authority":   {unix.CAP_DAC_READ_SEARCH, "certificate-authority " + secret + " of the kubeconfig: " + refused},
-		"traced":      {unix.CAP_SYS_PTRACE, "tokenFile " + behind + " of the kubeconfig: " + refused},
-	} {
-		out := run(kubeconfig, c.capability)
-		if !strings.Contains(strings.ReplaceAll(out, `\"`, ""), c.says) || asked.Load() != 0 {
-			t.Errorf("%s: %d requests to the API; %s", kubeconfig, asked.Load(), out)
-		}
-	}
-	// What he may read is used for him.
-	if out := run("good", unix.CAP_DAC_READ_SEARCH); asked.Load() == 0 || shown.Load() != "Bearer what-all-may-read" {
-		t.Errorf("%d requests with %v; %s", asked.Load(), shown.Load(), out)
-	}
-	// Without that power he gets no further than he does by himself.
-	if out := run("his"); !strings.Contains(out, "permission denied") || strings.Contains(out, "belongs to user") {
-		t.Errorf("his own: %s", out)
 	}
 }

@@ -258,28 +258,6 @@ func openTerminal(t *testing.T) *os.File {
 	return slave
 }
 
-func TestDemo(t *testing.T) {
-	t.Parallel()
-	var out, errOut strings.Builder
-	cmd := program(t, "demo")
-	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v\n%s\n%s", err, out.String(), errOut.String())
-	}
-	for _, want := range []string{
-		"shop/web-0", "exit code 1", "link.no_carrier", "200 OK", "link.detached", "tcp.listener_loopback",
-		"batch/worker-1   link.no_carrier        after 3 calls", "shop/web-0       nothing is wrong       after 1 call\n",
-		"shop/cart-0      link.detached          after 2 calls", "ops/metrics-0    tcp.listener_loopback  after 2 calls", "That is all",
-	} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q is missing in:\n%s", want, out.String())
-		}
-	}
-	if strings.Contains(out.String(), "\n  !") {
-		t.Errorf("a step failed:\n%s", out.String())
-	}
-}
-
 func TestWithoutPrivileges(t *testing.T) {
 	t.Parallel()
 	// The path of the test binary is closed to others, the link is not.

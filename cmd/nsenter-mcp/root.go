@@ -30,7 +30,6 @@ DOCKER_HOST and its companions mean what they mean to docker, KUBECONFIG what it
 means to kubectl. NODE_NAME is this node's name in Kubernetes.`
 
 const rootExamples = `  nsenter-mcp doctor                              can it work here, and what is missing
-  nsenter-mcp demo                                see it work, on pods made for the purpose
   nsenter-mcp tools                               what an agent can ask
   nsenter-mcp call resolve_pod_pid                what is on this node
   nsenter-mcp call netns_ip_addr pod=shop/web-0   the interfaces of a pod
@@ -61,7 +60,7 @@ func newRoot() *cobra.Command {
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usagef("%v", err) })
 	o.register(root.PersistentFlags())
-	root.AddCommand(newServe(o), newCall(o), newTools(o), newDoctor(o), newDemo(), newVersion())
+	root.AddCommand(newServe(o), newCall(o), newTools(o), newDoctor(o), newVersion())
 	return root
 }
 

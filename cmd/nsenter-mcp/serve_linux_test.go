@@ -35,7 +35,14 @@ type httpServer struct {
 // startServe runs the program until it listens.
 func startServe(t *testing.T, args ...string) *httpServer {
 	t.Helper()
+	return startServeAs(t, func(*exec.Cmd) {}, args...)
+}
+
+// startServeAs runs the program, changed by as, until it listens.
+func startServeAs(t *testing.T, as func(*exec.Cmd), args ...string) *httpServer {
+	t.Helper()
 	cmd := program(t, append([]string{"serve", "--log-format", "json"}, args...)...)
+	as(cmd)
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -81,7 +81,6 @@ Then ask your agent, for example: "which pods are on this node, and what
 addresses do they have?"
 
   nsenter-mcp doctor   can it work here, and what is missing
-  nsenter-mcp demo     see it work, on pods made for the purpose
   nsenter-mcp --help   everything else
 `, here, there, path)
 	return err

@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/mcpserve"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/tools"
 )
 
@@ -62,7 +62,7 @@ func printTools(w io.Writer, list []dispatch.Tool) error {
 	fmt.Fprintf(&b, "%-*s  %-8s %s\n", width, "TOOL", "TOOLSET", "WHAT IT ANSWERS")
 	for _, t := range list {
 		indent := width + 2 + 8 + 1
-		for i, line := range wrap(t.Description, max(40, 100-indent)) {
+		for i, line := range words.Wrap(t.Description, max(40, 100-indent)) {
 			if i == 0 {
 				fmt.Fprintf(&b, "%-*s  %-8s %s\n", width, t.Name, t.Toolset, line)
 			} else {
@@ -72,23 +72,4 @@ func printTools(w io.Writer, list []dispatch.Tool) error {
 	}
 	_, err := w.Write(b.Bytes())
 	return err
-}
-
-// wrap breaks text between words into lines of at most width characters, as
-// far as the words allow.
-func wrap(text string, width int) []string {
-	var lines []string
-	line := ""
-	for word := range strings.FieldsSeq(text) {
-		switch {
-		case line == "":
-			line = word
-		case len(line)+1+len(word) > width:
-			lines = append(lines, line)
-			line = word
-		default:
-			line += " " + word
-		}
-	}
-	return append(lines, line)
 }

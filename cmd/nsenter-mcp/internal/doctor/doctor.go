@@ -187,15 +187,13 @@ func (r *Report) addSources(states []resolve.SourceState, err error) {
 
 // grant lists the ways to get capabilities, for this program at path.
 func grant(capabilities []string, path string) []Way {
-	lower := strings.ToLower(strings.Join(capabilities, ","))
 	bare := make([]string, len(capabilities))
 	for i, c := range capabilities {
 		bare[i] = strings.TrimPrefix(c, "CAP_")
 	}
 	return []Way{
 		{"as root", "sudo " + path},
-		{"on the file", "sudo setcap " + lower + "+ep " + path},
-		{"systemd", "AmbientCapabilities=" + strings.Join(capabilities, " ")},
+		{"systemd", "AmbientCapabilities=" + strings.Join(capabilities, " ") + ", as in deploy/nsenter-mcp.service"},
 		{"container", "hostPID: true, securityContext.capabilities.add: [" + strings.Join(bare, ", ") + "]"},
 	}
 }

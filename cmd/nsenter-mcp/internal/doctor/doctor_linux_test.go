@@ -206,8 +206,7 @@ Tools:
 
 One of these gives the missing capabilities:
   as root:     sudo /bin/x
-  on the file: sudo setcap cap_sys_admin,cap_net_raw+ep /bin/x
-  systemd:     AmbientCapabilities=CAP_SYS_ADMIN CAP_NET_RAW
+  systemd:     AmbientCapabilities=CAP_SYS_ADMIN CAP_NET_RAW, as in deploy/nsenter-mcp.service
   container:   hostPID: true, securityContext.capabilities.add: [SYS_ADMIN, NET_RAW]
 
 Not ready: see what is marked FAIL.

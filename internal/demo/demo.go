@@ -11,41 +11,15 @@ import (
 	"os/exec"
 	"time"
 
-	"github.com/spf13/cobra"
-
-	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/internal/mcpserve/mcpclient"
 )
 
-const demoHelp = `Watch nsenter-mcp at work without a cluster: makes a node with five pods out of
-network namespaces, three of them in trouble, starts itself as a server, and asks
-it as an agent would: one question a pod, and then only what the answers propose.
-
-Nothing of this machine is touched or reached: all of it lives in namespaces
-without a way out and ends with the command. It needs no root where user
-namespaces are allowed.`
-
-func newDemo() *cobra.Command {
-	return &cobra.Command{
-		Use:   "demo",
-		Short: "See it work, on pods made for the purpose",
-		Long:  demoHelp,
-		Args:  exactly(0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			// This runs the program again in fresh namespaces and returns there.
-			if err := lab.Isolate(); err != nil {
-				return fmt.Errorf("make the demo's own namespaces: %w (root can; others where user namespaces are allowed)", err)
-			}
-			return demo(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
-		},
-	}
-}
-
 // demoLimit ends a demo that hangs.
 const demoLimit = time.Minute
 
-func demo(ctx context.Context, out, errOut io.Writer) (err error) {
+// demo shows the server at path.
+func demo(ctx context.Context, path string, out, errOut io.Writer) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, demoLimit)
 	defer cancel()
 	l, err := lab.New()
@@ -80,7 +54,7 @@ func demo(ctx context.Context, out, errOut io.Writer) (err error) {
 		talk.say("  %-16s %-14s %s\n", pod.Namespace+"/"+pod.Name, pod.IP, pods[i].about)
 	}
 
-	talk.client, err = startServer(ctx, errOut, "--docker-host", engine.Host(), "--host-netns", l.Node.Path, "--log-level", "warn")
+	talk.client, err = startServer(ctx, path, errOut, "--docker-host", engine.Host(), "--host-netns", l.Node.Path, "--log-level", "warn")
 	if err != nil {
 		return err
 	}
@@ -98,13 +72,16 @@ func demo(ctx context.Context, out, errOut io.Writer) (err error) {
 	return talk.verdict()
 }
 
+// operatorFile is where the server looks for what it may do (docs/security.md).
+const operatorFile = "/etc/nsenter-mcp.yaml"
+
 // allowDemo puts an operator's file for the demo over that of this machine, which
 // may allow less, and has nothing to say on pods that are not of this machine.
 func allowDemo(dockerHost, netns string) error {
-	if _, err := os.Lstat(ceiling.Path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(operatorFile); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	return lab.Cover(ceiling.Path, fmt.Sprintf("docker_host: %q\nhost_netns: %q\n", dockerHost, netns))
+	return lab.Cover(operatorFile, fmt.Sprintf("docker_host: %q\nhost_netns: %q\n", dockerHost, netns))
 }
 
 // demoServer is the pod that the others try to reach.
@@ -168,13 +145,9 @@ func demoPods() []demoPod {
 	}
 }
 
-// startServer starts this program as an MCP server.
-func startServer(ctx context.Context, log io.Writer, args ...string) (*mcpclient.Client, error) {
-	path, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find this program: %w", err)
-	}
-	server := exec.CommandContext(ctx, path, args...) //nolint:gosec // this very program
+// startServer starts the program at path as an MCP server.
+func startServer(ctx context.Context, path string, log io.Writer, args ...string) (*mcpclient.Client, error) {
+	server := exec.CommandContext(ctx, path, args...) //nolint:gosec // the operator of the demo names it
 	server.Stderr = log
 	return mcpclient.Start(ctx, server)
 }

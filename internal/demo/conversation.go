@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"nsenter-mcp/internal/mcpserve/mcpclient"
+	"nsenter-mcp/internal/words"
 )
 
 // conversation asks a server and prints what is said. It goes on after a
@@ -122,7 +123,7 @@ func (c *conversation) print(took time.Duration) {
 // paragraph prints a text behind a mark, its later lines indented.
 func (c *conversation) paragraph(mark, text string) {
 	const width = 92
-	for _, line := range wrap(text, width) {
+	for _, line := range words.Wrap(text, width) {
 		c.say("%s%s\n", mark, line)
 		mark = "      "
 	}
@@ -142,11 +143,7 @@ func (c *conversation) pursue(ctx context.Context, pod, question, tool string, a
 	if cause == "" {
 		cause = "nothing is wrong"
 	}
-	calls := fmt.Sprintf("%d calls", c.calls)
-	if c.calls == 1 {
-		calls = "1 call"
-	}
-	c.found = append(c.found, fmt.Sprintf("%-16s %-22s after %s", pod, cause, calls))
+	c.found = append(c.found, fmt.Sprintf("%-16s %-22s after %s", pod, cause, words.Plural(c.calls, "call")))
 }
 
 // cause is the finding of the last answer that explains, "" for none: that a
