@@ -27,7 +27,7 @@ type echoOut struct {
 
 // echoTool is a tool whose handler does what a test tells it.
 func echoTool(spec dispatch.Spec, handle dispatch.Handler[echoIn, echoOut]) dispatch.Tool {
-	spec.Title, spec.Description = "Echo", "Answers."
+	spec.Title, spec.Description, spec.Purpose = "Echo", "Answers.", "an answer"
 	if spec.Name == "" {
 		spec.Name = "echo"
 	}
@@ -44,7 +44,7 @@ func withTools(tools ...dispatch.Tool) func(*dispatch.Config) {
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	b := newTestbench(t, withTools(
-		dispatch.Define(dispatch.Spec{Name: "dangerous", Title: "T", Description: "D", Toolset: dispatch.Exec},
+		dispatch.Define(dispatch.Spec{Name: "dangerous", Title: "T", Description: "D", Purpose: "P", Toolset: dispatch.Exec},
 			func(context.Context, *dispatch.Env, *resolve.Target, echoIn) (dispatch.Answer[echoOut], error) {
 				return dispatch.Answer[echoOut]{}, errors.New("must not run")
 			})))
@@ -236,7 +236,7 @@ func TestNewDispatcherRefusesBadDeclarations(t *testing.T) {
 		"no description": {dispatch.Define(dispatch.Spec{Name: "x", Title: "X", Toolset: dispatch.Inspect}, nothing)},
 		"twice":          {echoTool(dispatch.Spec{}, nothing), echoTool(dispatch.Spec{}, nothing)},
 		"too slow":       {echoTool(dispatch.Spec{Deadline: time.Minute}, nothing)},
-		"no schema": {dispatch.Define(dispatch.Spec{Name: "x", Title: "X", Description: "D", Toolset: dispatch.Inspect},
+		"no schema": {dispatch.Define(dispatch.Spec{Name: "x", Title: "X", Description: "D", Purpose: "P", Toolset: dispatch.Inspect},
 			func(context.Context, *dispatch.Env, *resolve.Target, echoIn) (dispatch.Answer[anything], error) {
 				return dispatch.Answer[anything]{}, nil
 			})},

@@ -61,6 +61,7 @@ func listPods() dispatch.Tool {
 		Title: "List pods and containers, trouble first",
 		Description: "Pods and containers, trouble first: state, restarts, age, IP, node. Of this node, or with all_nodes of the cluster. " +
 			"Replaces kubectl get pods -A -o wide | grep and docker ps | grep; of one that has a name, resolve_pod_pid tells all.",
+		Purpose:        "which pods are there, which are in trouble",
 		Toolset:        dispatch.Inspect,
 		Capabilities:   []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
 		TargetOptional: true,

@@ -22,6 +22,7 @@ func netnsCurl() dispatch.Tool {
 		Description: "Sends one HTTP(S) request from inside a pod, container, process or netns as its application would: " +
 			"its resolver, hosts file and CA bundle. Says how far it came (DNS, connect, TLS, HTTP), with timings, " +
 			"and why it failed: route, ARP, firewall, lost packets, certificate. netns: host sends it from the node, to compare.",
+		Purpose:      "an HTTP request from inside: how far it comes and what stops it",
 		Toolset:      dispatch.Probe,
 		SendsPackets: true,
 		Capabilities: []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE", "CAP_NET_RAW"},

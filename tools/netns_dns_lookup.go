@@ -28,6 +28,7 @@ func netnsDNSLookup() dispatch.Tool {
 		Description: "What the application gets for a name, and why: its own resolv.conf, search list, ndots, hosts file, " +
 			"every nameserver asked from inside; how long it waits and what its log says. " +
 			"Unlike nsenter -n dig it never uses the node's resolv.conf. Any record type.",
+		Purpose:      "what the application gets for a name, and why",
 		Toolset:      dispatch.Probe,
 		SendsPackets: true,
 		Capabilities: []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},

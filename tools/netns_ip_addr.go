@@ -26,6 +26,7 @@ func netnsIPAddr() dispatch.Tool {
 		Title: "Interfaces and addresses",
 		Description: "Interfaces of a pod, container, process or netns, as `ip -j addr` run inside shows them: " +
 			"addresses, state, carrier, MTU, kind; for each veth its other end on the host (name, state, MTU, bridge); and what is wrong with them.",
+		Purpose:      "interfaces, addresses, MTU, the host's end of each veth",
 		Toolset:      dispatch.Inspect,
 		Capabilities: []string{"CAP_SYS_ADMIN"},
 		MaxBytes:     1 << 20,

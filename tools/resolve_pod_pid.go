@@ -110,6 +110,7 @@ func resolvePodPID() dispatch.Tool {
 		Title: "Find the process and network of a pod or container",
 		Description: "Which process and network namespace stand for a pod, container, PID, netns or IP; in which state; how it was found. " +
 			"Works in CrashLoopBackOff: the pause process keeps the network. Without arguments: what can be named on this node, networks too.",
+		Purpose:        "who is it, in which state, whose network is entered; without arguments, what is here",
 		Toolset:        dispatch.Inspect,
 		Capabilities:   []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
 		TargetOptional: true,

@@ -80,7 +80,27 @@ func (b *testbench) call(tb testing.TB, tool string, arguments map[string]any) *
 	if t := b.tool(tool); t != nil {
 		checkAgainstSchema(tb, t, answer)
 	}
+	b.checkNext(tb, answer)
 	return answer
+}
+
+// checkNext holds the proposals of an answer against the tools that there are.
+func (b *testbench) checkNext(tb testing.TB, answer *dispatch.Envelope) {
+	tb.Helper()
+	for _, next := range answer.Next {
+		tool := b.tool(next.Tool)
+		if tool == nil {
+			tb.Errorf("next proposes %s, which is no tool", next.Tool)
+			continue
+		}
+		arguments, err := json.Marshal(next.Arguments)
+		if err == nil {
+			err = tool.Accepts(arguments)
+		}
+		if err != nil || next.Why == "" {
+			tb.Errorf("next proposes %s with %s (%s): %v", next.Tool, arguments, next.Why, err)
+		}
+	}
 }
 
 // tool is the enabled tool of that name; nil where there is none.

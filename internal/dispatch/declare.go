@@ -43,7 +43,9 @@ const (
 // documentation and the capability check of doctor are made from it.
 type Spec struct {
 	Name, Title, Description string
-	Toolset                  Toolset
+	// Purpose is the line of the instructions that says when to call it.
+	Purpose string
+	Toolset Toolset
 	// SendsPackets: the call puts packets on the network.
 	SendsPackets bool
 	// Changes: the call may change something where it goes.
@@ -172,12 +174,19 @@ func Define[In, Out any, P interface {
 	return tool
 }
 
+// Accepts reports what is wrong with the arguments of a call; nil where nothing
+// is. It touches nothing but them.
+func (t *Tool) Accepts(arguments json.RawMessage) error {
+	_, err := t.prepare(arguments)
+	return err
+}
+
 func (t *Tool) check() error {
 	if t.invalid != nil {
 		return fmt.Errorf("tool %s: %w", t.Name, t.invalid)
 	}
-	if t.Name == "" || t.Description == "" || t.Title == "" || t.Toolset == "" {
-		return fmt.Errorf("tool %q: name, title, description and toolset must all be set", t.Name)
+	if t.Name == "" || t.Description == "" || t.Purpose == "" || t.Title == "" || t.Toolset == "" {
+		return fmt.Errorf("tool %q: name, title, description, purpose and toolset must all be set", t.Name)
 	}
 	if t.Deadline > MaxDeadline {
 		return fmt.Errorf("tool %s: deadline %s is above %s", t.Name, t.Deadline, MaxDeadline)

@@ -27,6 +27,7 @@ type field struct {
 	typ   reflect.Type
 	inner shape // of the struct that the argument holds, directly or in a list or map
 
+	optional        bool     // may be left out
 	enum            []string // of the tag enum
 	lowest, highest float64  // of the tags min and max
 	bounded         bool
@@ -36,11 +37,11 @@ type field struct {
 func shapeOf(t reflect.Type) shape {
 	var fields shape
 	for _, f := range reflect.VisibleFields(t) {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if f.Anonymous || !f.IsExported() || name == "" || name == "-" {
 			continue
 		}
-		described := field{name: name, index: f.Index, typ: f.Type}
+		described := field{name: name, index: f.Index, typ: f.Type, optional: strings.Contains(options, "omitempty")}
 		if allowed, ok := f.Tag.Lookup("enum"); ok {
 			described.enum = strings.Split(allowed, ",")
 		}
@@ -115,6 +116,9 @@ func (s shape) fill(into reflect.Value, tree map[string]any, path string) error 
 		at := into.FieldByIndex(f.index)
 		if err := f.set(at, value, path+name); err != nil {
 			return err
+		}
+		if f.optional && at.IsZero() {
+			continue // models fill in what they do not need: family "", limit 0
 		}
 		if err := f.checkBounds(at, path+name); err != nil {
 			return err

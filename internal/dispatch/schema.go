@@ -18,6 +18,11 @@ func inputSchema[In any]() (json.RawMessage, error) {
 	if err := publish(schema, true); err != nil {
 		return nil, fmt.Errorf("input schema: %w", err)
 	}
+	for _, argument := range commonArguments() {
+		if property := schema.Properties[argument.name]; property != nil && property.Description == argument.meaning {
+			property.Description = "" // the instructions have it once for all tools
+		}
+	}
 	if err := addBounds(schema, shapeOf(reflect.TypeFor[In]())); err != nil {
 		return nil, fmt.Errorf("input schema: %w", err)
 	}

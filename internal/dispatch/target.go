@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"maps"
+	"reflect"
+	"strings"
 
 	"nsenter-mcp/resolve"
 )
@@ -15,7 +17,20 @@ type TargetArgs struct {
 	Netns     string `json:"netns,omitempty" jsonschema:"name, path, inode or host"`
 	Node      string `json:"node,omitempty" jsonschema:"if not this one; a pod's is found"`
 	Expect    uint64 `json:"expect,omitempty" jsonschema:"netns_cookie of an earlier answer"`
-	TimeoutMS int    `json:"timeout_ms,omitempty" jsonschema:"for the whole call" min:"1" max:"50000"`
+	TimeoutMS int    `json:"timeout_ms,omitempty" jsonschema:"for the whole call; default 10000" min:"1" max:"50000"`
+}
+
+// argument is an argument and what it means.
+type argument struct{ name, meaning string }
+
+// commonArguments are those of [TargetArgs], as their tags describe them.
+func commonArguments() []argument {
+	var all []argument
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[TargetArgs]()) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		all = append(all, argument{name, f.Tag.Get("jsonschema")})
+	}
+	return all
 }
 
 // Common returns the arguments that every tool takes.

@@ -140,7 +140,7 @@ func (farEnd) Tools() []dispatch.Tool {
 	var all []dispatch.Tool
 	for _, name := range []string{"echo", "wait", "die", "report", "fail", "large", "bare"} {
 		all = append(all, dispatch.Tool{
-			Spec:         dispatch.Spec{Name: name, Title: name, Description: name, Toolset: dispatch.Inspect, Deadline: 10 * time.Second},
+			Spec:         dispatch.Spec{Name: name, Title: name, Description: name, Purpose: name, Toolset: dispatch.Inspect, Deadline: 10 * time.Second},
 			InputSchema:  json.RawMessage(`{"type":"object","properties":{}}`),
 			OutputSchema: json.RawMessage(`{"type":"object","properties":{}}`),
 		})

@@ -90,10 +90,10 @@ func firstDifference(a, b []byte) int {
 func TestBudgetOfTheList(t *testing.T) {
 	t.Parallel()
 	const (
-		maxRead        = 16 << 10 // bytes of names, descriptions, input schemas and instructions
+		maxRead        = 20_000   // bytes of names, descriptions, input schemas and instructions
 		maxList        = 64 << 10 // bytes of the result of tools/list
 		allTools       = 16
-		shareOfRead    = 750  // bytes that a further tool needs at least
+		shareOfRead    = 1000 // bytes that a further tool needs at least
 		shareOfList    = 3700 // bytes
 		maxDescription = 300  // characters
 		maxLonger      = 400  // for the four tools that an agent meets first
@@ -150,7 +150,7 @@ func TestSchemasArePortable(t *testing.T) {
 				}
 			}
 		}
-		for _, fault := range undescribed(tool.InputSchema) {
+		for _, fault := range undescribed(tool.InputSchema, d.Instructions()) {
 			t.Errorf("%s: %s", tool.Name, fault)
 		}
 	}
@@ -189,7 +189,8 @@ func schemaFaults(path string, schema any) []string {
 	return faults
 }
 
-func undescribed(input json.RawMessage) []string {
+// undescribed lists the arguments that neither the schema nor the instructions describe.
+func undescribed(input json.RawMessage, instructions string) []string {
 	var schema struct {
 		Properties map[string]struct{ Description string }
 	}
@@ -198,7 +199,7 @@ func undescribed(input json.RawMessage) []string {
 	}
 	var faults []string
 	for name, p := range schema.Properties {
-		if p.Description == "" {
+		if p.Description == "" && !strings.Contains(instructions, name+" (") {
 			faults = append(faults, "argument "+name+" has no description")
 		}
 	}
