@@ -105,6 +105,9 @@ func (p *Process) ReadFile(name string, _ int) ([]byte, error) { return nil, uns
 // Namespaces fails with [ErrUnsupported].
 func (p *Process) Namespaces() (map[string]Identity, error) { return nil, ErrUnsupported }
 
+// Hostname is "".
+func (p *Process) Hostname() string { return "" }
+
 // RootIs is always false.
 func (p *Process) RootIs(string) bool { return false }
 

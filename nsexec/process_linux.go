@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -223,6 +224,26 @@ func (p *Process) dup() (*Process, error) {
 		return nil, err
 	}
 	return &Process{home: p.home, dir: os.NewFile(uintptr(fd), p.dir.Name()), stat: p.stat}, nil
+}
+
+// Hostname is what gethostname(2) says to the process: the name of its UTS namespace,
+// uts_namespaces(7); "" where that cannot be entered.
+func (p *Process) Hostname() string {
+	fd, err := p.openAt("ns/uts", unix.O_RDONLY)
+	if err != nil {
+		return ""
+	}
+	defer closeFD(fd)
+	name := make(chan string)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread ends with this goroutine
+		var system unix.Utsname
+		if unix.Setns(fd, unix.CLONE_NEWUTS) == nil && unix.Uname(&system) == nil {
+			name <- unix.ByteSliceToString(system.Nodename[:])
+		}
+		close(name)
+	}()
+	return <-name
 }
 
 // Close gives the process up.

@@ -73,6 +73,7 @@ func lookUpName(ctx context.Context, env *dispatch.Env, t *resolve.Target, in Ne
 		if environ, err := t.App.ReadFile("environ", maxEnviron); err == nil {
 			target.LocalDomain, target.ResOptions = lookup.ParseEnvironment(environ)
 		}
+		target.Hostname = t.App.Hostname
 	}
 	found, err := lookup.Run(ctx, target, request)
 	if err != nil {
@@ -242,13 +243,15 @@ func describeLookup(l *fact.DNSLookup) string {
 	}
 	var others []string
 	for _, o := range l.Others {
-		// A failure that takes another time is no other answer.
-		if o.Outcome != l.Outcome || l.Outcome == "answered" {
+		if !o.SameResult {
 			others = append(others, o.Library)
 		}
 	}
 	if len(others) > 0 {
-		fmt.Fprintf(&b, "; another result with %s", strings.Join(others, " and "))
+		fmt.Fprintf(&b, "; another result with %s than with %s", strings.Join(others, " and "), l.Resolver.Library)
+		if !l.Resolver.Detected {
+			b.WriteString(", which is assumed")
+		}
 	}
 	b.WriteByte('.')
 	return b.String()
@@ -259,6 +262,14 @@ func describeAnswer(b *strings.Builder, l *fact.DNSLookup) {
 	switch {
 	case len(l.Addresses) > 0:
 		b.WriteString(" is " + listed(l.Addresses))
+		for _, n := range l.Notes {
+			switch n.Code {
+			case "null_address":
+				b.WriteString(" (no host: the name may be blocked)")
+			case "loopback_address":
+				b.WriteString(" (the target itself)")
+			}
+		}
 	default:
 		fmt.Fprintf(b, " has %s (%s)", words.Plural(max(len(l.Records), l.RecordsTotal), "record"), strings.Join(l.Types, ", "))
 	}
@@ -272,15 +283,21 @@ func describeAnswer(b *strings.Builder, l *fact.DNSLookup) {
 var lookupFailures = map[string]string{
 	"nxdomain":      "does not exist",
 	"nodata":        "exists without an answer of that type",
-	"servfail":      "cannot be found out: the nameserver fails",
-	"refused":       "cannot be found out: the nameserver refuses",
-	"timeout":       "cannot be found out: no answer in time",
-	"unreachable":   "cannot be found out: no nameserver can be reached",
-	"no_nameserver": "cannot be found out: resolv.conf names no usable nameserver",
+	"servfail":      "could not be resolved: the nameserver fails",
+	"bad_response":  "could not be resolved: what the nameserver sends is no answer",
+	"refused":       "could not be resolved: the nameserver refuses",
+	"reset":         "could not be resolved: the nameserver ended the TCP connection",
+	"timeout":       "could not be resolved: no answer in time",
+	"unreachable":   "could not be resolved: no nameserver can be reached",
+	"no_nameserver": "could not be resolved: resolv.conf names no usable nameserver",
 }
 
 func describeFailure(b *strings.Builder, l *fact.DNSLookup) {
-	fmt.Fprintf(b, "%s %s", words.Printable(l.Asked), lookupFailures[l.Outcome])
+	failure := lookupFailures[l.Outcome]
+	if halfDenied(l) {
+		failure = "has an address, but the nameserver denies the name for the other record type, and " + l.Resolver.Library + " takes that for both"
+	}
+	fmt.Fprintf(b, "%s %s", words.Printable(l.Asked), failure)
 	var names, servers []string
 	for _, t := range l.Tried {
 		if t.Beside {
@@ -297,8 +314,18 @@ func describeFailure(b *strings.Builder, l *fact.DNSLookup) {
 		fmt.Fprintf(b, " (%s at %s)", words.Plural(len(names), "name"), listed(servers))
 	}
 	if l.AppError != "" {
-		fmt.Fprintf(b, "; the application gets %s after %s", l.AppError, waited(l))
+		with := l.Resolver.Library
+		if !l.Resolver.Detected {
+			with += " (assumed)"
+		}
+		fmt.Fprintf(b, "; an application with %s gets %s after %s", with, l.AppError, waited(l))
 	}
+}
+
+// halfDenied reports whether the deciding name has an address, and is denied for the
+// other type.
+func halfDenied(l *fact.DNSLookup) bool {
+	return l.Outcome == "nxdomain" && slices.ContainsFunc(l.Tried, func(t fact.DNSTry) bool { return t.Name == l.Name && t.Server == l.Server && t.Outcome == "answered" })
 }
 
 // listed shows the first of many values, which are validated.
@@ -324,7 +351,16 @@ func afterLookup(t *resolve.Target, in *NetnsDNSLookupIn, l *fact.DNSLookup) []d
 		return nil
 	}
 	var next []dispatch.Next
-	if !t.HostNetwork && l.Outcome != "no_nameserver" {
+	switch {
+	case l.Outcome == "nxdomain":
+		// From elsewhere the same server says the same; whether it knows the cluster decides.
+		if t.Workload.Namespace != "" && !halfDenied(l) && !strings.HasPrefix(l.Asked, clusterName) {
+			next = append(next, dispatch.Next{
+				Tool: "netns_dns_lookup", Arguments: dispatch.Arguments(t, map[string]any{"name": clusterName}),
+				Why: "a name that every cluster has: if the server does not know that either, it does not serve the cluster's names",
+			})
+		}
+	case !t.HostNetwork && l.Outcome != "no_nameserver":
 		next = append(next, fromTheNode(in, l))
 	}
 	if blamesOwnLink(t, l) {
@@ -345,6 +381,9 @@ func afterLookup(t *resolve.Target, in *NetnsDNSLookupIn, l *fact.DNSLookup) []d
 	}
 	return next
 }
+
+// clusterName is the service of the Kubernetes API, for the usual cluster domain.
+const clusterName = "kubernetes.default.svc.cluster.local."
 
 // blamesOwnLink reports whether a lookup may have failed at the pod's interface:
 // nothing came back, not even a refusal.

@@ -1,7 +1,9 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -17,8 +19,11 @@ var dnsRules = [...]func(*fact.DNSLookup) []fact.Finding{
 	nameserverTimeout,
 	tcpUnavailable,
 	aaaaTimeout,
+	aaaaNXDomain,
 	contradiction,
 	hostsOverride,
+	searchShadows,
+	searchDot,
 	searchMissing,
 	lookupFailed,
 	lookupSlow,
@@ -113,7 +118,7 @@ func (g *serverTries) all(holds func(*fact.DNSTry, *fact.DNSAnswer) bool) (int, 
 // isResponse reports whether an outcome is that of a DNS response. An ICMP error
 // is none, whoever sent it.
 func isResponse(outcome string) bool {
-	return outcome != "" && outcome != "timeout" && outcome != "unreachable"
+	return outcome != "" && outcome != "timeout" && outcome != "unreachable" && outcome != "reset"
 }
 
 // heard reports whether a server has answered anything. Where TCP was used it has,
@@ -169,31 +174,57 @@ func (g *serverTries) silentRest(reason string) string {
 	return fmt.Sprintf("; no ICMP error for %d of %d questions, as the rate of these is limited", silent, all)
 }
 
-// nameserverRefused: the server's host answers that nobody listens there. A
-// firewall that rejects says the same.
+// nameserverRefused: somebody answers that nobody listens there. Who that is the
+// error does not say: it comes in the name of the address that was asked. Where the
+// target's own NAT sends the query to the target itself, it was the target.
 func nameserverRefused(l *fact.DNSLookup) []fact.Finding {
 	var findings []fact.Finding
 	for _, g := range byServer(l) {
 		if failed := g.failure(); failed == nil || failed.Reason != refusal {
 			continue
 		}
-		text := fmt.Sprintf("nameserver %s refuses port 53 (ECONNREFUSED): nobody listens there, or a firewall rejects", g.server)
+		code, text := "dns.nameserver_refused", fmt.Sprintf("port 53 of nameserver %s is refused (ECONNREFUSED): nobody listens there, or a firewall or NAT on the way makes it look so", g.server)
+		sentTo := g.sentTo()
 		switch {
+		case ownAddress(sentTo) && !ownAddress(g.server):
+			code = "fw.pod_redirect"
+			text = fmt.Sprintf("the target's own NAT redirects queries for nameserver %s to %s in the target itself, where nobody listens", g.server, sentTo)
+		case sentTo != "":
+			text = fmt.Sprintf("the target's own NAT sends queries for nameserver %s to %s, and that is refused (ECONNREFUSED)", g.server, sentTo)
 		case g.server == "127.0.0.53":
 			text = "nameserver 127.0.0.53 refuses: it is the address of systemd-resolved on a host, and inside this network nobody listens on it"
-		case strings.HasPrefix(g.server, "127.") || g.server == "::1":
+		case ownAddress(g.server):
 			text = fmt.Sprintf("nameserver %s refuses: it is the target's own loopback address, and nobody listens on it in there", g.server)
 		}
-		findings = append(findings, finding("dns.nameserver_refused", "%s", text+g.silentRest(refusal))...)
+		findings = append(findings, finding(code, "%s", text+g.silentRest(refusal))...)
 	}
 	return findings
+}
+
+// sentTo is where the target's own NAT sends the queries; "" where that is not known.
+func (g *serverTries) sentTo() string {
+	for _, t := range g.tries {
+		if t.SentTo != "" {
+			return t.SentTo
+		}
+	}
+	return ""
+}
+
+// ownAddress reports whether an address, with or without a port, is loopback.
+func ownAddress(address string) bool {
+	ip, err := netip.ParseAddr(address)
+	if to, withPort := netip.ParseAddrPort(address); withPort == nil {
+		ip, err = to.Addr(), nil
+	}
+	return err == nil && ip.IsLoopback()
 }
 
 // unreachableReasons explain the errors that are neither silence nor refusal.
 var unreachableReasons = map[string]string{
 	"ENETUNREACH":   "there is no route to it, at the target or at a router on the way",
 	"EHOSTUNREACH":  "it or the next hop does not answer at the link layer, or a router on the way says that it cannot be reached",
-	"EPERM":         "the target's own firewall drops the query",
+	"EPERM":         "inside the target a firewall rule or a BPF program drops the query on its way out",
 	"EACCES":        "a route of the target prohibits it",
 	"EINVAL":        "a route of the target discards it (blackhole)",
 	"EADDRNOTAVAIL": "the target has no address to ask from",
@@ -232,6 +263,11 @@ func nameserverTimeout(l *fact.DNSLookup) []fact.Finding {
 			waited = max(waited, a.MS)
 			return a.Outcome == "timeout" && t.TCP == ""
 		})
+		if from := g.answeredBy(); silent && from != "" {
+			findings = append(findings, finding("dns.unexpected_source",
+				"nameserver %s was asked and %s answers, so resolvers drop the answers: NAT rewrites the question and not the answer, as where bridge-nf-call-iptables is 0", g.server, from)...)
+			continue
+		}
 		if silent {
 			text := fmt.Sprintf("nameserver %s answered none of %s in %.1f s", g.server, counted(queries, "question"), waited/1000)
 			if l.Outcome == "answered" && g.server == l.Resolver.Servers[0] {
@@ -253,12 +289,23 @@ func nameserverTimeout(l *fact.DNSLookup) []fact.Finding {
 	return findings
 }
 
+// answeredBy is another address from which an answer came.
+func (g *serverTries) answeredBy() string {
+	for _, t := range g.tries {
+		if t.AnsweredBy != "" {
+			return t.AnsweredBy
+		}
+	}
+	return ""
+}
+
 // tcpFailures word what became of TCP.
 var tcpFailures = map[string]string{
 	"refused":     "TCP port 53 is refused",
 	"timeout":     "TCP port 53 does not answer",
 	"unreachable": "it cannot be reached over TCP",
-	"closed":      "it closes TCP connections without an answer",
+	"closed":      "it ends the TCP connection before the answer",
+	"one_answer":  "it ends the TCP connection after one answer, while glibc asks A and AAAA over one connection",
 	"silent":      "it accepts TCP connections and says nothing",
 }
 
@@ -317,9 +364,10 @@ func contradiction(l *fact.DNSLookup) []fact.Finding {
 	return nil
 }
 
-// hostsOverride: the hosts file decides, and DNS says something else.
+// hostsOverride: the hosts file decides, and DNS says something else. A pod's
+// hostAliases are there for that.
 func hostsOverride(l *fact.DNSLookup) []fact.Finding {
-	if l.Hosts == nil || !l.Hosts.Used || len(l.DNSAddresses) == 0 {
+	if l.Hosts == nil || !l.Hosts.Used || l.Hosts.HostAlias || len(l.DNSAddresses) == 0 {
 		return nil
 	}
 	for _, ip := range l.Hosts.Addresses {
@@ -329,6 +377,58 @@ func hostsOverride(l *fact.DNSLookup) []fact.Finding {
 		}
 	}
 	return nil
+}
+
+// aaaaNXDomain: a server that has an address of the name and says for the other
+// type that the name does not exist. NXDOMAIN is about all types (RFC 8020).
+func aaaaNXDomain(l *fact.DNSLookup) []fact.Finding {
+	for i := range l.Tried {
+		t := &l.Tried[i]
+		for _, types := range [][2]string{{"A", "AAAA"}, {"AAAA", "A"}} {
+			if t.Beside || t.Types[types[0]] != "answered" || t.Types[types[1]] != "nxdomain" {
+				continue
+			}
+			text := fmt.Sprintf("nameserver %s has %s for %s and says for %s that the name does not exist (NXDOMAIN), which is about all types: the server's fault", t.Server, types[0], t.Name, types[1])
+			if l.Outcome == "nxdomain" && l.Name == t.Name {
+				text += "; " + l.Resolver.Library + " then finds no address"
+			}
+			return finding("dns.aaaa_nxdomain", "%s", text)
+		}
+	}
+	return nil
+}
+
+// searchShadows: the search list gives an address, and the name as it stands has
+// another. Names of services, NAME.NAMESPACE, are meant to be found so.
+func searchShadows(l *fact.DNSLookup) []fact.Finding {
+	if l.Outcome != "answered" || l.SearchDomain == "" || !strings.Contains(l.Asked, ".") || strings.HasPrefix(l.SearchDomain, "svc.") {
+		return nil
+	}
+	for i := range l.Tried {
+		t := &l.Tried[i]
+		if t.Name != l.Asked+"." || t.Outcome != "answered" {
+			continue
+		}
+		var absolute []string
+		for _, a := range t.Answers {
+			absolute = append(absolute, a.Addresses...)
+		}
+		if len(absolute) == 0 || slices.ContainsFunc(l.Addresses, func(ip string) bool { return slices.Contains(absolute, ip) }) {
+			return nil
+		}
+		return finding("dns.search_shadows", "search domain %s shadows %s: the application gets %s from %s, while the name itself has %s",
+			l.SearchDomain, t.Name, someOf(l.Addresses), l.Name, someOf(absolute))
+	}
+	return nil
+}
+
+// searchDot: a library that makes a bad name of the root in the search list.
+func searchDot(l *fact.DNSLookup) []fact.Finding {
+	if !l.TwoDots || !l.Resolver.Detected {
+		return nil
+	}
+	return finding("dns.search_dot", `"search ." in %s ends the lookup: musl %s asks for %s.. with two final dots, which no server answers; 1.2.4 and later leave the dot out`,
+		l.Resolver.File, l.Resolver.LibraryVersion, l.Asked)
 }
 
 // searchMissing: the name exists under a domain, but the application does not
@@ -370,6 +470,9 @@ func lookupFailed(l *fact.DNSLookup) []fact.Finding {
 	}
 	switch l.Outcome {
 	case "nxdomain":
+		if decided.Outcome == "answered" {
+			return nil // the name is there: aaaaNXDomain
+		}
 		if tried == 1 {
 			return finding("dns.nxdomain", "nameserver %s says that %s does not exist", l.Server, l.Name)
 		}
@@ -377,11 +480,9 @@ func lookupFailed(l *fact.DNSLookup) []fact.Finding {
 	case "nodata":
 		return finding("dns.nodata", "%s exists, but has no %s record%s", l.Name, strings.Join(l.Types, " or "), dangling(l))
 	case "servfail":
-		reason := "SERVFAIL"
-		if decided.Reason != "" {
-			reason = decided.Reason
-		}
-		return finding("dns.servfail", "nameserver %s fails on %s: %s", l.Server, l.Name, reason)
+		return finding("dns.servfail", "nameserver %s fails on %s: %s", l.Server, l.Name, cmp.Or(decided.Reason, "SERVFAIL"))
+	case "bad_response":
+		return finding("dns.bad_response", "what nameserver %s sends for %s is no answer: %s", l.Server, l.Name, decided.Reason)
 	case "refused":
 		return finding("dns.refused", "nameserver %s refuses to answer for %s (REFUSED): it does not serve this client or this name", l.Server, l.Name)
 	}

@@ -35,6 +35,21 @@ func beside(t fact.DNSTry) fact.DNSTry {
 	return t
 }
 
+func sentTo(t fact.DNSTry, address string) fact.DNSTry {
+	t.SentTo = address
+	return t
+}
+
+func answeredBy(t fact.DNSTry, address string) fact.DNSTry {
+	t.AnsweredBy = address
+	return t
+}
+
+func with(t fact.DNSTry, addresses ...string) fact.DNSTry {
+	t.Answers[0].Addresses = addresses
+	return t
+}
+
 func overTCP(t fact.DNSTry, tcp string) fact.DNSTry {
 	t.TCP = tcp
 	return t
@@ -106,7 +121,7 @@ func TestDNS(t *testing.T) {
 		{title: "no nameserver", codes: "dns.no_nameserver", words: "line 2: nameserver is not an IP address",
 			l: fact.DNSLookup{Outcome: "no_nameserver", Resolver: fact.DNSResolver{File: "/etc/resolv.conf", Servers: []string{"127.0.0.1"}, Defaulted: true,
 				Ignored: []fact.DNSIgnored{{Line: 2, Why: "nameserver is not an IP address"}}}, Tried: []fact.DNSTry{try("a.", "127.0.0.1", "unreachable:ECONNREFUSED")}}},
-		{title: "refused port", codes: "dns.nameserver_refused", words: "10.0.0.1 refuses port 53",
+		{title: "refused port", codes: "dns.nameserver_refused", words: "port 53 of nameserver 10.0.0.1 is refused",
 			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: first, Tried: []fact.DNSTry{try("a.", one, "unreachable:ECONNREFUSED")}}},
 		{title: "systemd-resolved", codes: "dns.nameserver_refused", words: "systemd-resolved",
 			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: fact.DNSResolver{File: "f", Servers: []string{"127.0.0.53"}}, Tried: []fact.DNSTry{try("a.", "127.0.0.53", "unreachable:ECONNREFUSED")}}},
@@ -114,7 +129,7 @@ func TestDNS(t *testing.T) {
 			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: fact.DNSResolver{File: "f", Servers: []string{"::1"}}, Tried: []fact.DNSTry{try("a.", "::1", "unreachable:ECONNREFUSED")}}},
 		{title: "no route", codes: "dns.nameserver_unreachable", words: "no route",
 			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: first, Tried: []fact.DNSTry{try("a.", one, "unreachable:ENETUNREACH")}}},
-		{title: "own firewall", codes: "dns.nameserver_unreachable", words: "own firewall",
+		{title: "own firewall", codes: "dns.nameserver_unreachable", words: "a firewall rule or a BPF program",
 			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: first, Tried: []fact.DNSTry{try("a.", one, "unreachable:EPERM")}}},
 		{title: "silence", codes: "dns.nameserver_timeout", words: "none of 2 questions",
 			l: fact.DNSLookup{Outcome: "timeout", Name: "a.", Resolver: first, Tried: []fact.DNSTry{try("a.", one, "timeout")}}},
@@ -138,7 +153,7 @@ func TestDNS(t *testing.T) {
 		{title: "one of two unreachable at times", codes: "dns.nameserver_unreachable",
 			l: fact.DNSLookup{Outcome: "answered", Source: "dns", Name: "a.", Resolver: both, AppWaitMS: 5, Tried: []fact.DNSTry{
 				try("a.", one, "unreachable:EHOSTUNREACH"), try("a.", two, "answered"), beside(try("a.x.", one, "timeout"))}}},
-		{title: "a firewall that drops at times", codes: "dns.nameserver_unreachable", words: "own firewall drops the query",
+		{title: "a firewall that drops at times", codes: "dns.nameserver_unreachable", words: "drops the query on its way out",
 			l: fact.DNSLookup{Outcome: "timeout", Name: "a.", Resolver: first, Tried: []fact.DNSTry{try("a.x.", one, "unreachable:EPERM"), try("a.", one, "timeout")}}},
 		{title: "answers one name, refused for another",
 			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: first, Tried: []fact.DNSTry{try("a.x.", one, "nxdomain"), try("a.", one, "unreachable:ECONNREFUSED")}}},
@@ -163,6 +178,34 @@ func TestDNS(t *testing.T) {
 		{title: "hosts override", codes: "dns.hosts_override", words: "line 3 says 10.1.1.9, DNS says 10.1.1.1",
 			l: fact.DNSLookup{Outcome: "answered", Source: "hosts", Resolver: first, Hosts: &fact.DNSHosts{File: "/etc/hosts", Line: 3, Addresses: []string{"10.1.1.9"}, Used: true},
 				DNSAddresses: []string{"10.1.1.1"}, Tried: []fact.DNSTry{beside(try("a.", one, "answered"))}}},
+		{title: "hostAliases",
+			l: fact.DNSLookup{Outcome: "answered", Source: "hosts", Resolver: first, Hosts: &fact.DNSHosts{File: "/etc/hosts", Line: 3, Addresses: []string{"10.1.1.9"}, Used: true, HostAlias: true},
+				DNSAddresses: []string{"10.1.1.1"}, Tried: []fact.DNSTry{beside(try("a.", one, "answered"))}}},
+		{title: "NXDOMAIN for AAAA, musl", codes: "dns.aaaa_nxdomain", words: "musl then finds no address",
+			l: fact.DNSLookup{Outcome: "nxdomain", Name: "a.", Server: one, Resolver: fact.DNSResolver{Library: "musl", Servers: []string{one}}, Tried: []fact.DNSTry{try("a.", one, "answered", "nxdomain")}}},
+		{title: "NXDOMAIN for AAAA, glibc", codes: "dns.aaaa_nxdomain", words: "server's fault",
+			l: fact.DNSLookup{Outcome: "answered", Source: "dns", Name: "a.", Server: one, Resolver: first, Tried: []fact.DNSTry{try("a.", one, "answered", "nxdomain")}}},
+		{title: "no AAAA", l: fact.DNSLookup{Outcome: "answered", Source: "dns", Name: "a.", Server: one, Resolver: first, Tried: []fact.DNSTry{try("a.", one, "answered", "nodata")}}},
+		{title: "one answer a TCP connection", codes: "dns.tcp_unavailable", words: "after one answer",
+			l: fact.DNSLookup{Outcome: "reset", Name: "a.", Server: one, Resolver: first, Tried: []fact.DNSTry{overTCP(try("a.", one, "answered", "reset:ECONNRESET"), "one_answer")}}},
+		{title: "own redirect to a closed port", codes: "fw.pod_redirect", words: "to 127.0.0.1:15053 in the target itself",
+			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: first, Tried: []fact.DNSTry{sentTo(try("a.", one, "unreachable:ECONNREFUSED"), "127.0.0.1:15053")}}},
+		{title: "own NAT to another host", codes: "dns.nameserver_refused", words: "sends queries for nameserver 10.0.0.1 to 10.9.9.9:53",
+			l: fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: first, Tried: []fact.DNSTry{sentTo(try("a.", one, "unreachable:ECONNREFUSED"), "10.9.9.9:53")}}},
+		{title: "answers from elsewhere", codes: "dns.unexpected_source", words: "10.0.0.53:53 answers",
+			l: fact.DNSLookup{Outcome: "timeout", Name: "a.", Resolver: first, Tried: []fact.DNSTry{answeredBy(try("a.", one, "timeout"), "10.0.0.53:53")}}},
+		{title: "search shadows", codes: "dns.search_shadows", words: "gets 192.0.2.66 from api.x.test.corp.example., while the name itself has 192.0.2.1",
+			l: fact.DNSLookup{Outcome: "answered", Source: "dns", Asked: "api.x.test", Name: "api.x.test.corp.example.", SearchDomain: "corp.example", Addresses: []string{"192.0.2.66"}, Resolver: first,
+				Tried: []fact.DNSTry{try("api.x.test.corp.example.", one, "answered"), beside(with(try("api.x.test.", one, "answered"), "192.0.2.1"))}}},
+		{title: "a service in a namespace that is a domain elsewhere",
+			l: fact.DNSLookup{Outcome: "answered", Source: "dns", Asked: "web.dev", Name: "web.dev.svc.cluster.local.", SearchDomain: "svc.cluster.local", Addresses: []string{"10.96.0.1"}, Resolver: first,
+				Tried: []fact.DNSTry{try("web.dev.svc.cluster.local.", one, "answered"), beside(with(try("web.dev.", one, "answered"), "192.0.2.1"))}}},
+		{title: "the same address either way",
+			l: fact.DNSLookup{Outcome: "answered", Source: "dns", Asked: "a.test", Name: "a.test.corp.", SearchDomain: "corp", Addresses: []string{"192.0.2.1"}, Resolver: first,
+				Tried: []fact.DNSTry{try("a.test.corp.", one, "answered"), beside(with(try("a.test.", one, "answered"), "192.0.2.1"))}}},
+		{title: "search dot", codes: "dns.search_dot", words: "musl 1.2.3 asks for a.b..",
+			l: fact.DNSLookup{Outcome: "timeout", Asked: "a.b", Name: "a.b..", TwoDots: true, Resolver: fact.DNSResolver{File: "/etc/resolv.conf", Library: "musl before 1.2.4", LibraryVersion: "1.2.3", Detected: true, Servers: []string{one}},
+				Tried: []fact.DNSTry{try("a.b.x.", one, "nxdomain"), beside(try("a.b.", one, "answered"))}}},
 		{title: "search missing", codes: "dns.search_missing dns.nxdomain", words: "a.shop.svc.cluster.local. exists",
 			l: fact.DNSLookup{Outcome: "nxdomain", Asked: "a", Name: "a.", Server: one, Resolver: first,
 				Tried: []fact.DNSTry{try("a.", one, "nxdomain"), beside(try("a.shop.svc.cluster.local.", one, "answered"))}}},
@@ -174,8 +217,8 @@ func TestDNS(t *testing.T) {
 			l: fact.DNSLookup{Outcome: "nodata", Types: []string{"A"}, Name: "a.", Server: one, Aliases: []string{"b.", "nowhere."}, Resolver: first, Tried: []fact.DNSTry{try("a.", one, "nodata")}}},
 		{title: "servfail", codes: "dns.servfail", words: "SERVFAIL",
 			l: fact.DNSLookup{Outcome: "servfail", Name: "a.", Server: one, Resolver: first, Tried: []fact.DNSTry{try("a.", one, "servfail")}}},
-		{title: "malformed", codes: "dns.servfail", words: "does not parse",
-			l: fact.DNSLookup{Outcome: "servfail", Name: "a.", Server: one, Resolver: first, Tried: []fact.DNSTry{try("a.", one, "servfail:answer does not parse")}}},
+		{title: "malformed", codes: "dns.bad_response", words: "does not parse",
+			l: fact.DNSLookup{Outcome: "bad_response", Name: "a.", Server: one, Resolver: first, Tried: []fact.DNSTry{try("a.", one, "bad_response:answer does not parse")}}},
 		{title: "refused", codes: "dns.refused", words: "REFUSED",
 			l: fact.DNSLookup{Outcome: "refused", Name: "a.", Server: one, Resolver: first, Tried: []fact.DNSTry{try("a.", one, "refused")}}},
 		{title: "slow server", codes: "dns.slow", words: "1.5 s",

@@ -4,10 +4,10 @@ package fact
 // way. Durations are in milliseconds. All text is printable ASCII; names are in
 // presentation form (RFC 1035, section 5.1), in which everything else is \DDD.
 type DNSLookup struct {
-	// Outcome is answered, nxdomain, nodata, servfail, refused, timeout,
-	// unreachable or no_nameserver: what the application's resolver library
+	// Outcome is answered, nxdomain, nodata, servfail, bad_response, refused, reset,
+	// timeout, unreachable or no_nameserver: what the application's resolver library
 	// would have made of it.
-	Outcome string `json:"outcome" jsonschema:"answered, nxdomain, nodata, servfail, refused, timeout, unreachable or no_nameserver"`
+	Outcome string `json:"outcome" jsonschema:"answered, nxdomain, nodata, servfail, bad_response, refused, reset, timeout, unreachable or no_nameserver"`
 	// AppError is what the application is told on failure, as its log has it.
 	AppError string `json:"app_error,omitempty" jsonschema:"what the application is told, as its log has it"`
 	// Source is dns, hosts or literal; "" without an answer.
@@ -29,8 +29,8 @@ type DNSLookup struct {
 	RecordsTotal int `json:"records_total,omitempty"`
 
 	// AppWaitMS is how long the application would have waited. It is computed:
-	// nothing waits for it.
-	AppWaitMS float64 `json:"app_wait_ms" jsonschema:"how long the application's resolver would have taken, computed from what was measured"`
+	// nothing waits for it. For one question it is the sum over Tried.
+	AppWaitMS float64 `json:"app_wait_ms" jsonschema:"computed: how long the application's resolver would take, with its timeouts and attempts; the sum of tried[].app_wait_ms"`
 	// AppWaitForever: nothing would have ended the wait.
 	AppWaitForever bool `json:"app_wait_forever,omitempty" jsonschema:"the application's resolver would never have returned"`
 
@@ -50,6 +50,8 @@ type DNSLookup struct {
 	MS       float64 `json:"ms"`
 	Complete bool    `json:"complete"`
 
+	// TwoDots: the search list ends it, with a name that has two final dots.
+	TwoDots bool `json:"-"`
 	// DNSAddresses is what the servers say where the hosts file decided.
 	DNSAddresses []string `json:"-"`
 	// Asked is the name as the caller gave it, Types what was asked for.
@@ -61,10 +63,11 @@ type DNSLookup struct {
 
 // DNSResolver is the configuration of the application's resolver library.
 type DNSResolver struct {
-	// Library is glibc, musl or go; Detected says that the target's files show
-	// it, else it is assumed.
-	Library  string `json:"library" jsonschema:"resolver library that the answer is told for: glibc, musl or go"`
-	Detected bool   `json:"library_detected" jsonschema:"the target's files show that library; else it is assumed"`
+	// Library is glibc, musl or "musl before 1.2.4"; Detected says that the target's
+	// files show it, else it is assumed. LibraryVersion is musl's, as its file says.
+	Library        string `json:"library" jsonschema:"resolver library that the answer is told for: glibc, musl, musl before 1.2.4"`
+	LibraryVersion string `json:"library_version,omitempty"`
+	Detected       bool   `json:"library_detected" jsonschema:"the target's files show that library; else it is assumed"`
 	// File and From are absent where no file is known.
 	File string `json:"file,omitempty"`
 	From string `json:"from,omitempty" jsonschema:"whose file"`
@@ -98,10 +101,21 @@ type DNSTry struct {
 	Types map[string]string `json:"types,omitempty" jsonschema:"outcome of each record type, where they differ"`
 	// MS is the time until the last answer, or how long it was waited.
 	MS float64 `json:"ms"`
+	// AppWaitMS is what this server and name add to the application's wait.
+	AppWaitMS float64 `json:"app_wait_ms,omitempty"`
 	// Reason is the kernel's word for a failure (ECONNREFUSED), or the response
 	// code where it is none of the common ones.
 	Reason string `json:"reason,omitempty"`
-	// TCP is ok, refused, timeout, unreachable or closed where TCP was used.
+	// Again: the first answer was an error, and the second try was answered.
+	Again bool `json:"second_try,omitempty" jsonschema:"this is the first answer; asked once more, the server answered"`
+	// SentTo is where the target's own NAT sends what goes to the server, as its
+	// connection tracking says.
+	SentTo string `json:"sent_to,omitempty" jsonschema:"where the target's own NAT sends the query"`
+	// AnsweredBy is from where the answer came, if not from the server: resolvers drop
+	// it.
+	AnsweredBy string `json:"answered_by,omitempty" jsonschema:"the answer came from this address instead, so resolvers drop it"`
+	// TCP is ok, refused, timeout, unreachable, silent, closed, or one_answer where TCP
+	// was used.
 	TCP string `json:"tcp,omitempty" jsonschema:"what became of TCP, where it was used"`
 	// Lost counts queries that nothing answered before one that was.
 	Lost int `json:"lost,omitempty" jsonschema:"queries without an answer before one that was answered"`
@@ -153,6 +167,8 @@ type DNSHosts struct {
 	Addresses []string `json:"addresses"`
 	// Used: it is the answer.
 	Used bool `json:"used"`
+	// HostAlias: the line follows the kubelet's comment on hostAliases.
+	HostAlias bool `json:"host_alias,omitempty" jsonschema:"from hostAliases of the pod"`
 }
 
 // DNSOther is what another resolver library would have come to.
@@ -163,7 +179,9 @@ type DNSOther struct {
 	Name          string   `json:"deciding_name,omitempty"`
 	WaitMS        float64  `json:"wait_ms"`
 	WaitIsForever bool     `json:"wait_forever,omitempty"`
-	Why           string   `json:"why,omitempty"`
+	// SameResult: only the time is another.
+	SameResult bool   `json:"same_result,omitempty"`
+	Why        string `json:"why,omitempty"`
 }
 
 // DNSNote is something to know about the answer.

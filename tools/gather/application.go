@@ -72,6 +72,9 @@ func NameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPor
 		whose.Files = target
 	}
 	whose.LocalDomain, whose.ResOptions = lookup.ParseEnvironment(environ)
+	if target.App != nil {
+		whose.Hostname = target.App.Hostname
+	}
 	return func(ctx context.Context, name string) ([]netip.Addr, fact.Resolution, error) {
 		found, err := lookup.Run(ctx, whose, lookup.Request{Name: name, Hurry: true})
 		if err != nil {

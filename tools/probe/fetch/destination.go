@@ -120,6 +120,8 @@ func noAddress(how *fact.Resolution) string {
 
 // lookupFailures word what keeps a name from being looked up.
 var lookupFailures = map[string]string{
+	"bad_response":  "what the nameserver sends is no answer",
+	"reset":         "the nameserver ended the TCP connection",
 	"servfail":      "the nameserver fails",
 	"refused":       "the nameserver refuses to answer",
 	"timeout":       "no nameserver answered in time",

@@ -143,8 +143,14 @@ type Sources struct {
 	Hosts      []byte
 	Nsswitch   []byte // nil: there is none, which is not the same as an empty one
 	HostConf   []byte
-	// Hostname is the host's own name, for the domain in it.
-	Hostname string
+	// GaiConf is gai.conf(5), which glibc alone reads.
+	GaiConf []byte
+	// Hostname is what gethostname(2) says, for the domain in it; nil is unknown.
+	Hostname func() string
+	// GlibcMinor is the minor version of the target's glibc 2; 0 is unknown.
+	GlibcMinor int
+	// Missing are services of nsswitch.conf for which the target has no library.
+	Missing []string
 	// LocalDomain and ResOptions are environment variables of the application
 	// (resolver(3), environ(7)); nil is not set.
 	LocalDomain, ResOptions *string

@@ -43,29 +43,30 @@ func glibcConf(s *Sources) Conf {
 			}
 			c.addServer(number, ip)
 		case "options":
-			c.glibcOptions(value)
+			c.glibcOptions(value, s.GlibcMinor)
 		}
 	}
 	if len(c.Servers) == 0 {
 		c.Servers = []netip.AddrPort{netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), dnsPort)}
 		c.Defaulted = true
 	}
-	if len(c.Search) == 0 && s.LocalDomain == nil {
+	if s.LocalDomain == nil {
 		c.searchHostname(s.Hostname)
 	}
 	if s.ResOptions != nil {
-		c.glibcOptions(*s.ResOptions)
+		c.glibcOptions(*s.ResOptions, s.GlibcMinor)
 	}
 	return c
 }
 
-// searchHostname makes the domain part of the host's own name the search list. A
-// host name is one word, whatever a container writes into its file.
-func (c *Conf) searchHostname(name string) {
-	if words := strings.FieldsFunc(name, space); len(words) > 0 {
-		if _, domain, ok := strings.Cut(words[0], "."); ok && domain != "" {
-			c.Search = []string{domain}
-		}
+// searchHostname makes the domain part of the host's own name the search list, where
+// there is none.
+func (c *Conf) searchHostname(hostname func() string) {
+	if len(c.Search) > 0 || hostname == nil {
+		return
+	}
+	if _, domain, ok := strings.Cut(hostname(), "."); ok && domain != "" && !strings.ContainsFunc(domain, space) {
+		c.Search = []string{domain}
 	}
 }
 
@@ -118,56 +119,67 @@ func badServer(value string) string {
 	return "nameserver is not an IP address"
 }
 
-// glibcFlags are the options without a value. glibc compares prefixes, in this
-// order, so "rotate-no" is rotate, too.
-func (c *Conf) glibcFlags() [11]struct {
+// glibcOption is an option without a value.
+type glibcOption struct {
 	name string
-	flag *bool
-} {
-	return [...]struct {
-		name string
-		flag *bool
-	}{
-		{"rotate", &c.Rotate},
-		{"edns0", &c.EDNS0},
-		{"single-request-reopen", &c.SingleRequestReopen},
-		{"single-request", &c.SingleRequest},
-		{"no_tld_query", &c.NoTLDQuery},
-		{"no-tld-query", &c.NoTLDQuery},
-		{"no-reload", new(bool)}, // says when the file is read, not how
-		{"use-vc", &c.UseVC},
-		{"trust-ad", &c.TrustAD},
-		{"no-aaaa", &c.NoAAAA},
-		{"strict-error", &c.StrictError},
+	flag func(*Conf) *bool
+	// since is the minor version of glibc 2 that brought it; older ones ignore it.
+	since int
+}
+
+// glibcOptionTable: glibc compares prefixes, in this order, so "rotate-no" is rotate,
+// too.
+func glibcOptionTable() []glibcOption {
+	return []glibcOption{
+		{"rotate", func(c *Conf) *bool { return &c.Rotate }, 0},
+		{"edns0", func(c *Conf) *bool { return &c.EDNS0 }, 0},
+		{"single-request-reopen", func(c *Conf) *bool { return &c.SingleRequestReopen }, 0},
+		{"single-request", func(c *Conf) *bool { return &c.SingleRequest }, 0},
+		{"no_tld_query", func(c *Conf) *bool { return &c.NoTLDQuery }, 0},
+		{"no-tld-query", func(c *Conf) *bool { return &c.NoTLDQuery }, 0},
+		{"no-reload", func(*Conf) *bool { return new(bool) }, 0}, // says when the file is read, not how
+		{"use-vc", func(c *Conf) *bool { return &c.UseVC }, 0},
+		{"trust-ad", func(c *Conf) *bool { return &c.TrustAD }, 31},
+		{"no-aaaa", func(c *Conf) *bool { return &c.NoAAAA }, 36},
+		{"strict-error", func(c *Conf) *bool { return &c.StrictError }, 41},
 	}
 }
 
-// glibcOptions reads one options line, or RES_OPTIONS (res_setoptions). Lines
-// add up.
-func (c *Conf) glibcOptions(value string) {
-	for _, word := range strings.FieldsFunc(value, blank) {
-		if n, ok := strings.CutPrefix(word, "ndots:"); ok {
+// glibcMinus is the minor version from which a minus takes an option back.
+const glibcMinus = 42
+
+// glibcOptions reads one options line, or RES_OPTIONS (res_setoptions). Lines add
+// up. version is the minor one of glibc 2; 0 is unknown and taken for the newest.
+func (c *Conf) glibcOptions(value string, version int) {
+	known := func(since int) bool { return version == 0 || version >= since }
+	for value = strings.TrimLeftFunc(value, blank); value != ""; value = strings.TrimLeftFunc(value, blank) {
+		// The number may stand after blanks (atoi), and is then a word of its own, too.
+		if n, ok := strings.CutPrefix(value, "ndots:"); ok {
 			// Kept in four bits, so -1 is 15.
 			c.Ndots = min(strtol(n), maxNdots) & 0xf
-			continue
 		}
-		if n, ok := strings.CutPrefix(word, "timeout:"); ok {
+		if n, ok := strings.CutPrefix(value, "timeout:"); ok {
 			// 0 and less mean 1 when it comes to waiting (send_dg), which is of no
 			// use to tell apart.
 			c.Timeout = time.Duration(max(min(strtol(n), 30), 1)) * time.Second
-			continue
 		}
-		if n, ok := strings.CutPrefix(word, "attempts:"); ok {
+		if n, ok := strings.CutPrefix(value, "attempts:"); ok {
 			c.Attempts = max(min(strtol(n), 5), 0)
-			continue
 		}
-		// A minus takes an option back (glibc 2.42).
-		name, negated := strings.CutPrefix(word, "-")
-		for _, option := range c.glibcFlags() {
-			if strings.HasPrefix(name, option.name) {
-				*option.flag = !negated
+		end := strings.IndexFunc(value, blank)
+		if end < 0 {
+			end = len(value)
+		}
+		name, negated := value[:end], false
+		if known(glibcMinus) {
+			name, negated = strings.CutPrefix(name, "-")
+		}
+		for _, option := range glibcOptionTable() {
+			if known(option.since) && strings.HasPrefix(name, option.name) {
+				*option.flag(c) = !negated
 				break
 			}
 		}
+		value = value[end:]
 	}
 }

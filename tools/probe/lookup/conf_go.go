@@ -49,9 +49,7 @@ func goConf(s *Sources) Conf {
 		}
 		c.Defaulted = true
 	}
-	if len(c.Search) == 0 {
-		c.searchHostname(s.Hostname)
-	}
+	c.searchHostname(s.Hostname)
 	return c
 }
 

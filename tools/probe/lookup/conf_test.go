@@ -19,6 +19,8 @@ func servers(addresses ...string) []netip.AddrPort {
 
 func text(s string) *string { return &s }
 
+func hostname(s string) func() string { return func() string { return s } }
+
 func TestGlibcConf(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -60,11 +62,11 @@ func TestGlibcConf(t *testing.T) {
 			servers: servers("127.0.0.1"), options: "ndots:1 rotate single-request single-request-reopen edns0 use-vc no-aaaa no-tld-query trust-ad strict-error"},
 		{title: "flags are prefixes, and can be taken back", file: "options rotate-please single-request-reopen-x no_tld_query edns0 -edns0 debug\n",
 			servers: servers("127.0.0.1"), options: "ndots:1 rotate single-request-reopen no-tld-query"},
-		{title: "domain of the host", sources: Sources{Hostname: "web-0.shop.example"}, servers: servers("127.0.0.1"), search: []string{"shop.example"}, options: "ndots:1"},
-		{title: "search beats the host's domain", file: "search a\n", sources: Sources{Hostname: "web.example"}, servers: servers("127.0.0.1"), search: []string{"a"}, options: "ndots:1"},
+		{title: "domain of the host", sources: Sources{Hostname: hostname("web-0.shop.example")}, servers: servers("127.0.0.1"), search: []string{"shop.example"}, options: "ndots:1"},
+		{title: "search beats the host's domain", file: "search a\n", sources: Sources{Hostname: hostname("web.example")}, servers: servers("127.0.0.1"), search: []string{"a"}, options: "ndots:1"},
 		{title: "LOCALDOMAIN", file: "search a\noptions ndots:2\n", sources: Sources{LocalDomain: text("b c\nd"), ResOptions: text("ndots:7 rotate")},
 			servers: servers("127.0.0.1"), search: []string{"b", "c"}, options: "ndots:7 rotate"},
-		{title: "empty LOCALDOMAIN", file: "search a\n", sources: Sources{LocalDomain: text(""), Hostname: "x.y"}, servers: servers("127.0.0.1"), options: "ndots:1"},
+		{title: "empty LOCALDOMAIN", file: "search a\n", sources: Sources{LocalDomain: text(""), Hostname: hostname("x.y")}, servers: servers("127.0.0.1"), options: "ndots:1"},
 	} {
 		t.Run(c.title, func(t *testing.T) {
 			t.Parallel()
@@ -108,7 +110,7 @@ func TestMuslConf(t *testing.T) {
 	} {
 		t.Run(c.title, func(t *testing.T) {
 			t.Parallel()
-			got := muslConf(&Sources{ResolvConf: []byte(c.file), Hostname: "host.example"})
+			got := muslConf(&Sources{ResolvConf: []byte(c.file), Hostname: hostname("host.example")})
 			if !slices.Equal(got.Servers, c.servers) || !slices.Equal(got.Search, c.search) || strings.Join(got.Options(), " ") != c.options {
 				t.Errorf("%v %q %q, want %v %q %q", got.Servers, got.Search, got.Options(), c.servers, c.search, c.options)
 			}
@@ -139,7 +141,7 @@ func TestGoConf(t *testing.T) {
 	} {
 		t.Run(c.title, func(t *testing.T) {
 			t.Parallel()
-			got := goConf(&Sources{ResolvConf: []byte(c.file), Hostname: "host.example"})
+			got := goConf(&Sources{ResolvConf: []byte(c.file), Hostname: hostname("host.example")})
 			if !slices.Equal(got.Servers, c.servers) || !slices.Equal(got.Search, c.search) || strings.Join(got.Options(), " ") != c.options {
 				t.Errorf("%v %q %q, want %v %q %q", got.Servers, got.Search, got.Options(), c.servers, c.search, c.options)
 			}
@@ -177,7 +179,7 @@ func FuzzConf(f *testing.F) {
 	f.Add("0", ". ", "0")
 	f.Add("options "+strings.Repeat("ndots:99999999999999999999 ", 10), "\n", "attempts:")
 	f.Fuzz(func(t *testing.T, file, local, options string) {
-		s := Sources{ResolvConf: []byte(file), LocalDomain: &local, ResOptions: &options, Hostname: local}
+		s := Sources{ResolvConf: []byte(file), LocalDomain: &local, ResOptions: &options, Hostname: hostname(local)}
 		for _, lib := range libraries(Glibc) {
 			c := lib.conf(&s)
 			if len(c.Servers) == 0 || len(c.Servers) > maxServers {

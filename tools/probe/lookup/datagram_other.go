@@ -4,7 +4,10 @@ package lookup
 
 import (
 	"net"
+	"net/netip"
 	"syscall"
+
+	"github.com/miekg/dns"
 )
 
 // reportICMP does nothing: no socket of a namespace gets here.
@@ -12,7 +15,10 @@ func reportICMP(string, syscall.RawConn) error { return nil }
 
 // readDatagram waits for one datagram.
 func readDatagram(conn net.Conn) ([]byte, error) {
-	packet := make([]byte, maxMessage)
+	packet := make([]byte, dns.MaxMsgSize)
 	n, err := conn.Read(packet)
 	return packet[:n], err
 }
+
+// sentTo knows of no NAT.
+func (*dialer) sentTo(_, _ netip.AddrPort) (to netip.AddrPort) { return to }

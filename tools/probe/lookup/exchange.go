@@ -47,6 +47,25 @@ type Stream struct {
 	ConnectTime time.Duration
 	Reason      string
 	Replies     []Reply // one a question, where Connect is Answered
+	// Separate are the replies where each question has a connection of its own; nil
+	// where they are the same.
+	Separate []Reply
+}
+
+// finals are the replies, of which a failed connection is one to each question.
+func (s *Stream) finals(questions int) []Reply {
+	if s.Connect == Answered {
+		return s.Replies
+	}
+	return slices.Repeat([]Reply{{State: s.Connect, After: s.ConnectTime, Reason: s.Reason}}, questions)
+}
+
+// separate is the reply to a question that has a connection of its own.
+func (s *Stream) separate(question int) *Reply {
+	if s.Separate != nil {
+		return &s.Separate[question]
+	}
+	return &s.Replies[question]
 }
 
 // Exchange is everything that one server said about one name. Questions of one
@@ -63,6 +82,17 @@ type Exchange struct {
 	// Ignored counts packets that did not belong to a question: wrong ID, wrong
 	// question, no DNS at all.
 	Ignored int
+	// Again is the same asked once more, where the server gave an error and then an
+	// answer to everything; libraries try twice.
+	Again *Exchange
+	// Local is where the datagrams were sent from, of the last socket.
+	Local netip.AddrPort
+	// SentTo is where the target's own NAT sent them; not valid where that did nothing,
+	// or nobody knows.
+	SentTo netip.AddrPort
+	// AnsweredBy is another address than the server's, from which the answer came; a
+	// connected socket does not get it.
+	AnsweredBy netip.AddrPort
 }
 
 // finals are the replies that count: those over TCP, where an answer was
@@ -71,19 +101,7 @@ func (x *Exchange) finals() []Reply {
 	if x.Stream == nil {
 		return x.Datagrams
 	}
-	if x.Stream.Connect == Answered {
-		return x.Stream.Replies
-	}
-	failed := make([]Reply, len(x.Types))
-	for i := range failed {
-		failed[i] = Reply{State: x.Stream.Connect, After: x.Stream.ConnectTime, Reason: x.Stream.Reason}
-	}
-	return failed
-}
-
-// truncated reports whether a reply over UDP told to use TCP.
-func (x *Exchange) truncated() bool {
-	return slices.ContainsFunc(x.Datagrams, func(r Reply) bool { return r.OK() && r.TC })
+	return x.Stream.finals(len(x.Types))
 }
 
 // key names an exchange.

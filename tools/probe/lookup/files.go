@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +24,7 @@ const (
 	hostsPath      = "/etc/hosts"
 	nsswitchPath   = "/etc/nsswitch.conf"
 	hostConfPath   = "/etc/host.conf"
-	hostnamePath   = "/etc/hostname"
+	gaiConfPath    = "/etc/gai.conf"
 )
 
 // The most that is read of each. Applications read all; lists that block
@@ -33,7 +33,7 @@ const (
 	maxResolvConf = 1 << 20
 	maxHosts      = 16 << 20
 	maxNsswitch   = 64 << 10
-	maxSmallFile  = 4 << 10
+	maxSmallFile  = 16 << 10
 )
 
 // fileTime is how long one file is waited for: a file system that hangs must
@@ -47,12 +47,13 @@ type reading struct {
 	known bool
 	// trouble says why a file could not be used, in words.
 	trouble []string
+	libc    libc
 }
 
 // readSources reads the files. whole says that a file which is not found does
 // not exist for the application either. It fails for lack of privilege only.
 func readSources(ctx context.Context, files Files, whole bool) (*reading, error) {
-	r := &reading{}
+	r := &reading{libc: libc{flavour: Glibc}}
 	if files == nil {
 		return r, nil
 	}
@@ -65,6 +66,7 @@ func readSources(ctx context.Context, files Files, whole bool) (*reading, error)
 		{hostsPath, maxHosts, &r.Hosts},
 		{nsswitchPath, maxNsswitch, &r.Nsswitch},
 		{hostConfPath, maxSmallFile, &r.HostConf},
+		{gaiConfPath, maxSmallFile, &r.GaiConf},
 	} {
 		found, err := r.read(ctx, files, f.path, f.limit, f.into)
 		if err != nil {
@@ -74,12 +76,28 @@ func readSources(ctx context.Context, files Files, whole bool) (*reading, error)
 			r.known = found || whole && len(r.trouble) == 0
 		}
 	}
-	var hostname []byte
-	if _, err := r.read(ctx, files, hostnamePath, maxSmallFile, &hostname); err != nil {
-		return nil, err
+	r.libc = detectLibrary(ctx, files)
+	if r.libc.flavour == Glibc && r.libc.detected {
+		r.readGlibc(ctx, files)
 	}
-	r.Hostname = strings.TrimSpace(string(hostname))
 	return r, nil
+}
+
+// readGlibc looks at the libraries beside glibc, as far as resolv.conf and
+// nsswitch.conf make them matter.
+func (r *reading) readGlibc(ctx context.Context, files Files) {
+	if newOption.Match(r.ResolvConf) {
+		r.GlibcMinor = glibcMinor(readAny(ctx, files, inLibraryDirs("libc.so.6")))
+	}
+	for _, s := range glibcOrder(r.Nsswitch).services {
+		if s.name == "files" || s.name == "dns" || strings.Contains(s.name, "/") {
+			continue // since 2.34 a part of libc.so.6
+		}
+		there := func(path string) bool { return exists(ctx, files, path) }
+		if !slices.ContainsFunc(inLibraryDirs("libnss_"+s.name+".so.2"), there) {
+			r.Missing = append(r.Missing, s.name)
+		}
+	}
 }
 
 // read reads one file into *into, which is nil where there is none.
@@ -126,54 +144,6 @@ func readPatiently(ctx context.Context, files Files, path string, limit int64) (
 			return file, err
 		}
 	}
-}
-
-// loaders are the dynamic loaders by which a C library can be told, on the
-// architectures that Kubernetes runs on. A container has the architecture of its
-// node.
-func loaders() (glibc, musl []string) {
-	switch runtime.GOARCH {
-	case "amd64":
-		return []string{"/lib64/ld-linux-x86-64.so.2"}, []string{"/lib/ld-musl-x86_64.so.1"}
-	case "arm64":
-		return []string{"/lib/ld-linux-aarch64.so.1"}, []string{"/lib/ld-musl-aarch64.so.1"}
-	case "arm":
-		return []string{"/lib/ld-linux-armhf.so.3"}, []string{"/lib/ld-musl-armhf.so.1"}
-	case "ppc64le":
-		return []string{"/lib64/ld64.so.2"}, []string{"/lib/ld-musl-powerpc64le.so.1"}
-	case "s390x":
-		return []string{"/lib/ld64.so.1"}, []string{"/lib/ld-musl-s390x.so.1"}
-	}
-	return nil, nil
-}
-
-// detectLibrary tells the C library by its loader. Without one, or with both,
-// glibc is assumed: its way of asking is the reference. (A static Go program
-// leaves no trace.)
-func detectLibrary(ctx context.Context, files Files) (flavour Flavour, detected bool) {
-	if files == nil {
-		return Glibc, false
-	}
-	glibc, musl := loaders()
-	hasGlibc, hasMusl := anyExists(ctx, files, glibc), anyExists(ctx, files, musl)
-	switch {
-	case hasMusl && !hasGlibc:
-		return Musl, true
-	case hasGlibc && !hasMusl:
-		return Glibc, true
-	}
-	return Glibc, false
-}
-
-func anyExists(ctx context.Context, files Files, paths []string) bool {
-	ctx, cancel := context.WithTimeout(ctx, fileTime)
-	defer cancel()
-	for _, path := range paths {
-		if _, err := readPatiently(ctx, files, path, 0); err == nil {
-			return true
-		}
-	}
-	return false
 }
 
 // ParseEnvironment finds the variables that steer glibc's resolver in the text

@@ -3,7 +3,6 @@ package lookup
 import (
 	"bytes"
 	"iter"
-	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -39,7 +38,7 @@ type hostsLookup func(s *Sources, name string, want family) *hostsEntry
 func glibcHosts(s *Sources, name string, want family) *hostsEntry {
 	multi := hostConfMulti(s.HostConf)
 	var entry *hostsEntry
-	for number, fields := range hostsLines(s.Hosts, name, math.MaxInt, space) {
+	for number, fields := range hostsLines(s.Hosts, name, fieldsBy(space)) {
 		if !slices.ContainsFunc(fields[1:], func(f string) bool { return equalFold(f, name) }) {
 			continue
 		}
@@ -93,7 +92,13 @@ func muslHosts(s *Sources, name string, want family) *hostsEntry {
 	if end := bytes.LastIndexByte(data, '\n') + 1; end < len(data) && !bytes.ContainsRune(data[end:], '#') {
 		data = bytes.TrimRightFunc(data, func(c rune) bool { return !space(c) })
 	}
-	for number, fields := range hostsLines(data, name, muslHostsLine, space) {
+	split := func(line string) []string {
+		if line == "" || space(rune(line[0])) {
+			return nil // the address is what stands before the first blank
+		}
+		return fieldsBy(space)(line[:min(len(line), muslHostsLine)])
+	}
+	for number, fields := range hostsLines(data, name, split) {
 		if !slices.Contains(fields[1:], name) {
 			continue
 		}
@@ -108,7 +113,7 @@ func muslHosts(s *Sources, name string, want family) *hostsEntry {
 // not matter in a name that has another one.
 func goHosts(s *Sources, name string, want family) *hostsEntry {
 	var entry *hostsEntry
-	for number, fields := range hostsLines(s.Hosts, strings.TrimSuffix(name, "."), math.MaxInt, goBlank) {
+	for number, fields := range hostsLines(s.Hosts, strings.TrimSuffix(name, "."), fieldsBy(goBlank)) {
 		if !slices.ContainsFunc(fields[1:], func(f string) bool { return equalFold(goAbsolute(f), goAbsolute(name)) }) {
 			continue
 		}
@@ -127,21 +132,23 @@ func goAbsolute(name string) string {
 	return name
 }
 
+// fieldsBy cuts a line up at blanks, up to a comment.
+func fieldsBy(blank func(rune) bool) func(string) []string {
+	return func(line string) []string {
+		line, _, _ = strings.Cut(line, "#")
+		return strings.FieldsFunc(line, blank)
+	}
+}
+
 // hostsLines yields the lines with an address and at least one name in which
-// name occurs somewhere, as words up to a comment. At most limit bytes of a line
-// are looked at.
-func hostsLines(data []byte, name string, limit int, blank func(rune) bool) iter.Seq2[int, []string] {
+// name occurs somewhere, as words.
+func hostsLines(data []byte, name string, split func(line string) []string) iter.Seq2[int, []string] {
 	return func(yield func(int, []string) bool) {
 		for number, line := range lines(data) {
-			if len(line) > limit {
-				line = line[:limit]
-			}
 			if !containsFold(line, name) {
 				continue // before it is cut up: lists of a million names exist
 			}
-			line, _, _ = strings.Cut(line, "#")
-			fields := strings.FieldsFunc(line, blank)
-			if len(fields) >= 2 && !yield(number, fields) {
+			if fields := split(line); len(fields) >= 2 && !yield(number, fields) {
 				return
 			}
 		}

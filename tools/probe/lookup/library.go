@@ -22,6 +22,7 @@ func libraries(first Flavour) []library {
 	all := []library{
 		{Glibc, glibcConf, glibcOrder, glibcHosts, glibcPlan, walkGlibc, isHostname},
 		{Musl, muslConf, muslOrder, muslHosts, muslPlan, walkMusl, anyName},
+		{OldMusl, muslConf, muslOrder, muslHosts, oldMuslPlan, walkOldMusl, anyName},
 		{Go, goConf, goOrder, goHosts, goPlan, walkGo, isGoDomainName},
 	}
 	i := slices.IndexFunc(all, func(l library) bool { return l.flavour == first })
@@ -48,11 +49,13 @@ type reader struct {
 	unasked bool
 	// own are the servers that the target's own file names.
 	own []netip.AddrPort
+	// missing are services for which glibc finds no library.
+	missing []string
 }
 
 func newReader(l library, s *Sources, r *Request) *reader {
 	p := &reader{library: l, conf: l.conf(s), order: l.order(s.Nsswitch)}
-	p.own = p.conf.Servers
+	p.own, p.missing = p.conf.Servers, s.Missing
 	if r.Server.IsValid() {
 		p.conf.Servers, p.conf.Defaulted = []netip.AddrPort{r.Server}, false
 	}
@@ -112,6 +115,10 @@ func (p *reader) resolve(q question, offset int, seen func(string, netip.AddrPor
 			case result.Outcome.notFound():
 				state = statusNotFound
 			}
+		default:
+			if p.flavour == Glibc && q.want != onlyIPv4 && slices.Contains(p.missing, s.name) {
+				result.Error = eaiSystem // EBUSY (get_nss_addresses of nss/getaddrinfo.c)
+			}
 		}
 		if s.stops[state] {
 			break
@@ -131,8 +138,11 @@ func (p *reader) notFound() string {
 // noData is the library's error for a name that the hosts file has without an
 // address of the family.
 func (p *reader) noData() string {
-	if p.flavour == Go {
+	switch p.flavour {
+	case Go:
 		return "no suitable address found"
+	case OldMusl:
+		return eaiNoName
 	}
 	return eaiNoData
 }

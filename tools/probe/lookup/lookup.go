@@ -30,6 +30,9 @@ type Target struct {
 	WholeRoot bool
 	// From says in words whose files they are.
 	From string
+	// Hostname is what gethostname(2) says to the applications, and is called where
+	// the files give no search list; nil where nobody knows.
+	Hostname func() string
 	// LocalDomain and ResOptions are variables of the application's environment;
 	// see [ParseEnvironment].
 	LocalDomain, ResOptions *string
@@ -117,9 +120,12 @@ func Run(ctx context.Context, t Target, r Request) (*fact.DNSLookup, error) {
 		return nil, err
 	}
 	files.LocalDomain, files.ResOptions = t.LocalDomain, t.ResOptions
-	l := &run{Target: t, Request: r, files: files}
-	l.flavour, l.detected = detectLibrary(ctx, t.Files)
+	files.Hostname = t.Hostname
+	l := &run{Target: t, Request: r, files: files, flavour: files.libc.flavour}
 	for _, lib := range libraries(l.flavour) {
+		if lib.flavour.isMusl() && lib.flavour != l.flavour && files.libc.version != "" {
+			continue // it has the other version
+		}
 		l.readers = append(l.readers, newReader(lib, &files.Sources, &r))
 		if r.Hurry {
 			break
@@ -138,7 +144,6 @@ type run struct {
 	Request
 	files     *reading
 	flavour   Flavour
-	detected  bool
 	readers   []*reader // the target's own library first
 	questions []question
 	seen      table
@@ -190,7 +195,9 @@ func (l *run) ask(ctx context.Context) error {
 			return nil // by the hosts file
 		}
 	}
-	l.seen, err = collect(ctx, a, jobs, l.Window, after, l.decided)
+	if l.seen, err = collect(ctx, a, jobs, l.Window, after, l.decided); err == nil {
+		l.findDetours(ctx, a)
+	}
 	return err
 }
 

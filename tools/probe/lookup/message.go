@@ -10,86 +10,25 @@ import (
 )
 
 const (
-	headerSize = 12
-	// maxMessage is what the length field of DNS over TCP can state, and more
-	// than a datagram can hold.
-	maxMessage = 65535
+	headerSize = 12 // RFC 1035, section 4.1.1
 	// ednsSize is what glibc says that it can receive (RESOLV_EDNS_BUFFER_SIZE).
 	ednsSize = 1200
 )
 
-// query is a packed question.
-type query struct {
-	id     uint16
-	packet []byte
-}
-
 // newQuery packs a question as the libraries do: recursion desired, one
 // question, class IN. name is absolute.
-func newQuery(name string, qtype uint16, edns, trustAD bool) (query, error) {
-	m := new(dns.Msg)
-	m.Id = dns.Id()
-	m.RecursionDesired = true
+func newQuery(name string, qtype uint16, edns, trustAD bool) (id uint16, packet []byte, err error) {
+	m := new(dns.Msg).SetQuestion(name, qtype)
 	m.AuthenticatedData = trustAD
-	m.Question = []dns.Question{{Name: name, Qtype: qtype, Qclass: dns.ClassINET}}
 	if edns {
 		m.SetEdns0(ednsSize, false)
 	}
-	packet, err := m.Pack()
+	packet, err = m.Pack()
 	if err != nil {
-		return query{}, fmt.Errorf("pack query for %s: %w", name, err)
+		return 0, nil, fmt.Errorf("pack query for %s: %w", name, err)
 	}
-	return query{id: m.Id, packet: packet}, nil
+	return m.Id, packet, nil
 }
-
-// header is the fixed part of a message (RFC 1035, section 4.1.1).
-type header struct {
-	id                uint16
-	response          bool
-	aa, tc, ra, ad    bool
-	rcode             int
-	qd, an, ns, extra int
-}
-
-func parseHeader(packet []byte) (header, bool) {
-	if len(packet) < headerSize {
-		return header{}, false
-	}
-	flags := binary.BigEndian.Uint16(packet[2:])
-	count := func(i int) int { return int(binary.BigEndian.Uint16(packet[4+2*i:])) }
-	return header{
-		id:       binary.BigEndian.Uint16(packet),
-		response: flags&(1<<15) != 0,
-		aa:       flags&(1<<10) != 0,
-		tc:       flags&(1<<9) != 0,
-		ra:       flags&(1<<7) != 0,
-		ad:       flags&(1<<5) != 0,
-		rcode:    int(flags & 0xf),
-		qd:       count(0), an: count(1), ns: count(2), extra: count(3),
-	}, true
-}
-
-// answers reports whether packet, whose header is h, is about this question. A
-// packet that is only a header is, where it states an error: some servers
-// refuse like that.
-func (h *header) answers(packet []byte, name string, qtype uint16) bool {
-	if h.bare(packet) {
-		return h.rcode != dns.RcodeSuccess
-	}
-	if h.qd != 1 {
-		return false
-	}
-	asked, end, err := dns.UnpackDomainName(packet, headerSize)
-	if err != nil || len(packet) < end+4 {
-		return false
-	}
-	return equalFold(withoutBlanks(asked), name) &&
-		binary.BigEndian.Uint16(packet[end:]) == qtype &&
-		binary.BigEndian.Uint16(packet[end+2:]) == dns.ClassINET
-}
-
-// bare: the packet has no question.
-func (h *header) bare(packet []byte) bool { return h.qd == 0 && len(packet) == headerSize }
 
 // Message is an answer that belongs to a question.
 type Message struct {
@@ -127,23 +66,29 @@ type Message struct {
 // maxAnswers bounds what is kept of one message.
 const maxAnswers = 1000
 
-// parseMessage reads a packet that header.answers has let pass. It cannot fail:
-// what does not parse is Malformed.
-func parseMessage(packet []byte, h header, name string, qtype uint16) *Message {
-	m := &Message{
-		Rcode: h.rcode, AA: h.aa, TC: h.tc, RA: h.ra, AD: h.ad,
-		Size: len(packet), Answers: h.an, Bare: h.bare(packet), TTL: -1,
+// readAnswer reads a packet; nil where that does not answer this question. A packet
+// that is only a header does, where it states an error: some servers refuse like
+// that.
+func readAnswer(packet []byte, id uint16, name string, qtype uint16) *Message {
+	if len(packet) < headerSize || binary.BigEndian.Uint16(packet) != id {
+		return nil
 	}
-	m.Lame = h.rcode == dns.RcodeSuccess && h.an == 0 && !h.aa && !h.ra && h.extra == 0
 	var full dns.Msg
-	err := full.Unpack(packet)
+	err := full.Unpack(packet) // leaves what comes before an error in place
+	stated := func(section int) int { return int(binary.BigEndian.Uint16(packet[4+2*section:])) }
+	m := &Message{
+		Rcode: full.Rcode, AA: full.Authoritative, TC: full.Truncated, RA: full.RecursionAvailable, AD: full.AuthenticatedData,
+		Size: len(packet), Answers: stated(1), Bare: stated(0) == 0 && len(packet) == headerSize, TTL: -1,
+	}
+	switch {
+	case !full.Response || m.Bare && m.Rcode == dns.RcodeSuccess:
+		return nil
+	case !m.Bare && (stated(0) != 1 || len(full.Question) != 1 || !isQuestion(full.Question[0], name, qtype)):
+		return nil
+	}
+	m.Lame = m.Rcode == dns.RcodeSuccess && m.Answers == 0 && !m.AA && !m.RA && stated(3) == 0
 	// Fewer records than stated is no error to the package.
-	if err != nil || len(full.Answer) < h.an {
-		m.Malformed = !m.TC
-	}
-	if err == nil {
-		m.Rcode = full.Rcode
-	}
+	m.Malformed = !m.TC && (err != nil || len(full.Answer) < m.Answers)
 	m.readAnswers(full.Answer, name, qtype)
 	for _, rr := range full.Ns {
 		if soa, ok := rr.(*dns.SOA); ok {
@@ -152,6 +97,10 @@ func parseMessage(packet []byte, h header, name string, qtype uint16) *Message {
 		}
 	}
 	return m
+}
+
+func isQuestion(q dns.Question, name string, qtype uint16) bool {
+	return equalFold(withoutBlanks(q.Name), name) && q.Qtype == qtype && q.Qclass == dns.ClassINET
 }
 
 func (m *Message) readAnswers(answers []dns.RR, name string, qtype uint16) {

@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -113,6 +114,8 @@ type candidate struct {
 	// domain is the entry of the search list that was appended; "" for the name
 	// as it is.
 	domain string
+	// twoDots: name is "", as it would end in two dots.
+	twoDots bool
 }
 
 // plan is the order in which a library tries names. As it is comes before the
@@ -181,15 +184,21 @@ func glibcPlan(c *Conf, name string, search bool) plan {
 // muslPlan follows name_from_dns_search of src/network/lookup_name.c: a name
 // with enough dots is never searched.
 func muslPlan(c *Conf, name string, search bool) plan {
+	p := oldMuslPlan(c, name, search)
+	p.search = slices.DeleteFunc(p.search, func(c candidate) bool { return c.name == "" })
+	return p
+}
+
+// oldMuslPlan has the search domains that make no name, too.
+func oldMuslPlan(c *Conf, name string, search bool) plan {
 	p := plan{asIs: asIs(name)}
 	if !search || strings.HasSuffix(name, ".") || strings.Count(name, ".") >= c.Ndots {
 		p.first = true
 		return p
 	}
 	for _, domain := range c.Search {
-		if fqdn, ok := absolute(name + "." + domain); ok {
-			p.addSearch(candidate{name: fqdn, domain: domain})
-		}
+		fqdn, _ := absolute(name + "." + domain)
+		p.addSearch(candidate{name: fqdn, domain: domain, twoDots: domain == "."})
 	}
 	p.last = true
 	return p

@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -92,5 +93,27 @@ func (l *run) noteOrder(out *fact.DNSLookup, p *reader) {
 	}
 	if len(unknown) > 0 && (p.entry == nil || p.order.services[0].name != "files") {
 		note(out, "services_skipped", "services before dns in the hosts line of %s, taken as not installed: %s", nsswitchPath, strings.Join(unknown, " "))
+	}
+}
+
+// noteAnswer says what is odd about an answer that is none of the network's faults.
+func (l *run) noteAnswer(out *fact.DNSLookup) {
+	if out.Hosts != nil && out.Hosts.HostAlias && len(out.DNSAddresses) > 0 && !slices.Equal(out.Hosts.Addresses, out.DNSAddresses) {
+		note(out, "host_alias", "line %d of %s, from the pod's hostAliases, says %s, DNS says %s",
+			out.Hosts.Line, out.Hosts.File, out.Hosts.Addresses[0], out.DNSAddresses[0])
+	}
+	if out.Source != "dns" {
+		return
+	}
+	for _, text := range out.Addresses {
+		ip, _ := netip.ParseAddr(text)
+		switch {
+		case ip.IsUnspecified():
+			note(out, "null_address", "DNS answers %s, which is no host: filtering resolvers answer that for names that they block. Linux connects it to the target itself", ip)
+			return
+		case ip.IsLoopback():
+			note(out, "loopback_address", "DNS answers %s: that is whoever asks, so here the target itself", ip)
+			return
+		}
 	}
 }

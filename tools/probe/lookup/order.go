@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
+	"strings"
 )
 
 // maxSorted bounds the addresses that are put in order; each takes a socket.
@@ -16,7 +18,8 @@ const maxSorted = 64
 type sources struct {
 	from map[netip.Addr]netip.Addr // missing: cannot be reached
 	// bits are the prefix lengths of own addresses.
-	bits map[netip.Addr]int
+	bits    map[netip.Addr]int
+	gaiConf []byte
 }
 
 // sourcesFor asks the kernel as the libraries do: by connecting datagram
@@ -59,13 +62,13 @@ const familyIPv4 = 2
 // 6). Rules 3, 4 and 7 are left out: addresses of pods are neither deprecated
 // nor mobile, and tunnels are seldom told from other links.
 func (s *sources) sorted(f Flavour, addresses []netip.Addr) []netip.Addr {
-	if f == Musl && !slices.ContainsFunc(addresses, netip.Addr.Is6) {
+	if f.isMusl() && !slices.ContainsFunc(addresses, netip.Addr.Is6) {
 		return addresses // musl sorts only where there is a choice of family
 	}
-	policy := policyFor(f)
+	labels, precedences := s.policiesOf(f)
 	ranks := make([]rank, len(addresses))
 	for i, ip := range addresses {
-		ranks[i] = s.rank(f, policy, ip)
+		ranks[i] = s.rank(f, labels, precedences, ip)
 	}
 	slices.SortStableFunc(ranks, func(x, y rank) int {
 		if f == Go && x.usable+y.usable == 0 {
@@ -95,9 +98,8 @@ type rank struct {
 	precedence, scope, prefix    int
 }
 
-func (s *sources) rank(f Flavour, policy policyTable, ip netip.Addr) rank {
-	label, precedence := policy.of(ip)
-	r := rank{ip: ip, precedence: precedence, scope: scope(f, ip)}
+func (s *sources) rank(f Flavour, labels, precedences policy, ip netip.Addr) rank {
+	r := rank{ip: ip, precedence: precedences.of(ip), scope: scope(f, ip)}
 	from, usable := s.from[ip]
 	if !usable {
 		return r
@@ -106,7 +108,7 @@ func (s *sources) rank(f Flavour, policy policyTable, ip netip.Addr) rank {
 	if scope(f, from) == r.scope {
 		r.scopeFits = 1
 	}
-	if l, _ := policy.of(from); l == label {
+	if labels.of(from) == labels.of(ip) {
 		r.labelFits = 1
 	}
 	r.prefix = commonBits(ip, from)
@@ -132,7 +134,7 @@ func comparePrefix(f Flavour, x, y rank) int {
 func scope(f Flavour, ip netip.Addr) int {
 	const linkLocal, siteLocal, global = 2, 5, 14
 	switch {
-	case f == Musl && ip.Is4():
+	case f.isMusl() && ip.Is4():
 		return global
 	case ip.IsLoopback(), ip.IsLinkLocalUnicast():
 		return linkLocal
@@ -157,60 +159,122 @@ func commonBits(a, b netip.Addr) int {
 	return 8 * len(x)
 }
 
-// policyTable is RFC 6724, section 2.1; the longest prefix is first.
-type policyTable []struct {
-	prefix            netip.Prefix
-	label, precedence int
+// policy gives each prefix a number, the longest one first (RFC 6724, section 2.1).
+type policy []policyRow
+
+type policyRow struct {
+	prefix netip.Prefix
+	value  int
 }
 
-func (p policyTable) of(ip netip.Addr) (label, precedence int) {
+func (p policy) of(ip netip.Addr) int {
 	ip = netip.AddrFrom16(ip.As16()) // IPv4 as ::ffff:0:0/96
 	for _, row := range p {
 		if row.prefix.Contains(ip) {
-			return row.label, row.precedence
+			return row.value
 		}
 	}
-	return 0, 0
+	return 0
 }
 
-func prefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
-
-// policyFor is a library's built-in table. Glibc keeps to RFC 3484 and so
-// prefers unique local IPv6 addresses to IPv4; the other two keep to RFC 6724
-// and do not. /etc/gai.conf, with which an administrator can change glibc's, is
-// not read.
-func policyFor(f Flavour) policyTable {
+// policies are a library's built-in tables, written as in gai.conf(5), the longest
+// prefix first. Glibc keeps to RFC 3484 and so prefers unique local IPv6 addresses
+// to IPv4; the other two keep to RFC 6724 and do not.
+func policies(f Flavour) string {
 	switch f {
 	case Glibc: // nss/getaddrinfo.c
-		return policyTable{
-			{prefix("::1/128"), 0, 50},
-			{prefix("::ffff:0:0/96"), 4, 10},
-			{prefix("::/96"), 3, 20},
-			{prefix("2001::/32"), 7, 40},
-			{prefix("2002::/16"), 2, 30},
-			{prefix("fec0::/10"), 5, 40},
-			{prefix("fc00::/7"), 6, 40},
-			{prefix("::/0"), 1, 40},
+		return `label ::1/128 0
+label ::ffff:0:0/96 4
+label ::/96 3
+label 2001::/32 7
+label 2002::/16 2
+label fec0::/10 5
+label fc00::/7 6
+precedence ::1/128 50
+precedence ::ffff:0:0/96 10
+precedence ::/96 20
+precedence 2002::/16 30`
+	case Musl, OldMusl: // src/network/lookup_name.c
+		return `label ::1/128 0
+label ::ffff:0:0/96 4
+label 2001::/32 5
+label 2002::/16 2
+label fc00::/7 13
+precedence ::1/128 50
+precedence ::ffff:0:0/96 35
+precedence 2001::/32 5
+precedence 2002::/16 30
+precedence fc00::/7 3`
+	}
+	return `label ::1/128 0
+label ::ffff:0:0/96 4
+label ::/96 3
+label 2001::/32 5
+label 2002::/16 2
+label 3ffe::/16 12
+label fec0::/10 11
+label fc00::/7 13
+precedence ::1/128 50
+precedence ::ffff:0:0/96 35
+precedence ::/96 1
+precedence 2001::/32 5
+precedence 2002::/16 30
+precedence 3ffe::/16 1
+precedence fec0::/10 1
+precedence fc00::/7 3` // net/addrselect.go
+}
+
+// maxPolicies bounds the lines of gai.conf that count.
+const maxPolicies = 64
+
+// parsePolicies reads the lines of gai.conf(5) that put a table of their own in the
+// place of the built-in one (gaiconf_init of nss/getaddrinfo.c). A table without a
+// line is empty.
+func parsePolicies(text []byte) (labels, precedences policy) {
+	for _, line := range lines(text) {
+		fields := fieldsBy(space)(line)
+		if len(fields) != 3 || len(labels)+len(precedences) == maxPolicies {
+			continue
 		}
-	case Musl: // src/network/lookup_name.c
-		return policyTable{
-			{prefix("::1/128"), 0, 50},
-			{prefix("::ffff:0:0/96"), 4, 35},
-			{prefix("2002::/16"), 2, 30},
-			{prefix("2001::/32"), 5, 5},
-			{prefix("fc00::/7"), 13, 3},
-			{prefix("::/0"), 1, 40},
+		if !strings.Contains(fields[1], "/") {
+			fields[1] += "/128"
+		}
+		prefix, err := netip.ParsePrefix(fields[1])
+		value, badValue := strconv.Atoi(fields[2])
+		if err != nil || badValue != nil || prefix.Addr().Is4() {
+			continue
+		}
+		switch row := (policyRow{prefix.Masked(), value}); fields[0] {
+		case "label":
+			labels = append(labels, row)
+		case "precedence":
+			precedences = append(precedences, row)
 		}
 	}
-	return policyTable{ // net/addrselect.go
-		{prefix("::1/128"), 0, 50},
-		{prefix("::ffff:0:0/96"), 4, 35},
-		{prefix("::/96"), 3, 1},
-		{prefix("2001::/32"), 5, 5},
-		{prefix("2002::/16"), 2, 30},
-		{prefix("3ffe::/16"), 12, 1},
-		{prefix("fec0::/10"), 11, 1},
-		{prefix("fc00::/7"), 13, 3},
-		{prefix("::/0"), 1, 40},
+	return labels.complete(1), precedences.complete(40)
+}
+
+// complete sorts a table and gives it a row for all other addresses.
+func (p policy) complete(rest int) policy {
+	if len(p) == 0 {
+		return nil
 	}
+	p = append(p, policyRow{netip.PrefixFrom(netip.IPv6Unspecified(), 0), rest})
+	slices.SortStableFunc(p, func(a, b policyRow) int { return b.prefix.Bits() - a.prefix.Bits() })
+	return p
+}
+
+// policiesOf are the tables in force.
+func (s *sources) policiesOf(f Flavour) (labels, precedences policy) {
+	labels, precedences = parsePolicies([]byte(policies(f)))
+	if f == Glibc {
+		own, first := parsePolicies(s.gaiConf)
+		if own != nil {
+			labels = own
+		}
+		if first != nil {
+			precedences = first
+		}
+	}
+	return labels, precedences
 }

@@ -27,7 +27,7 @@ func TestOrderAgainstTheLibraries(t *testing.T) {
 		zone(records).serve(t, pod, server1)
 		file := conf("nameserver " + server1)
 		for name := range records {
-			for _, flavour := range []Flavour{Glibc, Musl, Go} {
+			for _, flavour := range o.flavours {
 				if o.programs[flavour] == "" {
 					continue
 				}

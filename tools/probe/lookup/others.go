@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"nsenter-mcp/tools/fact"
@@ -12,49 +13,49 @@ import (
 const notable = time.Second
 
 // reportOthers names the libraries with which the application would get
-// something else, or in another order, or would get it much later. from may be
-// nil: the order is then not known.
-func (l *run) reportOthers(out *fact.DNSLookup, own play, from *sources) {
+// something else, or in another order, or would get it much later. results are
+// those of the readers.
+func (l *run) reportOthers(out *fact.DNSLookup, results []play) {
 	if l.readers[0].conf.NoAAAA {
 		return // they do not know the option and ask for AAAA, which nobody did
 	}
-	for _, p := range l.readers[1:] {
+	own := results[0]
+	for i, p := range l.readers {
+		other := results[i]
 		if p.conf.UseVC != l.readers[0].conf.UseVC {
 			continue // it would ask over UDP, and only TCP was measured
 		}
-		plays := l.plays(p, l.seen)
-		other := plays[choose(plays)]
-		if from != nil {
-			other.Addresses = from.sorted(p.flavour, other.Addresses)
-		}
-		if other.Pending || !differs(own, other) && !otherFamilyFirst(own, other) {
+		same := sameResult(own, other)
+		if other.Pending || same && sameWait(own, other) {
 			continue
 		}
-		row := fact.DNSOther{
-			Library: string(p.flavour), Outcome: string(other.Outcome), Name: other.Name,
-			WaitMS: milliseconds(other.Wait), WaitIsForever: other.Forever, Why: l.why(p, own, other),
+		if j := slices.IndexFunc(l.readers, func(r *reader) bool { return r.flavour == Musl }); p.flavour == OldMusl && j >= 0 && sameResult(results[j], other) {
+			continue // told for all musl
 		}
-		for _, ip := range other.Addresses[:min(len(other.Addresses), maxShownAddresses)] {
-			row.Addresses = append(row.Addresses, ip.String())
-		}
-		out.Others = append(out.Others, row)
+		out.Others = append(out.Others, fact.DNSOther{
+			Library: string(p.flavour), Outcome: string(other.Outcome), Name: other.Name, Addresses: texts(other.Addresses),
+			WaitMS: milliseconds(other.Wait), WaitIsForever: other.Forever, SameResult: same, Why: l.why(p, own, other),
+		})
 	}
 }
 
-// differs compares what an application sees: addresses, "no such name", or
-// "could not find out", and how long it takes.
-func differs(a, b play) bool {
-	if a.Outcome != b.Outcome && (!a.Outcome.notFound() || !b.Outcome.notFound()) {
-		answered := a.Outcome == OutcomeAnswered || b.Outcome == OutcomeAnswered
-		found := a.Outcome.notFound() || b.Outcome.notFound()
-		if answered || found {
-			return true
+// sameResult compares what an application sees: addresses and whose come first, "no
+// such name", or "could not find out".
+func sameResult(a, b play) bool {
+	kind := func(o Outcome) string {
+		switch {
+		case o == OutcomeAnswered:
+			return "answered"
+		case o.notFound():
+			return "not found"
 		}
+		return "failed"
 	}
-	if !sameAddresses(a.Addresses, b.Addresses) || a.Forever != b.Forever {
-		return true
-	}
-	return !a.Forever && (a.Wait-b.Wait >= notable || b.Wait-a.Wait >= notable)
+	return kind(a.Outcome) == kind(b.Outcome) && sameAddresses(a.Addresses, b.Addresses) && !otherFamilyFirst(a, b)
+}
+
+func sameWait(a, b play) bool {
+	return a.Forever == b.Forever && (a.Forever || (a.Wait-b.Wait).Abs() < notable)
 }
 
 // otherFamilyFirst: the application would connect over the other IP version.
@@ -68,7 +69,7 @@ func (l *run) why(p *reader, own, other play) string {
 	name := libraryName(p.flavour)
 	mine := l.readers[0]
 	switch {
-	case !differs(own, other):
+	case otherFamilyFirst(own, other) && sameAddresses(own.Addresses, other.Addresses):
 		return name + " puts addresses into another order (RFC 6724 instead of RFC 3484): its first is of the other IP version"
 	case own.source == "hosts" && other.source != "hosts":
 		return name + " does not find the name in the hosts file, which it reads in another way"
@@ -76,8 +77,8 @@ func (l *run) why(p *reader, own, other play) string {
 		return name + " takes the name from the hosts file"
 	case !sameServers(&mine.conf, &p.conf):
 		return name + " reads other nameservers from the file"
-	case p.flavour == Musl:
-		return l.whyMusl(mine, own, other)
+	case p.flavour.isMusl():
+		return whyMusl(mine, p, own, other)
 	case p.unasked && !mine.unasked:
 		return name + " does not ask DNS for such a name"
 	case p.flavour == Go && (other.Outcome == OutcomeAnswered || other.Wait > own.Wait):
@@ -86,9 +87,13 @@ func (l *run) why(p *reader, own, other play) string {
 	return ""
 }
 
-func (l *run) whyMusl(mine *reader, own, other play) string {
+func whyMusl(mine, p *reader, own, other play) string {
 	switch {
-	case own.Outcome == OutcomeAnswered && own.Domain != "" && l.readersPlan(Musl).first:
+	case other.TwoDots:
+		return `musl before 1.2.4 makes a name with two final dots of "search .", and gives up when nobody answers that`
+	case own.Outcome == OutcomeAnswered && other.Outcome == OutcomeNXDomain && own.Name == other.Name:
+		return "musl takes NXDOMAIN for one of A and AAAA for both"
+	case own.Outcome == OutcomeAnswered && own.Domain != "" && p.plan.first:
 		return fmt.Sprintf("musl does not use the search list for a name with %d dots or more (ndots)", max(mine.conf.Ndots, 1))
 	case own.Outcome == OutcomeAnswered && other.Outcome == OutcomeTimeout && other.Name == own.Name:
 		return "musl fails where one of A and AAAA stays without an answer"
@@ -106,15 +111,6 @@ func (l *run) whyMusl(mine *reader, own, other play) string {
 	return ""
 }
 
-func (l *run) readersPlan(f Flavour) plan {
-	for _, p := range l.readers {
-		if p.flavour == f {
-			return p.plan
-		}
-	}
-	return plan{}
-}
-
 func libraryName(f Flavour) string {
 	if f == Go {
 		return "Go"
@@ -123,16 +119,5 @@ func libraryName(f Flavour) string {
 }
 
 func sameServers(a, b *Conf) bool {
-	if a.Defaulted && b.Defaulted {
-		return true // each library's own
-	}
-	if len(a.Servers) != len(b.Servers) {
-		return false
-	}
-	for i := range a.Servers {
-		if a.Servers[i] != b.Servers[i] {
-			return false
-		}
-	}
-	return true
+	return a.Defaulted && b.Defaulted || slices.Equal(a.Servers, b.Servers) // by default each has its own
 }

@@ -26,32 +26,15 @@ const maxData = 2048
 // are names and numbers; everything else is free text.
 func newRecord(rr dns.RR) Record {
 	h := rr.Header()
-	r := Record{Name: withoutBlanks(h.Name), Type: TypeName(h.Rrtype), TTL: h.Ttl}
+	r := Record{Name: withoutBlanks(h.Name), Type: TypeName(h.Rrtype), TTL: h.Ttl, Data: strings.TrimPrefix(rr.String(), h.String())}
 	switch rr := rr.(type) {
-	case *dns.CNAME:
-		r.Data = withoutBlanks(rr.Target)
-	case *dns.DNAME:
-		r.Data = withoutBlanks(rr.Target)
-	case *dns.NS:
-		r.Data = withoutBlanks(rr.Ns)
-	case *dns.PTR:
-		r.Data = withoutBlanks(rr.Ptr)
-	case *dns.MX:
-		r.Data = fmt.Sprintf("%d %s", rr.Preference, withoutBlanks(rr.Mx))
-	case *dns.SRV:
-		r.Data = fmt.Sprintf("%d %d %d %s", rr.Priority, rr.Weight, rr.Port, withoutBlanks(rr.Target))
-	case *dns.SOA:
-		r.Data = fmt.Sprintf("%s %s %d %d %d %d %d", withoutBlanks(rr.Ns), withoutBlanks(rr.Mbox), rr.Serial, rr.Refresh, rr.Retry, rr.Expire, rr.Minttl)
-	case *dns.A:
-		r.Data = rr.A.String()
-	case *dns.AAAA:
-		r.Data = rr.AAAA.String()
+	case *dns.CNAME, *dns.DNAME, *dns.NS, *dns.PTR, *dns.MX, *dns.SRV, *dns.SOA, *dns.A, *dns.AAAA:
+		r.Data = withoutBlanks(r.Data)
 	case *dns.RFC3597: // of a type without a name
 		r.Free = true
 		r.Data = fmt.Sprintf(`\# %d %s`, len(rr.Rdata)/2, rr.Rdata)
 	default:
 		r.Free = true
-		r.Data = strings.TrimPrefix(rr.String(), h.String())
 	}
 	r.Data = printable(r.Data, maxData)
 	return r
@@ -75,12 +58,7 @@ func printable(s string, limit int) string {
 }
 
 // TypeName is the name of a record type, or TYPEnnn (RFC 3597).
-func TypeName(t uint16) string {
-	if name, ok := dns.TypeToString[t]; ok {
-		return name
-	}
-	return "TYPE" + strconv.Itoa(int(t))
-}
+func TypeName(t uint16) string { return dns.Type(t).String() }
 
 // ParseType reads the name of a record type that can be asked for: an IANA name
 // or TYPEnnn.

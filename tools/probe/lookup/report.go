@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"math"
@@ -44,17 +45,37 @@ func (l *run) report(ctx context.Context, took time.Duration) *fact.DNSLookup {
 	l.noteConf(out)
 	plays := l.plays(l.readers[0], l.seen)
 	chosen := choose(plays)
-	var from *sources
-	if n := len(plays[chosen].Addresses); n > 1 && n <= maxSorted {
-		from = l.dialer.sourcesFor(ctx, plays[chosen].Addresses)
-		plays[chosen].Addresses = from.sorted(l.flavour, plays[chosen].Addresses)
+	results := []play{plays[chosen]} // one a library
+	for _, p := range l.readers[1:] {
+		theirs := l.plays(p, l.seen)
+		results = append(results, theirs[choose(theirs)])
 	}
+	l.sort(ctx, results)
+	plays[chosen] = results[0]
 	l.reportVerdict(out, plays, chosen)
 	l.reportHosts(out, plays[chosen])
 	l.reportWait(out, plays)
 	l.reportTries(out, plays)
-	l.reportOthers(out, plays[chosen], from)
+	l.reportOthers(out, results)
+	l.noteAnswer(out)
 	return out
+}
+
+// sort puts each library's addresses into its own order.
+func (l *run) sort(ctx context.Context, results []play) {
+	var addresses []netip.Addr
+	for _, r := range results {
+		addresses = append(addresses, r.Addresses...)
+	}
+	slices.SortFunc(addresses, netip.Addr.Compare)
+	if addresses = slices.Compact(addresses); len(addresses) < 2 || len(addresses) > maxSorted {
+		return
+	}
+	from := l.dialer.sourcesFor(ctx, addresses)
+	from.gaiConf = l.files.GaiConf
+	for i, p := range l.readers {
+		results[i].Addresses = from.sorted(p.flavour, results[i].Addresses)
+	}
 }
 
 // choose picks the question whose result is told: the first with an answer,
@@ -66,7 +87,7 @@ func choose(plays []play) int {
 func (l *run) reportResolver() fact.DNSResolver {
 	p := l.readers[0]
 	r := fact.DNSResolver{
-		Library: string(l.flavour), Detected: l.detected,
+		Library: string(l.flavour), LibraryVersion: l.files.libc.version, Detected: l.files.libc.detected,
 		Servers: []string{}, Search: []string{}, Options: []string{},
 	}
 	if l.files.known {
@@ -109,7 +130,7 @@ func serverName(s netip.AddrPort) string {
 
 func (l *run) reportVerdict(out *fact.DNSLookup, plays []play, chosen int) {
 	p := plays[chosen]
-	out.Outcome, out.Source = string(p.Outcome), p.source
+	out.Outcome, out.Source, out.TwoDots = string(p.Outcome), p.source, p.TwoDots
 	if l.questions[chosen].addresses {
 		out.AppError = errorText(l.flavour, p.Error)
 	}
@@ -125,10 +146,7 @@ func (l *run) reportVerdict(out *fact.DNSLookup, plays []play, chosen int) {
 	if p.Outcome == OutcomeUnreachable && l.readers[0].conf.Defaulted {
 		out.Outcome = string(OutcomeNoNameserver)
 	}
-	addresses := p.Addresses
-	for _, ip := range addresses[:min(len(addresses), maxShownAddresses)] {
-		out.Addresses = append(out.Addresses, ip.String())
-	}
+	out.Addresses = append(out.Addresses, texts(p.Addresses)...)
 	total := 0
 	for group, p := range plays {
 		x := l.seen[key{p.Name, p.Server, group}]
@@ -155,6 +173,15 @@ func (l *run) reportVerdict(out *fact.DNSLookup, plays []play, chosen int) {
 	}
 }
 
+// texts writes the first of many addresses.
+func texts(addresses []netip.Addr) []string {
+	var list []string
+	for _, ip := range addresses[:min(len(addresses), maxShownAddresses)] {
+		list = append(list, ip.String())
+	}
+	return list
+}
+
 func addAliases(list, more []string) []string {
 	const limit = 16
 	for _, a := range more {
@@ -179,9 +206,10 @@ func (l *run) reportHosts(out *fact.DNSLookup, chosen play) {
 	if entry == nil || len(entry.addresses) == 0 {
 		return
 	}
-	h := &fact.DNSHosts{File: hostsPath, Line: entry.line, Used: chosen.source == "hosts"}
-	for _, ip := range entry.addresses[:min(len(entry.addresses), maxShownAddresses)] {
-		h.Addresses = append(h.Addresses, ip.String())
+	h := &fact.DNSHosts{File: hostsPath, Line: entry.line, Addresses: texts(entry.addresses), Used: chosen.source == "hosts"}
+	// pkg/kubelet/kubelet_pods.go, hostsEntriesFromHostAliases
+	if before, _, found := bytes.Cut(l.files.Hosts, []byte("# Entries added by HostAliases.")); found {
+		h.HostAlias = entry.line > bytes.Count(before, []byte("\n"))+1
 	}
 	out.Hosts = h
 	if !h.Used {
@@ -192,9 +220,7 @@ func (l *run) reportHosts(out *fact.DNSLookup, chosen play) {
 	p.entry = nil
 	p.order = muslOrder(nil)
 	for _, v := range l.plays(&p, l.seen) {
-		for _, ip := range v.Addresses[:min(len(v.Addresses), maxShownAddresses)] {
-			out.DNSAddresses = append(out.DNSAddresses, ip.String())
-		}
+		out.DNSAddresses = append(out.DNSAddresses, texts(v.Addresses)...)
 	}
 }
 
@@ -284,6 +310,13 @@ func (l *run) reportTries(out *fact.DNSLookup, plays []play) {
 	for i, r := range rows {
 		try := l.reportTry(r.name, r.server)
 		try.Beside = !used[r]
+		for _, p := range plays {
+			for x, wait := range p.Waits {
+				if x.Name == r.name && x.Server == r.server {
+					try.AppWaitMS = max(try.AppWaitMS, milliseconds(wait))
+				}
+			}
+		}
 		ignored += try.Ignored
 		if i < maxShownTries {
 			out.Tried = append(out.Tried, try)
@@ -313,6 +346,13 @@ func (l *run) reportTry(name string, server netip.AddrPort) fact.DNSTry {
 			continue
 		}
 		try.Ignored += x.Ignored
+		try.Again = try.Again || x.Again != nil
+		if x.AnsweredBy.IsValid() {
+			try.AnsweredBy = x.AnsweredBy.String()
+		}
+		if x.SentTo.IsValid() {
+			try.SentTo = x.SentTo.String()
+		}
 		before := time.Duration(0)
 		if x.Stream != nil {
 			try.TCP = streamOutcome(x.Stream)
@@ -377,9 +417,7 @@ func reportAnswer(qtype uint16, r *Reply, before time.Duration) fact.DNSAnswer {
 			a.Flags = append(a.Flags, flag.name)
 		}
 	}
-	for _, ip := range m.Loose[:min(len(m.Loose), maxShownAddresses)] {
-		a.Addresses = append(a.Addresses, ip.String())
-	}
+	a.Addresses = texts(m.Loose)
 	if len(m.Loose) > maxShownAddresses {
 		a.AddressTotal = len(m.Loose)
 	}
@@ -407,15 +445,18 @@ func streamOutcome(s *Stream) string {
 	default:
 		return "unreachable"
 	}
-	for _, r := range s.Replies {
-		switch r.State {
-		case Silent, Garbage:
+	outcome := "ok"
+	for i, r := range s.Replies {
+		switch {
+		case r.State == Silent || r.State == Garbage:
 			return "silent"
-		case HungUp:
+		case r.State == HungUp && s.separate(i).OK():
+			outcome = "one_answer"
+		case r.State == HungUp:
 			return "closed"
 		}
 	}
-	return "ok"
+	return outcome
 }
 
 // milliseconds rounds to what is worth reading: hundredths.

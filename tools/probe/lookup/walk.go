@@ -12,8 +12,13 @@ type Flavour string
 const (
 	Glibc Flavour = "glibc"
 	Musl  Flavour = "musl"
-	Go    Flavour = "go" // package net without cgo, as in static programs
+	// OldMusl has no DNS over TCP, and a search domain that makes no name ends its
+	// search (musl's WHATSNEW, 1.2.4).
+	OldMusl Flavour = "musl before 1.2.4"
+	Go      Flavour = "go" // package net without cgo, as in static programs
 )
+
+func (f Flavour) isMusl() bool { return f == Musl || f == OldMusl }
 
 // Outcome is what a lookup came to.
 type Outcome string
@@ -23,8 +28,10 @@ const (
 	OutcomeAnswered     Outcome = "answered"
 	OutcomeNXDomain     Outcome = "nxdomain"      // the name does not exist
 	OutcomeNoData       Outcome = "nodata"        // the name exists, but nothing of the type asked for
-	OutcomeServFail     Outcome = "servfail"      // a server says that it could not find out, or talks nonsense
+	OutcomeServFail     Outcome = "servfail"      // a server says that it could not find out
+	OutcomeBadResponse  Outcome = "bad_response"  // what came is no answer: it does not parse, or says nothing
 	OutcomeRefused      Outcome = "refused"       // a server says that it will not answer
+	OutcomeReset        Outcome = "reset"         // the TCP connection ended before the answer
 	OutcomeTimeout      Outcome = "timeout"       // no answer
 	OutcomeUnreachable  Outcome = "unreachable"   // told that there is no way, or nobody listens
 	OutcomeNoNameserver Outcome = "no_nameserver" // nobody to ask
@@ -75,8 +82,12 @@ type Verdict struct {
 	Exchanges []*Exchange
 	// Wait is how long the caller would have been kept waiting. Forever says
 	// that nothing would have ended it.
+	// Waits is what each exchange adds to that.
 	Wait    time.Duration
+	Waits   map[*Exchange]time.Duration
 	Forever bool
+	// TwoDots: musl asked for a name that ends in two dots, from "search .".
+	TwoDots bool
 	// Pending: what decides was not measured yet; nothing else holds.
 	Pending bool
 }
@@ -98,7 +109,7 @@ func errorText(f Flavour, code string) string {
 		eaiNoData: "No address associated with hostname",
 		eaiSystem: "System error",
 	}
-	if f == Musl {
+	if f.isMusl() {
 		words = map[string]string{
 			eaiAgain:  "Try again",
 			eaiNoName: "Name does not resolve",
@@ -120,6 +131,9 @@ type progress struct {
 	verdict Verdict
 	clock   time.Duration
 	visited map[*Exchange]bool
+	// current is the exchange that the library is at, since its clock said so.
+	current *Exchange
+	since   time.Duration
 	// sends counts the queries per reply, and arrivals is when an earlier one
 	// will still be answered: a late answer to the first try ends the second.
 	sends    map[*Reply]int
@@ -133,9 +147,9 @@ func newProgress(c *course) *progress {
 	}
 }
 
-// visit notes that the library asks a server, and returns what it said; nil
-// while that is not known.
-func (p *progress) visit(name string, server netip.AddrPort) *Exchange {
+// visit notes that the library asks a server for the try-th time, from 0, and
+// returns what it said; nil while that is not known.
+func (p *progress) visit(name string, server netip.AddrPort, try int) *Exchange {
 	x := p.seen(name, server)
 	if x == nil {
 		p.verdict.Pending = true
@@ -145,7 +159,29 @@ func (p *progress) visit(name string, server netip.AddrPort) *Exchange {
 		p.visited[x] = true
 		p.verdict.Exchanges = append(p.verdict.Exchanges, x)
 	}
+	p.charge(x)
+	if try > 0 && x.Again != nil {
+		return x.Again
+	}
 	return x
+}
+
+// charge books the time since the last exchange on that one.
+func (p *progress) charge(next *Exchange) {
+	if p.current != nil {
+		if p.verdict.Waits == nil {
+			p.verdict.Waits = make(map[*Exchange]time.Duration)
+		}
+		p.verdict.Waits[p.current] += p.clock - p.since
+	}
+	p.current, p.since = next, p.clock
+}
+
+// finish ends the walk.
+func (p *progress) finish() Verdict {
+	p.charge(nil)
+	p.verdict.Wait = p.clock
+	return p.verdict
 }
 
 // arrival notes a query sent at a time, and returns when its reply comes, an
@@ -182,8 +218,10 @@ func (r *Reply) failure() Outcome {
 		return OutcomeUnreachable
 	case Answered:
 		return r.Message.failure()
-	case Undersized, HungUp, Garbage:
-		return OutcomeServFail
+	case HungUp:
+		return OutcomeReset
+	case Undersized, Garbage:
+		return OutcomeBadResponse
 	}
 	return OutcomeTimeout
 }
@@ -194,8 +232,10 @@ func (m *Message) failure() Outcome {
 		return OutcomeNXDomain
 	case m.Rcode == rcodeRefused:
 		return OutcomeRefused
-	case m.Rcode != rcodeSuccess || m.Lame || m.Malformed:
+	case m.Rcode != rcodeSuccess:
 		return OutcomeServFail
+	case m.Lame || m.Malformed:
+		return OutcomeBadResponse
 	case m.Matching == 0:
 		return OutcomeNoData
 	}
@@ -208,8 +248,10 @@ func graver(a, b Outcome) Outcome {
 	rank := func(o Outcome) int {
 		switch o {
 		case OutcomeServFail:
-			return 3
+			return 4
 		case OutcomeRefused:
+			return 3
+		case OutcomeBadResponse, OutcomeReset:
 			return 2
 		case OutcomeTimeout:
 			return 1

@@ -55,8 +55,7 @@ func walkGlibc(c *course) Verdict {
 		reopen:   c.conf.SingleRequestReopen,
 	}
 	w.search()
-	w.verdict.Wait = w.clock
-	return w.verdict
+	return w.finish()
 }
 
 // search follows __res_context_search (resolv/res_query.c).
@@ -224,7 +223,7 @@ func (w *glibcWalk) send(name string) glibcSent {
 	for try := 0; try < w.conf.Attempts; try++ {
 		for shift := range servers {
 			n := (shift + w.offset) % len(servers)
-			x := w.visit(name, servers[n])
+			x := w.visit(name, servers[n], try)
 			if x == nil {
 				return glibcSent{}
 			}

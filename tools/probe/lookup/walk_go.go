@@ -16,8 +16,7 @@ type goWalk struct {
 func walkGo(c *course) Verdict {
 	w := &goWalk{newProgress(c)}
 	w.search()
-	w.verdict.Wait = w.clock
-	return w.verdict
+	return w.finish()
 }
 
 // goResult is what tryOneName returns.
@@ -101,7 +100,7 @@ func (w *goWalk) tryOneName(name string, question int) goResult {
 	for range w.conf.Attempts {
 		for shift := range servers {
 			server := servers[(shift+w.offset)%len(servers)]
-			x := w.visit(name, server)
+			x := w.visit(name, server, asked[server])
 			if x == nil {
 				return goResult{}
 			}
@@ -156,7 +155,7 @@ func (w *goWalk) stream(x *Exchange, question int, took time.Duration) (*Reply, 
 	spent := s.ConnectTime
 	r := &Reply{State: s.Connect}
 	if s.Connect == Answered {
-		r = &s.Replies[question]
+		r = s.separate(question)
 		spent += r.After
 	}
 	if r.State == Silent || r.State == Garbage || spent > w.conf.Timeout {

@@ -8,28 +8,27 @@ import "time"
 // errors are not seen, as the socket is not connected.
 type muslWalk struct {
 	*progress
+	old bool // [OldMusl]
 }
 
-func walkMusl(c *course) Verdict {
-	w := &muslWalk{newProgress(c)}
-	w.search()
-	w.verdict.Wait = w.clock
-	return w.verdict
-}
+func walkMusl(c *course) Verdict { return (&muslWalk{progress: newProgress(c)}).search() }
+
+func walkOldMusl(c *course) Verdict { return (&muslWalk{progress: newProgress(c), old: true}).search() }
 
 // search follows name_from_dns_search: only a name that does not exist leads to
 // the next one.
-func (w *muslWalk) search() {
+func (w *muslWalk) search() Verdict {
 	candidates := w.plan.search
 	if w.plan.first {
 		candidates = nil
 	}
 	for _, c := range candidates {
 		if w.query(c) {
-			return
+			return w.finish()
 		}
 	}
 	w.query(w.plan.asIs)
+	return w.finish()
 }
 
 // query follows name_from_dns and reports whether the search ends. The verdict
@@ -37,6 +36,16 @@ func (w *muslWalk) search() {
 func (w *muslWalk) query(c candidate) bool {
 	v := &w.verdict
 	v.Name, v.Domain, v.Addresses, v.Error = c.name, c.domain, nil, ""
+	switch {
+	case c.twoDots:
+		// Sent as it is, which makes the packet no question; an error is ignored.
+		v.Outcome, v.Error, v.TwoDots = OutcomeTimeout, eaiAgain, true
+		w.clock += w.conf.Timeout
+		return true
+	case c.name == "":
+		v.Outcome, v.Error = OutcomeNXDomain, eaiNoName
+		return true
+	}
 	replies := w.send(c.name)
 	if v.Pending {
 		return true
@@ -59,6 +68,9 @@ func (w *muslWalk) query(c candidate) bool {
 	v.Outcome = OutcomeAnswered
 	if matching == 0 {
 		v.Outcome, v.Error = OutcomeNoData, eaiNoData
+		if w.old {
+			v.Error = eaiNoName
+		}
 	}
 	return true
 }
@@ -68,12 +80,13 @@ func (w *muslWalk) query(c candidate) bool {
 func (w *muslWalk) send(name string) []*Reply {
 	exchanges := make([]*Exchange, 0, len(w.conf.Servers))
 	for _, server := range w.conf.Servers {
-		x := w.visit(name, server)
+		x := w.visit(name, server, 0)
 		if x == nil {
 			return nil
 		}
 		exchanges = append(exchanges, x)
 	}
+	w.current = exchanges[0] // for all of them
 	start := w.clock
 	replies := make([]*Reply, len(w.types))
 	for i := range w.types {
@@ -95,12 +108,20 @@ func (w *muslWalk) first(exchanges []*Exchange, question int) (best *Reply, at t
 	failure := OutcomeUnreachable
 	for i, x := range exchanges {
 		r := muslReply(x, question)
+		sent := time.Duration(0)
+		if x.Again != nil && r.OK() && r.Rcode == rcodeServFail {
+			sent, r = r.After, muslReply(x.Again, question) // repeated at once
+		}
 		failure = graver(failure, muslFailure(r))
+		if x.Server.Addr().IsUnspecified() {
+			failure = graver(failure, OutcomeTimeout) // the answer comes from loopback, which musl did not ask
+			continue
+		}
 		if !muslAccepts(r) {
 			continue
 		}
 		// A query that was lost is repeated after a part of the time.
-		comes := time.Duration(r.Lost)*(w.conf.Timeout/time.Duration(w.conf.Attempts)) + r.After
+		comes := sent + time.Duration(r.Lost)*(w.conf.Timeout/time.Duration(w.conf.Attempts)) + r.After
 		if comes < at {
 			best, at, from = r, comes, i
 		} else if best == nil {
@@ -112,7 +133,7 @@ func (w *muslWalk) first(exchanges []*Exchange, question int) (best *Reply, at t
 		return nil, w.conf.Timeout, false
 	}
 	w.verdict.Server = exchanges[from].Server
-	if !best.TC || len(exchanges[from].Datagrams) == 0 {
+	if w.old || !best.TC || len(exchanges[from].Datagrams) == 0 {
 		return best, at, false
 	}
 	return w.stream(exchanges[from], question, at)
@@ -131,14 +152,14 @@ func (w *muslWalk) stream(x *Exchange, question int, at time.Duration) (*Reply, 
 		w.verdict.Outcome = OutcomeUnreachable
 		return nil, at + s.ConnectTime, true
 	}
-	r := &s.Replies[question]
+	r := s.separate(question)
 	switch {
 	case muslAccepts(r):
 		return r, min(at+s.ConnectTime+r.After, w.conf.Timeout), false
 	case r.State == Silent:
 		return nil, w.conf.Timeout, false
 	}
-	w.verdict.Outcome = OutcomeServFail
+	w.verdict.Outcome = r.failure()
 	return nil, at + s.ConnectTime + r.After, true
 }
 

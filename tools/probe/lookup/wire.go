@@ -3,11 +3,14 @@ package lookup
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // asker asks servers. It is safe for concurrent use.
@@ -31,69 +34,59 @@ const maxIgnoredMessages = 64
 
 // ask puts all questions about one name to one server and waits until each has
 // its answer or ctx ends. It then returns, and every reply is final: what was
-// not answered is Silent.
+// not answered is Silent. A server that gives an error is asked once more.
 func (a *asker) ask(ctx context.Context, server netip.AddrPort, name string, types []uint16) (*Exchange, error) {
+	x, err := a.askOnce(ctx, server, name, types)
+	failed := func(r Reply) bool { return r.OK() && (isServerError(r.Message) || r.Lame) }
+	if err != nil || !slices.ContainsFunc(x.Datagrams, failed) {
+		return x, err
+	}
+	again, err := a.askOnce(ctx, server, name, types)
+	if err == nil && !slices.ContainsFunc(again.finals(), func(r Reply) bool { return !r.OK() || failed(r) }) {
+		x.Again = again
+	}
+	return x, err
+}
+
+func (a *asker) askOnce(ctx context.Context, server netip.AddrPort, name string, types []uint16) (*Exchange, error) {
 	x := &Exchange{Name: name, Server: server, Types: types}
 	if !a.useTCP {
-		if err := a.askDatagrams(ctx, x); err != nil {
-			return nil, err
+		together := len(types)
+		if a.oneByOne {
+			together = 1
 		}
-		if !x.truncated() {
+		for group := range slices.Chunk(types, together) {
+			s := a.newSocket(name, group)
+			if err := s.overUDP(ctx, server); err != nil {
+				return nil, fmt.Errorf("ask %s: %w", server, err)
+			}
+			x.Datagrams = append(x.Datagrams, s.replies...)
+			x.Ignored += s.ignored
+			x.Local = s.local
+		}
+		if !slices.ContainsFunc(x.Datagrams, func(r Reply) bool { return r.OK() && r.TC }) {
 			return x, nil
 		}
 	}
-	return x, a.askStream(ctx, x)
-}
-
-func (a *asker) askDatagrams(ctx context.Context, x *Exchange) error {
-	if !a.oneByOne {
-		replies, ignored, err := a.askSocket(ctx, x.Server, x.Name, x.Types)
-		x.Datagrams, x.Ignored = replies, ignored
-		return err
+	if err := a.askStream(ctx, x); err != nil {
+		return nil, fmt.Errorf("ask %s: %w", server, err)
 	}
-	for i := range x.Types {
-		replies, ignored, err := a.askSocket(ctx, x.Server, x.Name, x.Types[i:i+1])
-		if err != nil {
-			return err
-		}
-		x.Datagrams = append(x.Datagrams, replies...)
-		x.Ignored += ignored
-	}
-	return nil
-}
-
-// askSocket sends the questions from one socket, as glibc does.
-func (a *asker) askSocket(ctx context.Context, server netip.AddrPort, name string, types []uint16) ([]Reply, int, error) {
-	s := &datagramSocket{asker: a, name: name, types: types, replies: make([]Reply, len(types)), start: time.Now()}
-	conn, err := a.dial(ctx, "udp", server)
-	if err != nil {
-		if isOwnFault(err) {
-			return nil, 0, fmt.Errorf("ask %s: %w", server, err)
-		}
-		s.fail(failedDial("udp", err), err)
-		return s.replies, 0, nil
-	}
-	s.conn = conn
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(past) }) // fails on a closed one only
-	defer stop()
-	err = s.run(ctx)
-	_ = conn.Close() // a datagram socket has nothing left to tell
-	return s.replies, s.ignored, err
+	return x, nil
 }
 
 // past is a deadline that has passed.
 var past = time.Unix(1, 0)
 
-// datagramSocket is a connected UDP socket with questions under way.
-type datagramSocket struct {
+// socket is one connected socket with questions about one name under way.
+type socket struct {
 	*asker
-	conn    net.Conn
 	name    string
 	types   []uint16
-	replies []Reply
+	replies []Reply // one a type
 	sent    []sentQuery
 	ignored int
 	start   time.Time
+	local   netip.AddrPort
 }
 
 // sentQuery remembers a query for as long as its socket lives.
@@ -104,215 +97,189 @@ type sentQuery struct {
 	when time.Time
 }
 
-func (s *datagramSocket) run(ctx context.Context) error {
-	for try := 0; ; try++ {
-		if err := s.send(try); err != nil {
-			return err
-		}
-		s.receive(ctx, s.nextSend(try))
-		if s.done() {
-			return nil
-		}
-		if ctx.Err() != nil {
-			s.silence()
-			return nil
-		}
-	}
+func (a *asker) newSocket(name string, types []uint16) *socket {
+	return &socket{asker: a, name: name, types: types, replies: make([]Reply, len(types)), start: time.Now()}
 }
 
-// nextSend is when the queries are repeated after a try; zero is never.
-func (s *datagramSocket) nextSend(try int) time.Time {
-	if try >= len(s.resend) {
-		return time.Time{}
-	}
-	return s.start.Add(s.resend[try])
-}
-
-// send sends what has no answer yet. An error is a fault of the program.
-func (s *datagramSocket) send(try int) error {
+// pack returns queries for the questions without a reply. An error is a fault of
+// the program.
+func (s *socket) pack(try int) ([][]byte, error) {
+	var packets [][]byte
 	for i, r := range s.replies {
 		if r.State != Pending {
 			continue
 		}
-		q, err := newQuery(s.name, s.types[i], s.edns, s.trustAD)
+		id, packet, err := newQuery(s.name, s.types[i], s.edns, s.trustAD)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		s.sent = append(s.sent, sentQuery{id: q.id, i: i, try: try, when: time.Now()})
-		if _, err := s.conn.Write(q.packet); err != nil {
-			s.fail(failedIO(err, true), err)
-			return nil
-		}
+		s.sent = append(s.sent, sentQuery{id: id, i: i, try: try, when: time.Now()})
+		packets = append(packets, packet)
 	}
-	return nil
-}
-
-// receive takes packets until all questions are answered, the socket fails,
-// until is reached, or ctx ends.
-func (s *datagramSocket) receive(ctx context.Context, until time.Time) {
-	_ = s.conn.SetReadDeadline(until) // fails on a closed socket only
-	if ctx.Err() != nil {
-		return // ended between the hook on ctx and the line above
-	}
-	for !s.done() {
-		packet, err := readDatagram(s.conn)
-		if err != nil {
-			if !isTimeout(err) {
-				s.fail(failedIO(err, false), err)
-			}
-			return
-		}
-		s.take(packet)
-	}
+	return packets, nil
 }
 
 // take assigns a packet to its question.
-func (s *datagramSocket) take(packet []byte) {
-	h, ok := parseHeader(packet)
-	if !ok {
-		// Glibc gives the server up for it (send_dg).
-		s.finish(func(int) Reply { return Reply{State: Undersized, After: time.Since(s.start)} })
-		return
-	}
+func (s *socket) take(packet []byte) {
 	for _, q := range s.sent {
-		if q.id != h.id || s.replies[q.i].State != Pending || !h.response || !h.answers(packet, s.name, s.types[q.i]) {
+		if s.replies[q.i].State != Pending {
 			continue
 		}
-		s.replies[q.i] = Reply{
-			State: Answered, After: time.Since(q.when), Lost: q.try,
-			Message: parseMessage(packet, h, s.name, s.types[q.i]),
+		if m := readAnswer(packet, q.id, s.name, s.types[q.i]); m != nil {
+			s.replies[q.i] = Reply{State: Answered, After: time.Since(q.when), Lost: q.try, Message: m}
+			return
 		}
-		return
 	}
 	s.ignored++
 }
 
-func (s *datagramSocket) done() bool {
-	for i := range s.replies {
-		if s.replies[i].State == Pending {
-			return false
-		}
-	}
-	return true
+// waiting reports whether a question has no reply.
+func (s *socket) waiting() bool {
+	return slices.ContainsFunc(s.replies, func(r Reply) bool { return r.State == Pending })
 }
 
 // finish gives every question without a reply one.
-func (s *datagramSocket) finish(reply func(i int) Reply) {
+func (s *socket) finish(state State, err error) {
 	for i := range s.replies {
 		if s.replies[i].State == Pending {
-			s.replies[i] = reply(i)
+			s.replies[i] = Reply{State: state, After: time.Since(s.start), Reason: errnoName(err)}
 		}
 	}
 }
 
-func (s *datagramSocket) silence() {
-	s.finish(func(int) Reply { return Reply{State: Silent, After: time.Since(s.start)} })
-}
-
-func (s *datagramSocket) fail(state State, err error) {
-	after := time.Since(s.start)
-	s.finish(func(int) Reply { return Reply{State: state, After: after, Reason: errnoName(err)} })
-}
-
-// askStream asks all questions over one TCP connection.
-func (a *asker) askStream(ctx context.Context, x *Exchange) error {
-	start := time.Now()
-	conn, err := a.dial(ctx, "tcp", x.Server)
-	x.Stream = &Stream{Connect: Answered, ConnectTime: time.Since(start)}
+// overUDP sends the questions from one socket, as glibc does, and fails only for a
+// reason that lies with this process.
+func (s *socket) overUDP(ctx context.Context, server netip.AddrPort) error {
+	conn, err := s.dial(ctx, "udp", server)
 	if err != nil {
 		if isOwnFault(err) {
-			return fmt.Errorf("ask %s: %w", x.Server, err)
+			return err
 		}
-		x.Stream.Connect, x.Stream.Reason = failedDial("tcp", err), errnoName(err)
+		s.finish(failedDial("udp", err), err)
 		return nil
 	}
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(past) }) // fails on a closed one only
+	defer func() { _ = conn.Close() }() // a datagram socket has nothing left to tell
+	if local, ok := conn.LocalAddr().(*net.UDPAddr); ok {
+		s.local = local.AddrPort()
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(past) }) // fails on a closed one only
 	defer stop()
-	x.Stream.Replies, err = a.converse(conn, x)
-	_ = conn.Close() // whatever it says, the answers are there
-	return err
+	for try := 0; s.waiting(); try++ {
+		if ctx.Err() != nil {
+			s.finish(Silent, nil)
+			break
+		}
+		packets, err := s.pack(try)
+		if err != nil {
+			return err
+		}
+		for _, packet := range packets {
+			if _, err := conn.Write(packet); err != nil {
+				s.finish(failedIO(err, true), err)
+				return nil
+			}
+		}
+		var until time.Time // none after the last repetition
+		if try < len(s.resend) {
+			until = s.start.Add(s.resend[try])
+		}
+		s.receive(ctx, conn, until)
+	}
+	return nil
 }
 
-// converse sends the questions one after the other without waiting, as glibc
-// does (send_vc), and collects the answers.
-func (a *asker) converse(conn net.Conn, x *Exchange) ([]Reply, error) {
-	replies := make([]Reply, len(x.Types))
-	ids := make([]uint16, len(x.Types))
-	var packet []byte
-	for i, qtype := range x.Types {
-		q, err := newQuery(x.Name, qtype, a.edns, a.trustAD)
-		if err != nil {
-			return nil, err
-		}
-		ids[i] = q.id
-		packet = binary.BigEndian.AppendUint16(packet, uint16(len(q.packet))) //nolint:gosec // a query has less than 300 bytes
-		packet = append(packet, q.packet...)
+// receive takes datagrams until all questions are answered, the socket fails,
+// until is reached, or ctx ends.
+func (s *socket) receive(ctx context.Context, conn net.Conn, until time.Time) {
+	_ = conn.SetReadDeadline(until) // fails on a closed socket only
+	if ctx.Err() != nil {
+		return // ended between the hook on ctx and the line above
 	}
-	start := time.Now()
-	missing, ignored := len(replies), 0
-	finish := func(state State, err error) []Reply {
-		for i := range replies {
-			if replies[i].State == Pending {
-				replies[i] = Reply{State: state, After: time.Since(start), Reason: errnoName(err)}
-			}
+	for s.waiting() {
+		packet, err := readDatagram(conn)
+		switch {
+		case err == nil && len(packet) < headerSize:
+			s.finish(Undersized, nil) // glibc gives the server up for it (send_dg)
+		case err == nil:
+			s.take(packet)
+		case isTimeout(err):
+			return
+		default:
+			s.finish(failedIO(err, false), err)
 		}
-		return replies
 	}
-	if _, err := conn.Write(packet); err != nil {
-		return finish(failedStream(err), err), nil
+}
+
+// askStream asks all questions over one TCP connection, as glibc does. Those that
+// the connection ended before are asked once more over one each, as musl and Go do
+// from the start.
+func (a *asker) askStream(ctx context.Context, x *Exchange) error {
+	var err error
+	if x.Stream, err = a.overTCP(ctx, x, x.Types); err != nil || len(x.Types) == 1 {
+		return err
 	}
-	for missing > 0 {
-		packet, err := readStream(conn)
-		if err != nil {
-			return finish(failedStream(err), err), nil
-		}
-		i := matchStream(packet, x, ids, replies)
-		if i < 0 {
-			if ignored++; ignored > maxIgnoredMessages {
-				return finish(Garbage, nil), nil
-			}
-			x.Ignored++
+	for i, r := range x.Stream.Replies {
+		if r.State != HungUp {
 			continue
 		}
-		h, _ := parseHeader(packet)
-		replies[i] = Reply{State: Answered, After: time.Since(start), Message: parseMessage(packet, h, x.Name, x.Types[i])}
-		missing--
-	}
-	return replies, nil
-}
-
-func failedStream(err error) State {
-	if isTimeout(err) {
-		return Silent
-	}
-	return HungUp
-}
-
-// matchStream returns the question that a message answers, or -1.
-func matchStream(packet []byte, x *Exchange, ids []uint16, replies []Reply) int {
-	h, ok := parseHeader(packet)
-	if !ok || !h.response {
-		return -1
-	}
-	for i, id := range ids {
-		if h.id == id && replies[i].State == Pending && h.answers(packet, x.Name, x.Types[i]) {
-			return i
+		if x.Stream.Separate == nil {
+			x.Stream.Separate = slices.Clone(x.Stream.Replies)
 		}
+		alone, err := a.overTCP(ctx, x, x.Types[i:i+1])
+		if err != nil {
+			return err
+		}
+		x.Stream.Separate[i] = alone.finals(1)[0]
 	}
-	return -1
+	return nil
 }
 
-// readStream reads one message with its length before it. Memory grows with
-// what arrives, not with what is announced.
-func readStream(conn io.Reader) ([]byte, error) {
-	var length [2]byte
-	if _, err := io.ReadFull(conn, length[:]); err != nil {
+// overTCP asks without waiting for one answer before the next question, as glibc
+// does (send_vc).
+func (a *asker) overTCP(ctx context.Context, x *Exchange, types []uint16) (*Stream, error) {
+	start := time.Now()
+	conn, err := a.dial(ctx, "tcp", x.Server)
+	stream := &Stream{Connect: Answered, ConnectTime: time.Since(start)}
+	if err != nil {
+		if isOwnFault(err) {
+			return nil, err
+		}
+		stream.Connect, stream.Reason = failedDial("tcp", err), errnoName(err)
+		return stream, nil
+	}
+	defer func() { _ = conn.Close() }()                                   // whatever it says, the answers are there
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(past) }) // fails on a closed one only
+	defer stop()
+	s := a.newSocket(x.Name, types)
+	packets, err := s.pack(0)
+	if err != nil {
 		return nil, err
 	}
-	size := int64(binary.BigEndian.Uint16(length[:]))
-	packet, err := io.ReadAll(io.LimitReader(conn, size))
-	if err == nil && int64(len(packet)) < size {
-		err = io.ErrUnexpectedEOF
+	var whole []byte
+	for _, packet := range packets {
+		whole = binary.BigEndian.AppendUint16(whole, uint16(len(packet))) //nolint:gosec // a query has less than 300 bytes
+		whole = append(whole, packet...)
 	}
-	return packet, err
+	_, err = conn.Write(whole)
+	for err == nil && s.waiting() {
+		if s.ignored > maxIgnoredMessages {
+			s.finish(Garbage, nil)
+			break
+		}
+		var packet []byte
+		packet, err = (&dns.Conn{Conn: conn}).ReadMsgHeader(nil)
+		if err == nil || errors.Is(err, dns.ErrShortRead) { // a message shorter than a header
+			s.take(packet)
+			err = nil
+		}
+	}
+	switch {
+	case isTimeout(err):
+		s.finish(Silent, err)
+	case err != nil:
+		s.finish(HungUp, err)
+	}
+	x.Ignored += s.ignored
+	stream.Replies = s.replies
+	return stream, nil
 }

@@ -1,0 +1,63 @@
+package lookup
+
+import (
+	"net"
+	"testing"
+	"time"
+
+	"nsenter-mcp/internal/lab"
+)
+
+// TestOwnRedirect: where the target's own NAT sends queries is read from its
+// connection tracking.
+func TestOwnRedirect(t *testing.T) {
+	t.Parallel()
+	pod := lab.Start(t).Pod(t, lab.PodSpec{})
+	out, err := pod.Output("iptables", "-t", "nat", "-A", "OUTPUT", "-p", "udp", "--dport", "53", "-j", "REDIRECT", "--to-ports", "15053")
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	found := lookUp(t, targetIn(pod, conf("nameserver 10.96.0.10")), Request{Name: "www.example.com"})
+	if found.Outcome != "unreachable" || found.Tried[0].Reason != "ECONNREFUSED" || found.Tried[0].SentTo != "127.0.0.1:15053" {
+		t.Errorf("%s", show(t, found))
+	}
+}
+
+// TestNoRedirect: without NAT nothing is said about it.
+func TestNoRedirect(t *testing.T) {
+	t.Parallel()
+	pod := newPod(t)
+	found := lookUp(t, targetIn(pod, conf("nameserver "+server1)), Request{Name: "www.example.com"})
+	if found.Tried[0].Reason != "ECONNREFUSED" || found.Tried[0].SentTo != "" || found.Tried[0].AnsweredBy != "" {
+		t.Errorf("%s", show(t, found))
+	}
+}
+
+// TestAnswerFromElsewhere: an answer from another address than was asked is dropped
+// by resolvers, and seen all the same.
+func TestAnswerFromElsewhere(t *testing.T) {
+	t.Parallel()
+	pod := newPod(t)
+	asked, err := pod.ListenPacket("udp", server1+":53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	answering, err := pod.ListenPacket("udp", server2+":53")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		buffer := make([]byte, 512)
+		for {
+			n, from, err := asked.ReadFrom(buffer)
+			if err != nil {
+				return // closed with the pod
+			}
+			_, _ = answering.WriteTo(answerTo(t, buffer[:n], nil), from)
+		}
+	}()
+	found := lookUp(t, targetIn(pod, conf("nameserver "+server1)), Request{Name: "www.example.com", Window: 300 * time.Millisecond})
+	if found.Outcome != "timeout" || found.Tried[0].AnsweredBy != net.JoinHostPort(server2, "53") {
+		t.Errorf("%s", show(t, found))
+	}
+}
