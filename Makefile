@@ -124,6 +124,7 @@ lint-self:
 record: ## records what agents see of the tools, for review, after a change of it
 	$(GO) test ./tools -run '^TestRecordedSchemas$$' -update
 	$(GO) test ./internal/mcpserve -run '^TestWhatTheModelSees$$' -update
+	$(GO) test ./tools/diagnose -run '^TestFindingsPage$$' -update
 
 .PHONY: fmt
 fmt: ## formats the code

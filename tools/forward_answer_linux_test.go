@@ -40,7 +40,7 @@ func TestFarWordsAreTempered(t *testing.T) {
 		a.Summary = evil
 		a.Target.Container = evil
 		a.Data = json.RawMessage(`{"interfaces":[],"total":0,"returned":0,"x":"\u001b[2J\u202e","y":18446744073709551615}`)
-		a.Findings = []fact.Finding{{Code: evil, Fact: evil}}
+		a.Findings = []fact.Finding{{Code: fact.Code(evil), Fact: evil}}
 		for range 5 {
 			a.Notes = append(a.Notes, dispatch.Note{Code: evil, Message: evil})
 		}

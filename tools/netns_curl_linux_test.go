@@ -276,7 +276,7 @@ func TestCurlExplains(t *testing.T) {
 			}
 			var codes, next []string
 			for _, f := range answer.Findings {
-				codes = append(codes, f.Code)
+				codes = append(codes, string(f.Code))
 			}
 			for _, n := range answer.Next {
 				next = append(next, n.Tool)

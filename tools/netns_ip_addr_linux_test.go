@@ -41,7 +41,7 @@ func ip(t testing.TB, ns *lab.Netns, commands string) {
 func codes(findings []fact.Finding) []string {
 	list := []string{}
 	for _, f := range findings {
-		list = append(list, f.Code)
+		list = append(list, string(f.Code))
 	}
 	return list
 }

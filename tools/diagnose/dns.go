@@ -52,7 +52,7 @@ func FailedLookup(l *fact.DNSLookup) []fact.Finding {
 		return t.Beside || decided && t.Outcome == "timeout"
 	})
 	return slices.DeleteFunc(DNS(&whole), func(f fact.Finding) bool {
-		return decided && strings.HasSuffix(f.Code, "_timeout")
+		return decided && strings.HasSuffix(string(f.Code), "_timeout")
 	})
 }
 
@@ -68,7 +68,7 @@ func noNameserver(l *fact.DNSLookup) []fact.Finding {
 		i := l.Resolver.Ignored[0]
 		text += fmt.Sprintf("; line %d: %s", i.Line, i.Why)
 	}
-	return finding("dns.no_nameserver", "%s", text)
+	return finding(DNSNoNameserver, "%s", text)
 }
 
 // serverTries are the exchanges with one server.
@@ -183,11 +183,11 @@ func nameserverRefused(l *fact.DNSLookup) []fact.Finding {
 		if failed := g.failure(); failed == nil || failed.Reason != refusal {
 			continue
 		}
-		code, text := "dns.nameserver_refused", fmt.Sprintf("port 53 of nameserver %s is refused (ECONNREFUSED): nobody listens there, or a firewall or NAT on the way makes it look so", g.server)
+		code, text := DNSNameserverRefused, fmt.Sprintf("port 53 of nameserver %s is refused (ECONNREFUSED): nobody listens there, or a firewall or NAT on the way makes it look so", g.server)
 		sentTo := g.sentTo()
 		switch {
 		case ownAddress(sentTo) && !ownAddress(g.server):
-			code = "fw.pod_redirect"
+			code = FirewallPodRedirect
 			text = fmt.Sprintf("the target's own NAT redirects queries for nameserver %s to %s in the target itself, where nobody listens", g.server, sentTo)
 		case sentTo != "":
 			text = fmt.Sprintf("the target's own NAT sends queries for nameserver %s to %s, and that is refused (ECONNREFUSED)", g.server, sentTo)
@@ -248,7 +248,7 @@ func nameserverUnreachable(l *fact.DNSLookup) []fact.Finding {
 		} else if reason != "" {
 			text += fmt.Sprintf(" (%s)", reason)
 		}
-		findings = append(findings, finding("dns.nameserver_unreachable", "%s", text+g.silentRest(reason))...)
+		findings = append(findings, finding(DNSNameserverUnreachable, "%s", text+g.silentRest(reason))...)
 	}
 	return findings
 }
@@ -264,7 +264,7 @@ func nameserverTimeout(l *fact.DNSLookup) []fact.Finding {
 			return a.Outcome == "timeout" && t.TCP == ""
 		})
 		if from := g.answeredBy(); silent && from != "" {
-			findings = append(findings, finding("dns.unexpected_source",
+			findings = append(findings, finding(DNSUnexpectedSource,
 				"nameserver %s was asked and %s answers, so resolvers drop the answers: NAT rewrites the question and not the answer, as where bridge-nf-call-iptables is 0", g.server, from)...)
 			continue
 		}
@@ -273,7 +273,7 @@ func nameserverTimeout(l *fact.DNSLookup) []fact.Finding {
 			if l.Outcome == "answered" && g.server == l.Resolver.Servers[0] {
 				text += "; it is asked first, so every lookup waits for it"
 			}
-			findings = append(findings, finding("dns.nameserver_timeout", "%s", text)...)
+			findings = append(findings, finding(DNSNameserverTimeout, "%s", text)...)
 			continue
 		}
 		if !g.heard() {
@@ -281,7 +281,7 @@ func nameserverTimeout(l *fact.DNSLookup) []fact.Finding {
 		}
 		for _, t := range g.tries {
 			if l.Outcome == "timeout" && t.Name == l.Name && t.Outcome == "timeout" && len(t.Types) == 0 && t.TCP == "" {
-				findings = append(findings, finding("dns.nameserver_timeout",
+				findings = append(findings, finding(DNSNameserverTimeout,
 					"nameserver %s answers other names, but nothing for %s in %.1f s: a server behind it may be silent", g.server, t.Name, t.MS/1000)...)
 			}
 		}
@@ -324,7 +324,7 @@ func tcpUnavailable(l *fact.DNSLookup) []fact.Finding {
 			if l.AppWaitForever {
 				why += ", for which glibc waits without end"
 			}
-			return finding("dns.tcp_unavailable", "nameserver %s: %s, and %s", g.server, need, why)
+			return finding(DNSTCPUnavailable, "nameserver %s: %s, and %s", g.server, need, why)
 		}
 	}
 	return nil
@@ -341,7 +341,7 @@ func aaaaTimeout(l *fact.DNSLookup) []fact.Finding {
 			if l.AppWaitMS >= slowLookupMS {
 				text += fmt.Sprintf("; the application waits %.1f s for it", l.AppWaitMS/1000)
 			}
-			return finding("dns.aaaa_timeout", "%s", text)
+			return finding(DNSAAAATimeout, "%s", text)
 		}
 	}
 	return nil
@@ -358,7 +358,7 @@ func contradiction(l *fact.DNSLookup) []fact.Finding {
 			if a.Name != b.Name || a.Outcome != "answered" || !denies || a.Beside && b.Beside {
 				continue
 			}
-			return finding("dns.wrong_answer", "the nameservers contradict each other about %s: %s has it, %s says %s", a.Name, a.Server, b.Server, b.Outcome)
+			return finding(DNSWrongAnswer, "the nameservers contradict each other about %s: %s has it, %s says %s", a.Name, a.Server, b.Server, b.Outcome)
 		}
 	}
 	return nil
@@ -372,7 +372,7 @@ func hostsOverride(l *fact.DNSLookup) []fact.Finding {
 	}
 	for _, ip := range l.Hosts.Addresses {
 		if !slices.Contains(l.DNSAddresses, ip) {
-			return finding("dns.hosts_override", "%s line %d says %s, DNS says %s", l.Hosts.File, l.Hosts.Line,
+			return finding(DNSHostsOverride, "%s line %d says %s, DNS says %s", l.Hosts.File, l.Hosts.Line,
 				someOf(l.Hosts.Addresses), someOf(l.DNSAddresses))
 		}
 	}
@@ -392,7 +392,7 @@ func aaaaNXDomain(l *fact.DNSLookup) []fact.Finding {
 			if l.Outcome == "nxdomain" && l.Name == t.Name {
 				text += "; " + l.Resolver.Library + " then finds no address"
 			}
-			return finding("dns.aaaa_nxdomain", "%s", text)
+			return finding(DNSAAAANXDOMAIN, "%s", text)
 		}
 	}
 	return nil
@@ -416,7 +416,7 @@ func searchShadows(l *fact.DNSLookup) []fact.Finding {
 		if len(absolute) == 0 || slices.ContainsFunc(l.Addresses, func(ip string) bool { return slices.Contains(absolute, ip) }) {
 			return nil
 		}
-		return finding("dns.search_shadows", "search domain %s shadows %s: the application gets %s from %s, while the name itself has %s",
+		return finding(DNSSearchShadows, "search domain %s shadows %s: the application gets %s from %s, while the name itself has %s",
 			l.SearchDomain, t.Name, someOf(l.Addresses), l.Name, someOf(absolute))
 	}
 	return nil
@@ -427,7 +427,7 @@ func searchDot(l *fact.DNSLookup) []fact.Finding {
 	if !l.TwoDots || !l.Resolver.Detected {
 		return nil
 	}
-	return finding("dns.search_dot", `"search ." in %s ends the lookup: musl %s asks for %s.. with two final dots, which no server answers; 1.2.4 and later leave the dot out`,
+	return finding(DNSSearchDot, `"search ." in %s ends the lookup: musl %s asks for %s.. with two final dots, which no server answers; 1.2.4 and later leave the dot out`,
 		l.Resolver.File, l.Resolver.LibraryVersion, l.Asked)
 }
 
@@ -441,7 +441,7 @@ func searchMissing(l *fact.DNSLookup) []fact.Finding {
 		t := &l.Tried[i]
 		used := slices.ContainsFunc(l.Tried, func(o fact.DNSTry) bool { return o.Name == t.Name && !o.Beside })
 		if t.Outcome == "answered" && t.Beside && !used {
-			return finding("dns.search_missing", "%s exists at %s, but the application does not try that name for %s", t.Name, t.Server, l.Asked)
+			return finding(DNSSearchMissing, "%s exists at %s, but the application does not try that name for %s", t.Name, t.Server, l.Asked)
 		}
 	}
 	return nil
@@ -474,17 +474,17 @@ func lookupFailed(l *fact.DNSLookup) []fact.Finding {
 			return nil // the name is there: aaaaNXDomain
 		}
 		if tried == 1 {
-			return finding("dns.nxdomain", "nameserver %s says that %s does not exist", l.Server, l.Name)
+			return finding(DNSNXDOMAIN, "nameserver %s says that %s does not exist", l.Server, l.Name)
 		}
-		return finding("dns.nxdomain", "none of the %d names that the application tries for %s exists", tried, l.Asked)
+		return finding(DNSNXDOMAIN, "none of the %d names that the application tries for %s exists", tried, l.Asked)
 	case "nodata":
-		return finding("dns.nodata", "%s exists, but has no %s record%s", l.Name, strings.Join(l.Types, " or "), dangling(l))
+		return finding(DNSNODATA, "%s exists, but has no %s record%s", l.Name, strings.Join(l.Types, " or "), dangling(l))
 	case "servfail":
-		return finding("dns.servfail", "nameserver %s fails on %s: %s", l.Server, l.Name, cmp.Or(decided.Reason, "SERVFAIL"))
+		return finding(DNSSERVFAIL, "nameserver %s fails on %s: %s", l.Server, l.Name, cmp.Or(decided.Reason, "SERVFAIL"))
 	case "bad_response":
-		return finding("dns.bad_response", "what nameserver %s sends for %s is no answer: %s", l.Server, l.Name, decided.Reason)
+		return finding(DNSBadResponse, "what nameserver %s sends for %s is no answer: %s", l.Server, l.Name, decided.Reason)
 	case "refused":
-		return finding("dns.refused", "nameserver %s refuses to answer for %s (REFUSED): it does not serve this client or this name", l.Server, l.Name)
+		return finding(DNSRefused, "nameserver %s refuses to answer for %s (REFUSED): it does not serve this client or this name", l.Server, l.Name)
 	}
 	return nil
 }
@@ -513,7 +513,7 @@ func lookupSlow(l *fact.DNSLookup) []fact.Finding {
 			break
 		}
 	}
-	return finding("dns.slow", "the answer comes, but only after %.1f s%s", l.AppWaitMS/1000, why)
+	return finding(DNSSlow, "the answer comes, but only after %.1f s%s", l.AppWaitMS/1000, why)
 }
 
 // someOf lists the first few of many.

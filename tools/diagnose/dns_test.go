@@ -84,7 +84,7 @@ func TestFailedLookup(t *testing.T) {
 			t.Parallel()
 			var codes []string
 			for _, f := range FailedLookup(&c.l) {
-				codes = append(codes, f.Code)
+				codes = append(codes, string(f.Code))
 				if strings.Contains(f.Fact, "no ICMP error") {
 					t.Errorf("questions that were cut off are counted: %s", f.Fact)
 				}
@@ -228,7 +228,7 @@ func TestDNS(t *testing.T) {
 			t.Parallel()
 			var codes, facts []string
 			for _, f := range DNS(&c.l) {
-				codes, facts = append(codes, f.Code), append(facts, f.Fact)
+				codes, facts = append(codes, string(f.Code)), append(facts, f.Fact)
 			}
 			if got := strings.Join(codes, " "); got != c.codes {
 				t.Errorf("%s, want %s (%s)", got, c.codes, strings.Join(facts, "; "))

@@ -39,7 +39,7 @@ func throughProxy(f *fact.Fetch) []fact.Finding {
 		return nil
 	}
 	if f.Stage == fact.StageConnect || f.Stage == fact.StageProxy || f.Stage == fact.StageDNS {
-		return finding("http.proxy_env", "the container's variables lead to the proxy %s, which fails: %s", f.Proxy.Address, f.Reason)
+		return finding(HTTPProxyEnv, "the container's variables lead to the proxy %s, which fails: %s", f.Proxy.Address, f.Reason)
 	}
 	return nil
 }
@@ -47,7 +47,7 @@ func throughProxy(f *fact.Fetch) []fact.Finding {
 // askingForECN: what its SYNs ask for explains a connection that was refused or slow.
 func askingForECN(f *fact.Fetch) []fact.Finding {
 	if why := ECN(f); why != "" {
-		return finding("tcp.ecn_blocked", "%s", why)
+		return finding(TCPECNBlocked, "%s", why)
 	}
 	return connecting(f)
 }
@@ -75,31 +75,31 @@ func broken(f *fact.Fetch) []fact.Finding {
 	}
 	switch {
 	case f.Outcome == fact.OutcomeReset:
-		return finding("tcp.reset", "%s", f.Reason)
+		return finding(TCPReset, "%s", f.Reason)
 	case f.Outcome == fact.OutcomeTimeout && f.Stage == fact.StageBody:
-		return finding("http.body_stalled", "%s", f.Reason)
+		return finding(HTTPBodyStalled, "%s", f.Reason)
 	case f.Outcome == fact.OutcomeTimeout && f.Stage != fact.StageTLS && f.Conn != nil && f.Conn.Unacked > 0:
-		return finding("tcp.timeout", "%s", f.Reason)
+		return finding(TCPTimeout, "%s", f.Reason)
 	case f.Outcome == fact.OutcomeTimeout && f.Stage != fact.StageTLS:
-		return finding("http.no_response", "%s", f.Reason)
+		return finding(HTTPNoResponse, "%s", f.Reason)
 	}
 	switch f.ReasonCode {
 	case fact.ReasonCut, fact.ReasonHTTP2Error:
-		return finding("http.no_response", "%s", f.Reason)
+		return finding(HTTPNoResponse, "%s", f.Reason)
 	case fact.ReasonClosed:
 		if promisedHTTP(f) {
-			return finding("http.no_response", "%s", f.Reason)
+			return finding(HTTPNoResponse, "%s", f.Reason)
 		}
 	case fact.ReasonNotHTTP:
 		if promisedHTTP(f) {
-			return finding("http.not_http", "%s", f.Reason)
+			return finding(HTTPNotHTTP, "%s", f.Reason)
 		}
 	case fact.ReasonTLSPort:
-		return finding("http.tls_expected", "%s", f.Reason)
+		return finding(HTTPTLSExpected, "%s", f.Reason)
 	case fact.ReasonMalformed, fact.ReasonHeaderTooLong, fact.ReasonNoHTTP2, fact.ReasonBodyMalformed:
-		return finding("http.not_http", "%s", f.Reason)
+		return finding(HTTPNotHTTP, "%s", f.Reason)
 	case fact.ReasonBodyBrokeOff:
-		return finding("http.body_cut", "%s", f.Reason)
+		return finding(HTTPBodyCut, "%s", f.Reason)
 	}
 	return nil
 }
@@ -119,11 +119,11 @@ func status(f *fact.Fetch) []fact.Finding {
 	}
 	switch {
 	case *f.Status >= 500:
-		return finding("http.server_error", "%s", answered)
+		return finding(HTTPServerError, "%s", answered)
 	case *f.Status == 400 && saysTLSExpected(f):
-		return finding("http.tls_expected", "the server answered with status 400 to plain HTTP, and its text says that it speaks TLS on this port")
+		return finding(HTTPTLSExpected, "the server answered with status 400 to plain HTTP, and its text says that it speaks TLS on this port")
 	}
-	return finding("http.client_error", "%s", answered)
+	return finding(HTTPClientError, "%s", answered)
 }
 
 // tlsExpected is what servers write to whom speaks plain HTTP to their TLS port:
@@ -145,7 +145,7 @@ func redirectLoop(f *fact.Fetch) []fact.Finding {
 	if !slices.ContainsFunc(f.Redirects, func(r fact.Redirect) bool { return r.Why == fact.RedirectLoop }) {
 		return nil
 	}
-	return finding("http.redirect_loop", "redirect %d leads back to a URL that was requested before", len(f.Redirects))
+	return finding(HTTPRedirectLoop, "redirect %d leads back to a URL that was requested before", len(f.Redirects))
 }
 
 // slowFirstByteMS is beyond what an application computes without something waiting for
@@ -156,7 +156,7 @@ func slowFirstByte(f *fact.Fetch) []fact.Finding {
 	if f.Status == nil || f.Timings.FirstByteMS == nil || *f.Timings.FirstByteMS < slowFirstByteMS {
 		return nil
 	}
-	return finding("http.slow_first_byte", "the first byte of the answer came %.0f ms after the request; connecting took %.0f ms",
+	return finding(HTTPSlowFirstByte, "the first byte of the answer came %.0f ms after the request; connecting took %.0f ms",
 		*f.Timings.FirstByteMS, value(f.Timings.ConnectMS))
 }
 

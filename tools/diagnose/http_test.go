@@ -10,7 +10,7 @@ import (
 func codes(findings []fact.Finding) []string {
 	list := []string{}
 	for _, f := range findings {
-		list = append(list, f.Code)
+		list = append(list, string(f.Code))
 	}
 	return list
 }

@@ -57,14 +57,14 @@ func linkMissing(e LinkEvidence) []fact.Finding {
 	if len(e.Links) == 0 || slices.ContainsFunc(e.Links, func(l fact.Link) bool { return !isLoopback(&l) && !isFallback(&l) }) {
 		return nil
 	}
-	return finding("link.missing", "there is no interface but lo: no network was attached, or it was removed")
+	return finding(LinkMissing, "there is no interface but lo: no network was attached, or it was removed")
 }
 
 func linkDown(e LinkEvidence) []fact.Finding {
 	var findings []fact.Finding
 	for l := range e.uplinks() {
 		if !l.Up() && e.needs(l) {
-			findings = append(findings, finding("link.down", "%s is administratively down%s", l.Name, having(l))...)
+			findings = append(findings, finding(LinkDown, "%s is administratively down%s", l.Name, having(l))...)
 		}
 	}
 	return findings
@@ -85,7 +85,7 @@ func linkNoCarrier(e LinkEvidence) []fact.Finding {
 		case l.PeerNetnsID != nil:
 			why = ": its other end is in another namespace than the host's"
 		}
-		findings = append(findings, finding("link.no_carrier", "%s is up but has no carrier%s", l.Name, why)...)
+		findings = append(findings, finding(LinkNoCarrier, "%s is up but has no carrier%s", l.Name, why)...)
 	}
 	return findings
 }
@@ -102,7 +102,7 @@ func linkDetached(e LinkEvidence) []fact.Finding {
 			continue
 		}
 		if r := peer.Route; r.Kind == "bridge" && r.Via == "" {
-			findings = append(findings, finding("link.detached",
+			findings = append(findings, finding(LinkDetached,
 				"the host delivers %s to bridge %s, but %s, the host's end of %s, is on no bridge",
 				r.To, r.Dev, peer.Name, l.Name)...)
 		}
@@ -116,7 +116,7 @@ func bridgeDown(e LinkEvidence) []fact.Finding {
 	var findings []fact.Finding
 	for l := range e.uplinks() {
 		if peer := l.HostPeer; peer != nil && peer.BridgeUp != nil && !*peer.BridgeUp {
-			findings = append(findings, finding("link.bridge_down",
+			findings = append(findings, finding(LinkBridgeDown,
 				"%s on the host, of which %s, the other end of %s, is a port, is administratively down: it passes nothing on",
 				peer.Bridge, peer.Name, l.Name)...)
 		}
@@ -127,7 +127,7 @@ func bridgeDown(e LinkEvidence) []fact.Finding {
 func loopbackDown(e LinkEvidence) []fact.Finding {
 	for i := range e.Links {
 		if l := &e.Links[i]; isLoopback(l) && !l.Up() {
-			return finding("link.lo_down", "%s is down: nothing answers on 127.0.0.1 or ::1", l.Name)
+			return finding(LinkLoDown, "%s is down: nothing answers on 127.0.0.1 or ::1", l.Name)
 		}
 	}
 	return nil
@@ -147,11 +147,11 @@ func linkErrors(e LinkEvidence) []fact.Finding {
 			continue
 		}
 		if rx := l.Stats64.RX; manyErrors(rx) {
-			findings = append(findings, finding("link.errors",
+			findings = append(findings, finding(LinkErrors,
 				"%s received %d packets and %d with errors", l.Name, rx["packets"], rx["errors"])...)
 		}
 		if tx := l.Stats64.TX; manyErrors(tx) {
-			findings = append(findings, finding("link.errors",
+			findings = append(findings, finding(LinkErrors,
 				"%s sent %d packets and failed to send %d", l.Name, tx["packets"], tx["errors"])...)
 		}
 	}
@@ -183,7 +183,7 @@ func MTUMismatch(l *fact.Link) []fact.Finding {
 	if *l.MTU < peer.MTU {
 		from = "sent to it"
 	}
-	return finding("link.mtu_mismatch",
+	return finding(LinkMTUMismatch,
 		"%s has mtu %d, its other end on the host, %s, has %d: packets above %d bytes %s may be dropped",
 		l.Name, *l.MTU, peer.Name, peer.MTU, min(*l.MTU, peer.MTU), from)
 }
@@ -206,7 +206,7 @@ func addrNone(e LinkEvidence) []fact.Finding {
 	if up == "" {
 		return nil
 	}
-	return finding("addr.none", "%s is up, but no interface has an address beyond link-local", up)
+	return finding(AddrNone, "%s is up, but no interface has an address beyond link-local", up)
 }
 
 func addrDuplicate(e LinkEvidence) []fact.Finding {
@@ -214,7 +214,7 @@ func addrDuplicate(e LinkEvidence) []fact.Finding {
 		if !a.DADFailed {
 			return nil
 		}
-		return finding("addr.duplicate", "another host on the link already has %s, so %s does not use it", a.Local, l.Name)
+		return finding(AddrDuplicate, "another host on the link already has %s, so %s does not use it", a.Local, l.Name)
 	})
 }
 
@@ -228,7 +228,7 @@ func addrTentative(e LinkEvidence) []fact.Finding {
 		if !a.Tentative || a.DADFailed || a.Optimistic || !running || a.Age < dadTime {
 			return nil
 		}
-		return finding("addr.tentative",
+		return finding(AddrTentative,
 			"%s on %s is still tentative %d s after it was added: nothing can use it yet", a.Local, l.Name, int(a.Age.Seconds()))
 	})
 }
@@ -246,13 +246,13 @@ func ipv6Disabled(e LinkEvidence) []fact.Finding {
 		if peer.Bridge != "" {
 			where = peer.Bridge
 		}
-		findings = append(findings, finding("addr.ipv6_disabled",
+		findings = append(findings, finding(AddrIPv6Disabled,
 			"%s has IPv6 disabled (sysctl disable_ipv6), while %s on the host has %s", l.Name, where, peer.IPv6[0])...)
 	}
 	return findings
 }
 
-func finding(code, format string, args ...any) []fact.Finding {
+func finding(code fact.Code, format string, args ...any) []fact.Finding {
 	return []fact.Finding{{Code: code, Fact: fmt.Sprintf(format, args...)}}
 }
 

@@ -159,7 +159,7 @@ func TestLinks(t *testing.T) {
 			findings := Links(LinkEvidence{Links: test.links, Host: test.host})
 			var codes []string
 			for _, f := range findings {
-				codes = append(codes, f.Code)
+				codes = append(codes, string(f.Code))
 			}
 			if !slices.Equal(codes, test.want) {
 				t.Fatalf("got %v, want %v", findings, test.want)

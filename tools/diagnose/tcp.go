@@ -9,54 +9,54 @@ import (
 
 // causeCode is the finding that a cause proves by itself, "" for none. Its
 // wording is the fact.
-func causeCode(c fact.Cause) string {
+func causeCode(c fact.Cause) fact.Code {
 	switch c {
 	case fact.CauseNoRoute:
-		return "route.no_default" // a default route would have covered it
+		return RouteNoDefault // a default route would have covered it
 	case fact.CauseBlackhole:
-		return "route.blackhole"
+		return RouteBlackhole
 	case fact.CauseUnreachableRoute:
-		return "route.unreachable"
+		return RouteUnreachable
 	case fact.CauseProhibited:
-		return "route.prohibit"
+		return RouteProhibit
 	case fact.CauseNoAddress:
-		return "addr.no_source"
+		return AddrNoSource
 	case fact.CauseGatewaySilent:
-		return "neigh.gateway_failed"
+		return NeighGatewayFailed
 	case fact.CauseNeighbourSilent:
-		return "neigh.failed"
+		return NeighFailed
 	case fact.CauseWrongMAC, fact.CauseOtherMAC:
-		return "neigh.wrong_mac"
+		return NeighWrongMAC
 	case fact.CauseReturned:
-		return "svc.hairpin"
+		return ServiceHairpin
 	case fact.CauseLocalnet:
-		return "sysctl.route_localnet"
+		return SysctlRouteLocalnet
 	case fact.CausePodDropOut, fact.CausePodDropIn:
-		return "fw.pod_drop"
+		return FirewallPodDrop
 	case fact.CausePodReject:
-		return "fw.pod_reject"
+		return FirewallPodReject
 	case fact.CauseRedirected:
-		return "fw.pod_redirect"
+		return FirewallPodRedirect
 	case fact.CauseNotPermitted:
-		return "fw.connect_denied"
+		return FirewallConnectDenied
 	case fact.CauseReversePath:
-		return "sysctl.rp_filter"
+		return SysctlRPFilter
 	case fact.CauseChecksum:
-		return "tcp.bad_checksum"
+		return TCPBadChecksum
 	case fact.CausePortsExhausted:
-		return "tcp.port_exhaustion"
+		return TCPPortExhaustion
 	case fact.CauseNoListener:
-		return "tcp.no_listener"
+		return TCPNoListener
 	case fact.CauseAcceptQueue:
-		return "tcp.accept_queue_full"
+		return TCPAcceptQueueFull
 	case fact.CauseResetAnswer:
-		return "tcp.refused"
+		return TCPRefused
 	case fact.CauseLocalError:
-		return "tcp.local_error"
+		return TCPLocalError
 	case fact.CauseLost:
-		return "tcp.timeout"
+		return TCPTimeout
 	case fact.CauseSlow:
-		return "tcp.syn_retransmitted"
+		return TCPSynRetransmitted
 	}
 	return ""
 }
@@ -69,19 +69,19 @@ func Attempt(a *fact.Attempt) []fact.Finding {
 	switch a.Cause {
 	case fact.CauseLinkDown:
 		if a.Route != nil && a.Route.Dev == "lo" {
-			return finding("link.lo_down", "%s", a.Why)
+			return finding(LinkLoDown, "%s", a.Why)
 		}
-		return finding("link.no_carrier", "%s", a.Why)
+		return finding(LinkNoCarrier, "%s", a.Why)
 	case fact.CauseListenElsewhere:
 		if !slices.ContainsFunc(a.Listeners, isNoLoopback) {
-			return finding("tcp.listener_loopback", "%s", a.Why)
+			return finding(TCPListenerLoopback, "%s", a.Why)
 		}
-		return finding("tcp.no_listener", "%s", a.Why)
+		return finding(TCPNoListener, "%s", a.Why)
 	case fact.CauseOtherSource:
 		if (explanation{a}).bridgeNFOff() {
-			return finding("net.bridge_nf_off", "%s", a.Why)
+			return finding(NetBridgeNFOff, "%s", a.Why)
 		}
-		return finding("nat.not_reversed", "%s", a.Why)
+		return finding(NATNotReversed, "%s", a.Why)
 	case fact.CauseICMP:
 		return finding(icmpCode(a), "%s", a.Why)
 	case fact.CauseTooShort: // proves nothing
@@ -89,11 +89,11 @@ func Attempt(a *fact.Attempt) []fact.Finding {
 	}
 	switch a.Outcome {
 	case fact.OutcomeTimeout:
-		return finding("tcp.timeout", "%s", a.Why)
+		return finding(TCPTimeout, "%s", a.Why)
 	case fact.OutcomeReset:
-		return finding("tcp.reset", "%s", a.Why)
+		return finding(TCPReset, "%s", a.Why)
 	case fact.OutcomeUnreachable:
-		return finding("tcp.unreachable", "%s", a.Why)
+		return finding(TCPUnreachable, "%s", a.Why)
 	}
 	return nil
 }
@@ -103,10 +103,10 @@ func Attempt(a *fact.Attempt) []fact.Finding {
 func OnHost(findings []fact.Finding) []fact.Finding {
 	for i, f := range findings {
 		switch f.Code {
-		case "fw.pod_drop":
-			findings[i].Code = "fw.host_drop"
-		case "fw.pod_reject":
-			findings[i].Code = "fw.host_reject"
+		case FirewallPodDrop:
+			findings[i].Code = FirewallHostDrop
+		case FirewallPodReject:
+			findings[i].Code = FirewallHostReject
 		}
 	}
 	return findings
@@ -121,24 +121,24 @@ func isNoLoopback(text string) bool {
 // prohibited is said by filters alone; port unreachable, for TCP, is said by
 // rules that reject, also in the name of a service without endpoints. Whose rule it is
 // is known where the node answers in its own name.
-func icmpCode(a *fact.Attempt) string {
+func icmpCode(a *fact.Attempt) fact.Code {
 	if a.Answer == nil {
-		return "tcp.refused"
+		return TCPRefused
 	}
 	node := (explanation{a}).answererIsNode() && a.Answer.From != hostOf(a.Address)
 	switch a.Answer.ICMP {
 	case "net administratively prohibited", "host administratively prohibited", "administratively prohibited", "port unreachable":
 		if node {
-			return "fw.host_reject"
+			return FirewallHostReject
 		}
-		return "tcp.refused"
+		return TCPRefused
 	case "time exceeded":
-		return "route.loop"
+		return RouteLoop
 	}
 	if a.Outcome == fact.OutcomeRefused {
-		return "tcp.refused"
+		return TCPRefused
 	}
-	return "route.unreachable"
+	return RouteUnreachable
 }
 
 // Connecting explains the attempts of a fetch, and where none of them connected, sets
@@ -174,7 +174,7 @@ func connecting(f *fact.Fetch) []fact.Finding {
 			findings = append(findings, Attempt(a)...)
 		case connected && a.Outcome == fact.OutcomeTimeout:
 			// An address that failed at once costs an application nothing.
-			findings = append(findings, finding("tcp.timeout", "%s did not answer, another address did: %s", a.Address, a.Why)...)
+			findings = append(findings, finding(TCPTimeout, "%s did not answer, another address did: %s", a.Address, a.Why)...)
 		case !connected && a.Outcome == f.Outcome && a.Why == f.Reason:
 			return append(findings, Attempt(a)...)
 		}

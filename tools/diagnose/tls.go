@@ -10,7 +10,7 @@ func handshake(f *fact.Fetch) []fact.Finding {
 	e := f.TLS.Error
 	if e == nil {
 		if f.Stage == fact.StageTLS && f.Outcome == fact.OutcomeTimeout {
-			return finding("tls.handshake_failed", "%s", f.Reason)
+			return finding(TLSHandshakeFailed, "%s", f.Reason)
 		}
 		return nil
 	}
@@ -21,12 +21,12 @@ func handshake(f *fact.Fetch) []fact.Finding {
 	return findings
 }
 
-func tlsCode(code string) string {
+func tlsCode(code string) fact.Code {
 	switch code {
 	case fact.TLSExpired, fact.TLSNotYetValid, fact.TLSUnknownCA, fact.TLSNameMismatch, fact.TLSNotTLS, fact.TLSClientCertRequired, fact.TLSBadCertificate:
-		return "tls." + code
+		return fact.Code("tls." + code)
 	}
-	return "tls.handshake_failed"
+	return TLSHandshakeFailed
 }
 
 func alsoText(code string) string {

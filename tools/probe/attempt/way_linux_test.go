@@ -192,7 +192,7 @@ func TestWays(t *testing.T) {
 				c.code = "nat.not_reversed"
 			}
 			findings := diagnose.Attempt(&a)
-			if !slices.ContainsFunc(findings, func(f fact.Finding) bool { return f.Code == c.code }) || len(findings) != 1 {
+			if !slices.ContainsFunc(findings, func(f fact.Finding) bool { return string(f.Code) == c.code }) || len(findings) != 1 {
 				t.Errorf("%v, want %s", findings, c.code)
 			}
 			for _, part := range c.why {

@@ -1,0 +1,199 @@
+package diagnose
+
+import "nsenter-mcp/tools/fact"
+
+// The codes of findings: layer.cause. Agents and documents refer to them, so a
+// code is never renamed.
+const (
+	LinkMissing              fact.Code = "link.missing"
+	LinkDown                 fact.Code = "link.down"
+	LinkNoCarrier            fact.Code = "link.no_carrier"
+	LinkLoDown               fact.Code = "link.lo_down"
+	LinkDetached             fact.Code = "link.detached"
+	LinkBridgeDown           fact.Code = "link.bridge_down"
+	LinkErrors               fact.Code = "link.errors"
+	LinkMTUMismatch          fact.Code = "link.mtu_mismatch"
+	AddrNone                 fact.Code = "addr.none"
+	AddrDuplicate            fact.Code = "addr.duplicate"
+	AddrTentative            fact.Code = "addr.tentative"
+	AddrIPv6Disabled         fact.Code = "addr.ipv6_disabled"
+	AddrNoSource             fact.Code = "addr.no_source"
+	RouteNoDefault           fact.Code = "route.no_default"
+	RouteBlackhole           fact.Code = "route.blackhole"
+	RouteUnreachable         fact.Code = "route.unreachable"
+	RouteProhibit            fact.Code = "route.prohibit"
+	RouteLoop                fact.Code = "route.loop"
+	NeighGatewayFailed       fact.Code = "neigh.gateway_failed"
+	NeighFailed              fact.Code = "neigh.failed"
+	NeighWrongMAC            fact.Code = "neigh.wrong_mac"
+	FirewallPodDrop          fact.Code = "fw.pod_drop"
+	FirewallPodReject        fact.Code = "fw.pod_reject"
+	FirewallPodRedirect      fact.Code = "fw.pod_redirect"
+	FirewallHostDrop         fact.Code = "fw.host_drop"
+	FirewallHostReject       fact.Code = "fw.host_reject"
+	FirewallConnectDenied    fact.Code = "fw.connect_denied"
+	NetBridgeNFOff           fact.Code = "net.bridge_nf_off"
+	NATNotReversed           fact.Code = "nat.not_reversed"
+	ServiceHairpin           fact.Code = "svc.hairpin"
+	SysctlRPFilter           fact.Code = "sysctl.rp_filter"
+	SysctlRouteLocalnet      fact.Code = "sysctl.route_localnet"
+	TCPRefused               fact.Code = "tcp.refused"
+	TCPNoListener            fact.Code = "tcp.no_listener"
+	TCPListenerLoopback      fact.Code = "tcp.listener_loopback"
+	TCPReset                 fact.Code = "tcp.reset"
+	TCPTimeout               fact.Code = "tcp.timeout"
+	TCPUnreachable           fact.Code = "tcp.unreachable"
+	TCPLocalError            fact.Code = "tcp.local_error"
+	TCPSynRetransmitted      fact.Code = "tcp.syn_retransmitted"
+	TCPECNBlocked            fact.Code = "tcp.ecn_blocked"
+	TCPBadChecksum           fact.Code = "tcp.bad_checksum"
+	TCPAcceptQueueFull       fact.Code = "tcp.accept_queue_full"
+	TCPPortExhaustion        fact.Code = "tcp.port_exhaustion"
+	DNSNoNameserver          fact.Code = "dns.no_nameserver"
+	DNSNameserverTimeout     fact.Code = "dns.nameserver_timeout"
+	DNSNameserverRefused     fact.Code = "dns.nameserver_refused"
+	DNSNameserverUnreachable fact.Code = "dns.nameserver_unreachable"
+	DNSNXDOMAIN              fact.Code = "dns.nxdomain"
+	DNSBadResponse           fact.Code = "dns.bad_response"
+	DNSUnexpectedSource      fact.Code = "dns.unexpected_source"
+	DNSSearchDot             fact.Code = "dns.search_dot"
+	DNSNODATA                fact.Code = "dns.nodata"
+	DNSSERVFAIL              fact.Code = "dns.servfail"
+	DNSRefused               fact.Code = "dns.refused"
+	DNSSearchMissing         fact.Code = "dns.search_missing"
+	DNSSearchShadows         fact.Code = "dns.search_shadows"
+	DNSSlow                  fact.Code = "dns.slow"
+	DNSAAAATimeout           fact.Code = "dns.aaaa_timeout"
+	DNSAAAANXDOMAIN          fact.Code = "dns.aaaa_nxdomain"
+	DNSTCPUnavailable        fact.Code = "dns.tcp_unavailable"
+	DNSHostsOverride         fact.Code = "dns.hosts_override"
+	DNSWrongAnswer           fact.Code = "dns.wrong_answer"
+	TLSExpired               fact.Code = "tls.expired"
+	TLSNotYetValid           fact.Code = "tls.not_yet_valid"
+	TLSUnknownCA             fact.Code = "tls.unknown_ca"
+	TLSNameMismatch          fact.Code = "tls.name_mismatch"
+	TLSNotTLS                fact.Code = "tls.not_tls"
+	TLSBadCertificate        fact.Code = "tls.bad_certificate"
+	TLSClientCertRequired    fact.Code = "tls.client_cert_required"
+	TLSHandshakeFailed       fact.Code = "tls.handshake_failed"
+	HTTPServerError          fact.Code = "http.server_error"
+	HTTPClientError          fact.Code = "http.client_error"
+	HTTPNoResponse           fact.Code = "http.no_response"
+	HTTPNotHTTP              fact.Code = "http.not_http"
+	HTTPTLSExpected          fact.Code = "http.tls_expected"
+	HTTPBodyCut              fact.Code = "http.body_cut"
+	HTTPBodyStalled          fact.Code = "http.body_stalled"
+	HTTPSlowFirstByte        fact.Code = "http.slow_first_byte"
+	HTTPRedirectLoop         fact.Code = "http.redirect_loop"
+	HTTPProxyEnv             fact.Code = "http.proxy_env"
+)
+
+// Severity is how much a fault breaks.
+type Severity string
+
+// The severities. A critical fault breaks the connection or the lookup; with a
+// warning something works, or the cause is still to be found.
+const (
+	Critical Severity = "critical"
+	Warning  Severity = "warning"
+)
+
+// CodeInfo is what is known of a code before anything is measured.
+type CodeInfo struct {
+	Code     fact.Code
+	Severity Severity
+	Title    string // the fault in one sentence
+	Fix      string // what to do about it
+	// Explains are the codes of the symptoms that this fault may cause.
+	Explains []fact.Code
+}
+
+// Codes returns every code that a finding may have, from the link upwards.
+func Codes() []CodeInfo {
+	unanswered := []fact.Code{TCPTimeout, TCPSynRetransmitted, HTTPNoResponse, HTTPBodyStalled}
+	unresolved := []fact.Code{DNSNameserverTimeout, DNSNameserverUnreachable, DNSSlow}
+	both := append(unanswered[:len(unanswered):len(unanswered)], unresolved...)
+	return []CodeInfo{
+		{LinkMissing, Critical, "The network has no interface besides the loopback", "See why the network plugin did not attach the pod: its log and the pod's events.", both},
+		{LinkDown, Critical, "An interface is administratively down", "Set it up (ip link set DEV up) or see what set it down.", append(both[:len(both):len(both)], RouteNoDefault)},
+		{LinkNoCarrier, Critical, "An interface has no carrier", "Set its other end on the node up; if that is gone, recreate the pod.", both},
+		{LinkLoDown, Critical, "The loopback interface is down", "Set lo up: every connection to 127.0.0.1 and ::1 fails.", both},
+		{LinkDetached, Critical, "The node's end of the pair is not attached to the bridge of its neighbours", "Attach it (ip link set DEV master BRIDGE) or recreate the pod.", both},
+		{LinkBridgeDown, Critical, "The bridge on the node is down", "Set the bridge up; every pod attached to it is cut off.", both},
+		{LinkErrors, Warning, "An interface counts transmission errors", "Look at the driver's statistics and the cable or virtual switch.", nil},
+		{LinkMTUMismatch, Warning, "The two ends of a pair differ in MTU", "Give both ends the same MTU; what is longer than the smaller one is dropped.", unanswered},
+		{AddrNone, Critical, "An interface has no address", "See why the network plugin gave none; recreate the pod.", both},
+		{AddrDuplicate, Critical, "Another machine uses the same address", "Find the other owner and give one of the two another address.", both},
+		{AddrTentative, Warning, "An IPv6 address is not usable yet", "Wait for duplicate address detection; if it never ends, the link does not carry.", nil},
+		{AddrIPv6Disabled, Warning, "IPv6 is disabled on an interface that has IPv6 neighbours or addresses", "Set net.ipv6.conf.DEV.disable_ipv6 to 0 if IPv6 is meant to work.", unanswered},
+		{AddrNoSource, Critical, "The route has no source address", "Give the interface an address of the family of the destination.", both},
+		{RouteNoDefault, Critical, "There is no default route", "Add it (ip route add default via GATEWAY) or see why the network plugin did not.", both},
+		{RouteBlackhole, Critical, "The route to the destination is a blackhole", "Remove the blackhole route, or restore the more specific route above it.", both},
+		{RouteUnreachable, Critical, "The route to the destination is unreachable", "Correct the route; the kernel refuses every packet.", both},
+		{RouteProhibit, Critical, "The route to the destination is prohibited", "Correct the route or the rule that prohibits it.", both},
+		{RouteLoop, Critical, "Packets to the destination go round in circles", "Correct the routes of the two routers that send packets back to each other.", both},
+		{NeighGatewayFailed, Critical, "The gateway answers no ARP or neighbour solicitation", "See whether the gateway has its address and the link between carries.", both},
+		{NeighFailed, Critical, "The destination answers no ARP or neighbour solicitation", "See whether its owner is up and on this link.", both},
+		{NeighWrongMAC, Critical, "A neighbour entry has the MAC address of somebody else", "Delete the permanent entry (ip neigh del) or correct it.", both},
+		{FirewallPodDrop, Critical, "A firewall in the pod drops packets", "Look at the pod's own rules (a service mesh, an init container).", both},
+		{FirewallPodReject, Critical, "A firewall in the pod rejects the connection", "Look at the pod's own rules (a service mesh, an init container).", []fact.Code{TCPRefused}},
+		{FirewallPodRedirect, Critical, "The pod redirects the connection to a port where nothing listens", "See why the sidecar is not there, or remove its redirection.", append(unresolved[:len(unresolved):len(unresolved)], TCPRefused)},
+		{FirewallHostDrop, Critical, "A firewall of the node drops packets", "Look at the node's rules and at network policies.", both},
+		{FirewallHostReject, Critical, "A firewall of the node rejects the connection", "Look at the node's rules and at network policies.", []fact.Code{TCPRefused}},
+		{FirewallConnectDenied, Critical, "The kernel forbids the connection (a cgroup program or a security module)", "Look at the BPF programs of the pod's cgroup and at its security profile.", nil},
+		{NetBridgeNFOff, Critical, "The answer comes from the backend's own address, as bridged packets bypass the node's NAT", "Load br_netfilter and set net.bridge.bridge-nf-call-iptables to 1 on the node.", both},
+		{NATNotReversed, Critical, "The answer comes from another address than the one asked", "See where NAT of the way back is bypassed.", both},
+		{ServiceHairpin, Critical, "A pod that reaches itself by its service gets its own packets back", "Masquerade such connections, or enable hairpin mode of the network plugin.", []fact.Code{TCPTimeout}},
+		{SysctlRPFilter, Critical, "The reverse path filter drops packets", "Correct the route back to the source, or set rp_filter to 2.", both},
+		{SysctlRouteLocalnet, Critical, "A connection by 127.0.0.1 is translated, and route_localnet forbids it", "Use the node's address, or set route_localnet to 1.", unanswered},
+		{TCPRefused, Warning, "The destination refuses the connection", "See whether the application listens on that port.", nil},
+		{TCPNoListener, Critical, "Nothing listens on that port", "Start the application, or correct the port.", []fact.Code{TCPRefused}},
+		{TCPListenerLoopback, Critical, "The application listens on the loopback address alone", "Let it listen on 0.0.0.0 or ::.", []fact.Code{TCPRefused}},
+		{TCPReset, Warning, "The connection was reset", "See the log of the destination.", nil},
+		{TCPTimeout, Warning, "Nobody answers the connection attempt", "Follow next: the same from the node, and from inside the destination.", nil},
+		{TCPUnreachable, Warning, "The kernel or a router says that the destination is unreachable", "Look at the router that says so.", nil},
+		{TCPLocalError, Warning, "The target's own kernel refuses the connection", "Look at the error and the route.", nil},
+		{TCPSynRetransmitted, Warning, "Connection attempts have to be repeated", "Packets are lost on the way; look at the counters of the path.", nil},
+		{TCPECNBlocked, Warning, "Connection attempts with ECN are dropped, those without are not", "Set net.ipv4.tcp_ecn to 0, or mend the device that drops ECN.", []fact.Code{TCPTimeout}},
+		{TCPBadChecksum, Critical, "Packets arrive with a wrong checksum", "Switch checksum offloading off on the device that causes it.", both},
+		{TCPAcceptQueueFull, Critical, "The application does not accept connections fast enough", "See what blocks the application, or raise its backlog and net.core.somaxconn.", []fact.Code{TCPTimeout}},
+		{TCPPortExhaustion, Critical, "No local port is left for another connection", "Reuse connections, or widen net.ipv4.ip_local_port_range.", nil},
+		{DNSNoNameserver, Critical, "resolv.conf names no usable nameserver", "Correct the pod's dnsPolicy or dnsConfig.", nil},
+		{DNSNameserverTimeout, Critical, "A nameserver does not answer", "Follow next: whether the nameserver's address can be reached.", []fact.Code{DNSSlow}},
+		{DNSNameserverRefused, Critical, "Nothing listens at a nameserver's address", "See whether the DNS service has ready endpoints.", []fact.Code{DNSSlow}},
+		{DNSNameserverUnreachable, Critical, "A nameserver cannot be reached", "Look at the route and the firewall to the nameserver.", []fact.Code{DNSSlow}},
+		{DNSNXDOMAIN, Warning, "The name does not exist", "Check the name, its namespace and the search list.", nil},
+		{DNSBadResponse, Critical, "What the nameserver sends is no answer", "See the nameserver's log: its answers are malformed or cut off.", []fact.Code{DNSSlow}},
+		{DNSUnexpectedSource, Critical, "The answer comes from another address than the one asked", "See where NAT of the way back is bypassed: bridge-nf-call-iptables on the node.", []fact.Code{DNSNameserverTimeout}},
+		{DNSSearchDot, Warning, "The search list holds a dot, which this version of musl cannot use", "Take the dot out of the search list, or use musl 1.2.4 or later.", []fact.Code{DNSNXDOMAIN}},
+		{DNSNODATA, Warning, "The name exists without a record of that type", "Ask for another type, or add the record.", nil},
+		{DNSSERVFAIL, Critical, "The nameserver could not answer", "See the nameserver's log and its upstream servers.", nil},
+		{DNSRefused, Critical, "The nameserver refuses the question", "Ask a server that serves the name, or allow this client.", nil},
+		{DNSSearchMissing, Warning, "A name fails for want of a search list", "Use the full name, or dnsPolicy ClusterFirst.", []fact.Code{DNSNXDOMAIN}},
+		{DNSSearchShadows, Warning, "A domain of the search list answers in place of the name itself", "End the name with a dot, or lower ndots.", []fact.Code{DNSWrongAnswer}},
+		{DNSSlow, Warning, "The lookup takes long", "See which server or which question of the search list costs the time.", nil},
+		{DNSAAAATimeout, Critical, "Questions for IPv6 addresses are not answered", "Mend the nameserver; some libraries wait for both answers.", []fact.Code{DNSSlow}},
+		{DNSAAAANXDOMAIN, Critical, "The nameserver denies the name when asked for IPv6, and has an IPv4 address for it", "Mend the nameserver: NXDOMAIN is for the name, not for a type (RFC 8020).", []fact.Code{DNSNXDOMAIN}},
+		{DNSTCPUnavailable, Warning, "The nameserver does not serve DNS over TCP", "Allow TCP port 53; long answers need it.", nil},
+		{DNSHostsOverride, Warning, "The hosts file gives another address than DNS", "Correct the hosts file (hostAliases) or the record.", nil},
+		{DNSWrongAnswer, Warning, "Two nameservers give different answers", "Compare the zones of the two servers.", nil},
+		{TLSExpired, Critical, "The certificate has expired", "Renew it.", nil},
+		{TLSNotYetValid, Critical, "The certificate is not valid yet", "Compare the clocks.", nil},
+		{TLSUnknownCA, Critical, "The certificate is signed by an unknown authority", "Add the authority to the container's CA bundle.", nil},
+		{TLSNameMismatch, Critical, "The certificate is for another name", "Ask by a name that is in it, or reissue it.", nil},
+		{TLSNotTLS, Critical, "The server does not speak TLS on this port", "Use http, or the port that speaks TLS.", nil},
+		{TLSBadCertificate, Critical, "The certificate is malformed or too weak", "Reissue it.", nil},
+		{TLSClientCertRequired, Critical, "The server wants a certificate of the client", "Give the application its client certificate.", nil},
+		{TLSHandshakeFailed, Critical, "The TLS handshake failed", "Compare versions and ciphers of both ends.", nil},
+		{HTTPServerError, Warning, "The server answers with an error of its own", "See the server's log.", nil},
+		{HTTPClientError, Warning, "The server answers that the request is wrong", "Correct the request.", nil},
+		{HTTPNoResponse, Critical, "The server accepts the request and does not answer", "See what blocks the application.", nil},
+		{HTTPNotHTTP, Warning, "The answer is not HTTP", "Ask the port that speaks HTTP.", nil},
+		{HTTPTLSExpected, Warning, "The server wants TLS on this port", "Use https.", nil},
+		{HTTPBodyCut, Warning, "The connection ended before the whole answer came", "See the server's log.", nil},
+		{HTTPBodyStalled, Warning, "The answer stopped half-way", "Large packets may be lost, or the application hangs.", nil},
+		{HTTPSlowFirstByte, Warning, "The server takes long to answer", "See what the application waits for.", nil},
+		{HTTPRedirectLoop, Warning, "Redirects lead in a circle", "Correct the server's redirects.", nil},
+		{HTTPProxyEnv, Warning, "The request went through the proxy of the container's environment, and failed there", "Correct the proxy, or name the destination in NO_PROXY.", nil},
+	}
+}
