@@ -18,7 +18,7 @@
 // namespace, in which an application may be busy, so they decide only where
 // nothing else can.
 //
-// [Explain] turns these facts into a cause. It is a pure function. What could
+// diagnose.Explain turns these facts into a cause. It is a pure function. What could
 // not be measured (a kernel without a feature, a missing capability) is absent
 // from the facts and makes the explanation vaguer, not wrong.
 //
