@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -453,10 +454,10 @@ func TestKubeThisNode(t *testing.T) {
 func TestKubeListIsCut(t *testing.T) {
 	t.Parallel()
 	api := newKubeAPI(t)
-	pages := 0
+	var pages atomic.Int64 // several lists are asked for at once
 	api.instead = func(w http.ResponseWriter, _ *http.Request) bool {
-		pages++
-		p := made(t, `{"metadata":{"name":"web-%d","namespace":"shop","uid":"u-%d"},"spec":{},"status":{}}`, pages, pages)
+		page := pages.Add(1)
+		p := made(t, `{"metadata":{"name":"web-%d","namespace":"shop","uid":"u-%d"},"spec":{},"status":{}}`, page, page)
 		data, err := json.Marshal(object{"kind": "PodList", "metadata": object{"continue": "more"}, "items": []object{p}})
 		if err != nil {
 			t.Error(err)

@@ -304,7 +304,7 @@ func TestCurlOfSilentServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	answer, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://"+pods[1].IP.String(), "timeout_ms", 500,
+	answer, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://"+pods[1].IP.String(), "timeout_ms", 2500,
 		"headers", map[string]any{"X-A": "b", "Cookie": "swordfish"}))
 	if data.Outcome != fact.OutcomeTimeout || data.Stage != fact.StageResponse || len(answer.Findings) != 1 || answer.Findings[0].Code != "http.no_response" {
 		t.Errorf("%+v %+v", data, answer.Findings)
