@@ -474,6 +474,9 @@ func TestDiscoverSources(t *testing.T) {
 				t.Errorf("source %+v, want %s", s, want[i])
 			}
 		}
+		if got.NoRuntime || got.NoNames || got.Troubled != 0 {
+			t.Errorf("no runtime %v, no names %v, %d in trouble", got.NoRuntime, got.NoNames, got.Troubled)
+		}
 		if got, _ := r.Discover(t.Context()); got.Sources[1].State != "skipped" {
 			t.Errorf("source %+v, want skipped", got.Sources[1])
 		}
@@ -484,4 +487,78 @@ func TestDiscoverSources(t *testing.T) {
 			t.Errorf("got %v, want canceled", err)
 		}
 	})
+}
+
+// A cgroup tells no name, and a runtime that fails tells nothing.
+func TestListsWithoutNames(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		runtime, cluster     *fake
+		noRuntime, noNames   bool
+		nobodyInTheWholeList bool
+	}{
+		"it answers":           {knows("docker", 0), fails("kubernetes", ErrAbsent), false, false, false},
+		"it fails":             {fails("docker", errors.New("refused")), fails("kubernetes", ErrAbsent), false, true, true},
+		"there is none":        {fails("docker", ErrAbsent), fails("kubernetes", ErrAbsent), true, true, true},
+		"the cluster has them": {fails("docker", ErrAbsent), knows("kubernetes", 0), true, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			r := New(Config{Root: root, Sources: append(sources(test.runtime), NewCgroups(root)), Cluster: sources(test.cluster)})
+			t.Cleanup(r.Close)
+			here, err := r.Discover(t.Context())
+			if err != nil || here.NoRuntime != test.noRuntime || here.NoNames != test.noNames {
+				t.Errorf("no runtime %v, no names %v, %v", here.NoRuntime, here.NoNames, err)
+			}
+			list, err := r.Pods(t.Context(), true)
+			if err != nil || list.NoNames != test.nobodyInTheWholeList {
+				t.Errorf("list: no names %v, %v", list.NoNames, err)
+			}
+		})
+	}
+}
+
+// Whoever reads a message reads one line, whatever a runtime or an API has said.
+func TestMessagesAreOneLine(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string]string{
+		"":                                       "",
+		"plain":                                  "plain",
+		"rpc error:\n\tdesc = no\r\n\r\nagain\n": "rpc error:; desc = no; again",
+	} {
+		if got := oneLine(said); got != want {
+			t.Errorf("%q becomes %q, want %q", said, got, want)
+		}
+	}
+	loud := errors.New("refused:\n\tby\r\nsomebody")
+	r := New(Config{Root: t.TempDir(), Sources: sources(fails("docker", loud)), Cluster: sources(fails("kubernetes", loud))})
+	t.Cleanup(r.Close)
+	_, err := r.Resolve(t.Context(), Query{Pod: "web-0"})
+	var e *Error
+	if !errors.As(err, &e) || !strings.Contains(e.Message, "somebody") {
+		t.Fatalf("got %v", err)
+	}
+	texts := []string{e.Message, e.Hint}
+	for _, s := range e.Steps {
+		texts = append(texts, s.Reason)
+	}
+	list, err := r.Pods(t.Context(), true)
+	if err != nil || len(list.Sources) != 2 {
+		t.Fatalf("got %+v, %v", list.Sources, err)
+	}
+	for _, s := range list.Sources {
+		texts = append(texts, s.Error)
+	}
+	target := &Target{}
+	target.note("any", "%v", loud)
+	texts = append(texts, target.Notes[0].Message)
+	if len(texts) < 7 {
+		t.Errorf("only %d texts to look at", len(texts))
+	}
+	for _, text := range texts {
+		if strings.ContainsAny(text, "\n\r") {
+			t.Errorf("%q is several lines", text)
+		}
+	}
 }

@@ -15,12 +15,15 @@ type Inventory struct {
 	// Workloads are at most [MaxInventory], trouble first.
 	Workloads []Workload `json:"workloads"`
 	Total     int        `json:"total"` // workloads before the cut
+	Troubled  int        `json:"troubled"`
 	// Netns are at most MaxInventory.
 	Netns      []NamedNetns `json:"netns"`
 	NetnsTotal int          `json:"netns_total"`
 	// NoRuntime: nobody who knows names is here, no runtime and no kubelet.
-	NoRuntime bool          `json:"no_runtime,omitempty"`
-	Sources   []SourceState `json:"sources"`
+	NoRuntime bool `json:"no_runtime,omitempty"`
+	// NoNames: nobody who knows names has answered.
+	NoNames bool          `json:"no_names,omitempty"`
+	Sources []SourceState `json:"sources"`
 }
 
 // MaxInventory bounds each list of an [Inventory].
@@ -43,13 +46,19 @@ func (r *Resolver) Discover(ctx context.Context) (Inventory, error) {
 	all := merge(lists...)
 	slices.SortStableFunc(all, troubleFirst)
 	named := r.namedNetns()
+	troubled := 0
+	for i := range all {
+		troubled += boolInt(all[i].Troubled())
+	}
 	return Inventory{
 		Node:       r.Node(),
 		Workloads:  atMost(all, MaxInventory),
 		Total:      len(all),
+		Troubled:   troubled,
 		Netns:      atMost(named, MaxInventory),
 		NetnsTotal: len(named),
-		NoRuntime:  r.noRuntime(states),
+		NoRuntime:  !r.named(states, func(s *SourceState) bool { return s.State != stateAbsent }),
+		NoNames:    !r.named(states, answered),
 		Sources:    foldStates(states),
 	}, nil
 }
@@ -61,17 +70,19 @@ func foldStates(states []SourceState) []SourceState {
 		func(s *SourceState, family string) { s.Name = family })
 }
 
-// noRuntime reports whether nobody who knows names is among the local sources:
-// states are theirs, in their order. Cgroups tell of what runs, not how it is
+// named reports whether one of the local sources that know names is in a state that
+// fits: states are theirs, in their order. Cgroups tell of what runs, not how it is
 // called.
-func (r *Resolver) noRuntime(states []SourceState) bool {
-	for i, s := range states {
-		if _, nameless := r.local[i].source.(*Cgroups); !nameless && s.State != stateAbsent {
-			return false
+func (r *Resolver) named(states []SourceState, fits func(*SourceState) bool) bool {
+	for i := range states {
+		if _, nameless := r.local[i].source.(*Cgroups); !nameless && fits(&states[i]) {
+			return true
 		}
 	}
-	return true
+	return false
 }
+
+func answered(s *SourceState) bool { return s.State == stateOK }
 
 // lists asks sources side by side for everything, each within limit. It fails
 // only when ctx is canceled, by an [*Error].
@@ -191,6 +202,59 @@ func (w *Workload) Worst() *Container {
 		}
 	}
 	return worst
+}
+
+// State is that of the worst container; of a pod that has none, what it waits for
+// or how it ended.
+func (w *Workload) State() State {
+	c, s := w.Worst(), w.Status
+	switch {
+	case c != nil && c.State != "":
+		return c.State
+	case s != nil && s.ended():
+		return StateExited
+	case s != nil && s.Phase == phasePending, w.Sandbox != nil && w.Sandbox.State.Alive():
+		return StateWaiting
+	case w.Sandbox != nil:
+		return w.Sandbox.State
+	}
+	return ""
+}
+
+// Why says in one word what is amiss with w, above all with its worst container; ""
+// for nothing.
+func (w *Workload) Why() string {
+	word := ""
+	if c := w.Worst(); c != nil {
+		word = c.Why()
+	}
+	if s := w.Status; s != nil {
+		fill(&word, s.Reason)
+		if s.Phase == phaseRunning && s.Node != nil {
+			fill(&word, "NodeNotReady")
+		}
+		if s.Phase == phaseRunning && !s.Ready {
+			fill(&word, "NotReady")
+		}
+	}
+	if len(w.Containers) == 0 && w.Sandbox != nil {
+		fill(&word, "NoContainer")
+	}
+	return word
+}
+
+// Why says in one word why the container does not run, or for how long it may; ""
+// for nothing.
+func (c *Container) Why() string {
+	switch {
+	case !c.State.Alive():
+		return cmp.Or(c.Waiting, c.Reason)
+	case c.CrashedLately(time.Now()):
+		return "RestartedLately"
+	case c.Unhealthy:
+		return "Unhealthy"
+	}
+	return ""
 }
 
 // Running reports whether something of w has processes, and with them a network.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"strings"
 	"testing"
+	"time"
 
 	"nsenter-mcp/nsexec"
 )
@@ -131,6 +132,26 @@ func TestNotes(t *testing.T) {
 	}
 	if said := noted(target, "container_not_running"); !strings.HasPrefix(said, "container side is restarting") {
 		t.Errorf("got %q", said)
+	}
+}
+
+// How the pod's node is tells whether anything else can be believed.
+func TestNotesOfTheNode(t *testing.T) {
+	t.Parallel()
+	since := time.Date(2026, 11, 25, 21, 0, 0, 0, time.UTC)
+	for status, want := range map[string]string{
+		"":        "",
+		"False":   "the kubelet of node node-1 says that it is not ready (KubeletNotReady, since 2026-11-25T21:00:00Z)",
+		"Unknown": "the kubelet of node node-1 has stopped reporting to the Kubernetes API, so what the API says of its pods is as old (KubeletNotReady, since 2026-11-25T21:00:00Z)",
+	} {
+		target := &Target{Workload: Workload{Pod: "web-0", Node: "node-1", Status: &PodStatus{Phase: phaseRunning, Ready: true}}}
+		if status != "" {
+			target.Workload.Status.Node = &Condition{Type: "Ready", Status: status, Reason: "KubeletNotReady", Since: since}
+		}
+		target.noteStatus()
+		if got := noted(target, "node_not_ready"); got != want {
+			t.Errorf("%q: got %q, want %q", status, got, want)
+		}
 	}
 }
 

@@ -158,3 +158,29 @@ func TestJudge(t *testing.T) {
 		})
 	}
 }
+
+// A row of a list has a state and says why, also of a pod that has no container.
+func TestStateAndWhy(t *testing.T) {
+	t.Parallel()
+	sandbox := func(s State) *Sandbox { return &Sandbox{ID: idA, State: s} }
+	runs := []Container{{Name: "app", State: StateRunning}}
+	for name, test := range map[string]struct {
+		w     Workload
+		state State
+		why   string
+	}{
+		"running":             {Workload{Pod: "p", Containers: runs}, StateRunning, ""},
+		"not ready":           {Workload{Pod: "p", Containers: runs, Status: &PodStatus{Phase: phaseRunning}}, StateRunning, "NotReady"},
+		"its node is not":     {Workload{Pod: "p", Containers: runs, Status: &PodStatus{Phase: phaseRunning, Node: &Condition{Type: "Ready"}}}, StateRunning, "NodeNotReady"},
+		"a probe fails":       {Workload{Pod: "p", Containers: runs, Status: &PodStatus{Phase: phaseRunning, Reason: "Unhealthy"}}, StateRunning, "Unhealthy"},
+		"not scheduled":       {Workload{Pod: "p", Status: &PodStatus{Phase: phasePending, Reason: "Unschedulable"}, Containers: []Container{{Name: "app"}}}, StateWaiting, "Unschedulable"},
+		"evicted":             {Workload{Pod: "p", Status: &PodStatus{Phase: phaseFailed, Reason: "Evicted"}}, StateExited, "Evicted"},
+		"a sandbox alone":     {Workload{Pod: "p", Sandbox: sandbox(StateRunning)}, StateWaiting, "NoContainer"},
+		"a sandbox that died": {Workload{Pod: "p", Sandbox: sandbox(StateExited)}, StateExited, "NoContainer"},
+		"nothing is known":    {Workload{UID: "u"}, "", ""},
+	} {
+		if got, why := test.w.State(), test.w.Why(); got != test.state || why != test.why {
+			t.Errorf("%s: got %q, %q, want %q, %q", name, got, why, test.state, test.why)
+		}
+	}
+}

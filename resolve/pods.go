@@ -24,6 +24,8 @@ type PodList struct {
 	Sources []SourceState
 	// NoRuntime: nobody who knows names is here, no runtime and no kubelet.
 	NoRuntime bool
+	// NoNames: nobody who knows names has answered, not even a cluster.
+	NoNames bool
 	// NoCluster: the cluster was to be asked, and no API is configured.
 	NoCluster bool
 }
@@ -45,17 +47,18 @@ func (r *Resolver) Pods(ctx context.Context, everywhere bool) (PodList, error) {
 	if err != nil {
 		return PodList{}, err
 	}
-	list.Sources, list.NoRuntime = states, r.noRuntime(states)
+	list.Sources, list.NoNames = states, !r.named(states, answered)
+	list.NoRuntime = !r.named(states, func(s *SourceState) bool { return s.State != stateAbsent })
 	// The local ones come first, also when others are merged into them.
 	local := len(merge(lists...))
-	answered := slices.ContainsFunc(states, func(s SourceState) bool { return s.State == stateOK })
-	if everywhere || !answered {
+	if everywhere || !slices.ContainsFunc(states, func(s SourceState) bool { return s.State == stateOK }) {
 		more, states, err := r.lists(ctx, r.cluster, r.limits.cluster)
 		if err != nil {
 			return PodList{}, err
 		}
 		lists, list.Sources = append(lists, more...), append(list.Sources, states...)
 		list.Everywhere = slices.ContainsFunc(states, func(s SourceState) bool { return s.State == stateOK })
+		list.NoNames = list.NoNames && !list.Everywhere
 		list.NoCluster = !slices.ContainsFunc(states, func(s SourceState) bool { return s.State != stateAbsent })
 		if list.Everywhere && list.Node == "" {
 			// Where that cannot be told, what the local sources know is here, and no more.

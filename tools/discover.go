@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/words"
@@ -52,23 +51,16 @@ func discover(ctx context.Context, env *dispatch.Env, in ResolvePodPIDIn) (dispa
 		Workloads: []workloadOut{}, Total: found.Total,
 		Netns: found.Netns[:min(limit, len(found.Netns))], Sources: found.Sources,
 	}
-	trouble := 0
-	for _, w := range found.Workloads {
-		row := workloadRow(&w)
-		if row.State != "" && !row.State.Alive() {
-			trouble++
-		}
-		if len(here.Workloads) < limit {
-			here.Workloads = append(here.Workloads, row)
-		}
+	for _, w := range found.Workloads[:min(limit, len(found.Workloads))] {
+		here.Workloads = append(here.Workloads, workloadRow(&w))
 	}
 	here.Returned = len(here.Workloads)
 	answer := dispatch.Answer[ResolvePodPIDOut]{
-		Summary: summarizeInventory(&found, trouble),
+		Summary: summarizeInventory(&found),
 		Data:    ResolvePodPIDOut{Containers: []containerOut{}, Here: here},
 	}
 	answer.Notes = silentNotes(found.Sources)
-	if here.Total == 0 && found.NoRuntime {
+	if found.NoRuntime {
 		answer.Notes = append(answer.Notes, noRuntimeNote(env.Forwards))
 	}
 	if here.Returned < here.Total {
@@ -90,7 +82,7 @@ func discover(ctx context.Context, env *dispatch.Env, in ResolvePodPIDIn) (dispa
 }
 
 func workloadRow(w *resolve.Workload) workloadOut {
-	row := workloadOut{Containers: len(w.Containers), HostNetwork: w.HostNetwork}
+	row := workloadOut{State: w.State(), Reason: words.Printable(w.Why()), Containers: len(w.Containers), HostNetwork: w.HostNetwork}
 	switch {
 	case w.Pod != "":
 		row.Pod = words.Printable(w.Namespace + "/" + w.Pod)
@@ -103,13 +95,7 @@ func workloadRow(w *resolve.Workload) workloadOut {
 		row.Restarts += c.Restarts
 	}
 	if c := w.Worst(); c != nil {
-		row.State, row.Reason, row.Image = c.State, words.Printable(cmp.Or(c.Waiting, c.Reason)), c.Image
-	}
-	if c := w.Worst(); c != nil && row.Reason == "" && c.CrashedLately(time.Now()) {
-		row.Reason = "RestartedLately"
-	}
-	if s := w.Status; s != nil && row.Reason == "" {
-		row.Reason = words.Printable(s.Reason)
+		row.Image = c.Image
 	}
 	return row
 }
@@ -166,17 +152,25 @@ func noRuntimeNote(forwards bool) dispatch.Note {
 	return dispatch.Note{Code: "no_runtime", Message: "no container runtime was found on this node. " + resolve.HintNoRuntime}
 }
 
-func summarizeInventory(found *resolve.Inventory, trouble int) string {
-	unknown := ""
-	if failed := silentNames(found.Sources); len(failed) > 0 {
-		unknown = "; " + strings.Join(failed, " and ") + " could not be asked, so pods and containers may be missing"
-	}
+func summarizeInventory(found *resolve.Inventory) string {
+	text := fmt.Sprintf("%s, %s on this node", tally(found.Total, found.NoNames), words.Plural(found.NetnsTotal, "named network namespace"))
 	if found.Total == 0 && len(found.Netns) == 0 {
-		return "nothing can be named here but pids: no container runtime answered with a container, and no network namespace has a name" + unknown + "."
+		text = "nothing can be named here but pids: no container runtime answered with a container, and no network namespace has a name"
 	}
-	text := fmt.Sprintf("%d pods and containers, %s on this node", found.Total, words.Plural(found.NetnsTotal, "named network namespace"))
-	if trouble > 0 {
-		text += fmt.Sprintf("; %d not running", trouble)
+	if found.Troubled > 0 {
+		text += fmt.Sprintf("; %d in trouble", found.Troubled)
 	}
-	return text + unknown + "."
+	if failed := silentNames(found.Sources); len(failed) > 0 {
+		text += "; " + strings.Join(failed, " and ") + " could not be asked, so pods and containers may be missing"
+	}
+	return text + "."
+}
+
+// tally says how many workloads a list has. Without names nobody knows what they are:
+// any program may make cgroups that look like those of containers.
+func tally(n int, noNames bool) string {
+	if noNames {
+		return "no source of names answered (container runtime, files of the kubelet): " + words.Plural(n, "cgroup") + " of unknown owners"
+	}
+	return fmt.Sprintf("%d pods and containers", n)
 }

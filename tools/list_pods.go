@@ -210,9 +210,9 @@ func summarizePods(list *resolve.PodList, fit []resolve.Listed, troubled int, fi
 	if list.Everywhere {
 		where = "in the cluster"
 	}
-	text := fmt.Sprintf("%d pods and containers %s", len(fit), where)
+	text := tally(list.Total, list.NoNames) + " " + where
 	if filtered {
-		text = fmt.Sprintf("%d of %d pods and containers %s fit", len(fit), list.Total, where)
+		text += fmt.Sprintf(", of which %d fit", len(fit))
 	}
 	const named = 3
 	var names []string
@@ -249,7 +249,7 @@ func (in *ListPodsIn) notes(list *resolve.PodList, out *ListPodsOut, forwards bo
 		notes = append(notes, dispatch.Note{Code: "more_rows", Message: fmt.Sprintf(
 			"%d more follow: call again with offset %d, or with filters", rest, in.Offset+out.Returned)})
 	}
-	if list.Total == 0 && list.NoRuntime && !list.Everywhere {
+	if list.NoRuntime && !list.Everywhere {
 		notes = append(notes, noRuntimeNote(forwards))
 	}
 	if in.AllNodes && !list.Everywhere {

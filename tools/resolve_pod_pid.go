@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -310,55 +311,55 @@ func describeEntry(t *resolve.Target) string {
 	return t.Net.Identity().String()
 }
 
-// crashing reports whether some container is not up.
+// crashing reports whether some container is down, and may come back.
 func crashing(containers []resolve.Container) bool {
-	for _, c := range containers {
-		if !c.State.Alive() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(containers, func(c resolve.Container) bool { return !c.State.Alive() && !c.Done() })
 }
 
-// describeContainers names the containers that do not run, with the reason, or
-// says that all run.
+// describeContainers names the containers that are in trouble, with the reason, or
+// says that all run. Those that have ended as they should are no trouble.
 func describeContainers(containers []resolve.Container) string {
 	const named = 3
 	var down []string
-	for _, c := range containers {
-		if !c.State.Alive() {
+	done := 0
+	for i := range containers {
+		switch c := &containers[i]; {
+		case c.Done():
+			done++
+		case !c.State.Alive() || c.Why() != "":
 			down = append(down, describeContainer(c))
 		}
 	}
+	running := len(containers) - done
 	switch {
 	case len(containers) == 0:
 		return "no container known"
-	case len(down) == 0 && len(containers) == 1:
-		return "container " + containerLabel(&containers[0]) + " is " + string(containers[0].State)
-	case len(down) == 0:
-		return fmt.Sprintf("all %d containers run", len(containers))
 	case len(down) > named:
-		return strings.Join(down[:named], ", ") + fmt.Sprintf(" and %d more do not run", len(down)-named)
+		return strings.Join(down[:named], ", ") + fmt.Sprintf(" and %d more are in trouble", len(down)-named)
+	case len(down) > 0:
+		return strings.Join(down, ", ")
+	case len(containers) == 1:
+		return describeContainer(&containers[0])
+	case running == 0:
+		return fmt.Sprintf("all %d containers have ended as they should", done)
+	case done == 0:
+		return fmt.Sprintf("all %d containers run", running)
 	}
-	return strings.Join(down, ", ")
+	return fmt.Sprintf("%s running, %d ended as it should", words.Plural(running, "container"), done)
 }
 
-func describeContainer(c resolve.Container) string {
-	state := string(c.State)
-	if state == "" {
-		state = "not running"
-	}
+func describeContainer(c *resolve.Container) string {
 	var why []string
-	if reason := cmp.Or(c.Waiting, c.Reason); reason != "" {
+	if reason := c.Why(); reason != "" {
 		why = append(why, words.Printable(reason))
 	}
-	if c.ExitCode != nil {
+	if c.ExitCode != nil && !c.Done() && (!c.State.Alive() || len(why) > 0) {
 		why = append(why, fmt.Sprintf("exit code %d", *c.ExitCode))
 	}
-	if c.Restarts > 0 {
+	if c.Restarts > 0 && !c.Done() {
 		why = append(why, words.Plural(c.Restarts, "restart"))
 	}
-	text := fmt.Sprintf("container %s is %s", containerLabel(&c), state)
+	text := fmt.Sprintf("container %s %s", containerLabel(c), c.State.Words())
 	if len(why) > 0 {
 		text += " (" + strings.Join(why, ", ") + ")"
 	}

@@ -110,7 +110,7 @@ func TestResolvePodPID(t *testing.T) {
 		if out.Here == nil || out.Here.Total != 2 || out.Here.Workloads[0].Pod != "shop/crash-0" {
 			t.Fatalf("got %+v", out.Here)
 		}
-		if !strings.Contains(answer.Summary, "2 pods and containers") || !strings.Contains(answer.Summary, "1 not running") {
+		if !strings.Contains(answer.Summary, "2 pods and containers") || !strings.Contains(answer.Summary, "1 in trouble") {
 			t.Errorf("summary is %q", answer.Summary)
 		}
 		if !slices.ContainsFunc(answer.Next, func(n dispatch.Next) bool { return n.Arguments["pod"] == "crash-0" }) {
@@ -130,12 +130,12 @@ func TestInventoryNamesWhoDidNotAnswer(t *testing.T) {
 	}}
 	for _, total := range []int{0, 2} {
 		found.Total = total
-		if got := summarizeInventory(found, 0); !strings.HasSuffix(got, "; docker could not be asked, so pods and containers may be missing.") {
+		if got := summarizeInventory(found); !strings.HasSuffix(got, "; docker could not be asked, so pods and containers may be missing.") {
 			t.Errorf("%d workloads: %q", total, got)
 		}
 	}
 	found.Sources = found.Sources[1:]
-	if got := summarizeInventory(found, 0); strings.Contains(got, "could not be asked") {
+	if got := summarizeInventory(found); strings.Contains(got, "could not be asked") {
 		t.Errorf("all answered: %q", got)
 	}
 }
