@@ -294,7 +294,7 @@ var lookupFailures = map[string]string{
 
 func describeFailure(b *strings.Builder, l *fact.DNSLookup) {
 	failure := lookupFailures[l.Outcome]
-	if halfDenied(l) {
+	if l.HalfDenied() {
 		failure = "has an address, but the nameserver denies the name for the other record type, and " + l.Resolver.Library + " takes that for both"
 	}
 	fmt.Fprintf(b, "%s %s", words.Printable(l.Asked), failure)
@@ -320,12 +320,6 @@ func describeFailure(b *strings.Builder, l *fact.DNSLookup) {
 		}
 		fmt.Fprintf(b, "; an application with %s gets %s after %s", with, l.AppError, waited(l))
 	}
-}
-
-// halfDenied reports whether the deciding name has an address, and is denied for the
-// other type.
-func halfDenied(l *fact.DNSLookup) bool {
-	return l.Outcome == "nxdomain" && slices.ContainsFunc(l.Tried, func(t fact.DNSTry) bool { return t.Name == l.Name && t.Server == l.Server && t.Outcome == "answered" })
 }
 
 // listed shows the first of many values, which are validated.
@@ -354,7 +348,7 @@ func afterLookup(t *resolve.Target, in *NetnsDNSLookupIn, l *fact.DNSLookup) []d
 	switch {
 	case l.Outcome == "nxdomain":
 		// From elsewhere the same server says the same; whether it knows the cluster decides.
-		if t.Workload.Namespace != "" && !halfDenied(l) && !strings.HasPrefix(l.Asked, clusterName) {
+		if t.Workload.Namespace != "" && !l.HalfDenied() && !strings.HasPrefix(l.Asked, clusterName) {
 			next = append(next, dispatch.Next{
 				Tool: "netns_dns_lookup", Arguments: dispatch.Arguments(t, map[string]any{"name": clusterName}),
 				Why: "a name that every cluster has: if the server does not know that either, it does not serve the cluster's names",
@@ -421,6 +415,9 @@ func fromTheNode(in *NetnsDNSLookupIn, l *fact.DNSLookup) dispatch.Next {
 // or where nobody answered, the first that the application tries. Which one the
 // library gives up at says nothing about which exists.
 func comparableName(l *fact.DNSLookup) string {
+	if l.TwoDots {
+		return l.Asked + "."
+	}
 	if l.Name != "" && l.Outcome != "timeout" && l.Outcome != "unreachable" {
 		return l.Name
 	}

@@ -389,7 +389,7 @@ func aaaaNXDomain(l *fact.DNSLookup) []fact.Finding {
 				continue
 			}
 			text := fmt.Sprintf("nameserver %s has %s for %s and says for %s that the name does not exist (NXDOMAIN), which is about all types: the server's fault", t.Server, types[0], t.Name, types[1])
-			if l.Outcome == "nxdomain" && l.Name == t.Name {
+			if l.HalfDenied() && l.Name == t.Name {
 				text += "; " + l.Resolver.Library + " then finds no address"
 			}
 			return finding(DNSAAAANXDOMAIN, "%s", text)
@@ -470,7 +470,7 @@ func lookupFailed(l *fact.DNSLookup) []fact.Finding {
 	}
 	switch l.Outcome {
 	case "nxdomain":
-		if decided.Outcome == "answered" {
+		if l.HalfDenied() {
 			return nil // the name is there: aaaaNXDomain
 		}
 		if tried == 1 {

@@ -1,5 +1,7 @@
 package fact
 
+import "slices"
+
 // DNSLookup is what one lookup of a name came to, and what was measured on the
 // way. Durations are in milliseconds. All text is printable ASCII; names are in
 // presentation form (RFC 1035, section 5.1), in which everything else is \DDD.
@@ -59,6 +61,14 @@ type DNSLookup struct {
 	Types []string `json:"-"`
 	// Notes say what to know about the answer; they are no faults.
 	Notes []DNSNote `json:"-"`
+}
+
+// HalfDenied reports whether the deciding server has an address of the name for which
+// the library finds none, as the server denies the name for the other record type.
+func (l *DNSLookup) HalfDenied() bool {
+	return l.Outcome == "nxdomain" && slices.ContainsFunc(l.Tried, func(t DNSTry) bool {
+		return t.Name == l.Name && t.Server == l.Server && t.Outcome == "answered"
+	})
 }
 
 // DNSResolver is the configuration of the application's resolver library.

@@ -110,7 +110,7 @@ type Timings struct {
 type Resolution struct {
 	Name string `json:"name"`
 	// Outcome is that of netns_dns_lookup: answered, nxdomain, nodata, ...; or
-	// literal, override.
+	// literal, override; half_denied is nxdomain for one record type, and an address of the other.
 	Outcome   string   `json:"outcome"`
 	Addresses []string `json:"addresses"`
 	Source    string   `json:"source,omitempty" jsonschema:"hosts file, name server, resolve argument"`

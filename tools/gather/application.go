@@ -84,6 +84,9 @@ func NameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPor
 		how := fact.Resolution{
 			Name: name, Outcome: found.Outcome, Addresses: found.Addresses, Source: found.Source, AppWaitMS: found.AppWaitMS,
 		}
+		if found.HalfDenied() {
+			how.Outcome = "half_denied"
+		}
 		if found.Server != "" { // without an answer, Source is empty
 			how.Source = strings.TrimSpace(how.Source + " " + found.Server)
 		}

@@ -12,6 +12,7 @@ func TestNoAddress(t *testing.T) {
 	for _, c := range []struct{ outcome, source, want string }{
 		{"nxdomain", "10.0.0.1", "the name has no address: it does not exist"},
 		{"nodata", "10.0.0.1", "the name has no address: it exists without one"},
+		{"half_denied", "10.0.0.1", "the name could not be looked up: the nameserver has an address and denies the name for the other record type, which musl takes for both (10.0.0.1)"},
 		{"servfail", "10.0.0.1", "the name could not be looked up: the nameserver fails (10.0.0.1)"},
 		{"refused", "10.0.0.1", "the name could not be looked up: the nameserver refuses to answer (10.0.0.1)"},
 		{"timeout", "10.0.0.1", "the name could not be looked up: no nameserver answered in time (10.0.0.1)"},
