@@ -144,7 +144,7 @@ IMAGE ?= docker.io/library/nsenter-mcp:dev
 IMAGE_ARCH ?= $(shell $(GO) env GOARCH)
 .PHONY: image
 image: linux-$(IMAGE_ARCH) ## dist/nsenter-mcp-image.tar, the container image; IMAGE=name:tag, IMAGE_ARCH
-	$(GO) tool mkimage -ref '$(IMAGE)' -arch $(IMAGE_ARCH) -out dist/nsenter-mcp-image.tar \
+	$(GO) run ./internal/mkimage -ref '$(IMAGE)' -arch $(IMAGE_ARCH) -out dist/nsenter-mcp-image.tar \
 		-file /nsenter-mcp=dist/nsenter-mcp-linux-$(IMAGE_ARCH) -entrypoint /nsenter-mcp \
 		-label org.opencontainers.image.title=nsenter-mcp -label org.opencontainers.image.version='$(VERSION)' \
 		-label org.opencontainers.image.revision='$(COMMIT)' -label org.opencontainers.image.licenses=Apache-2.0

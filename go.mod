@@ -89,5 +89,3 @@ require (
 	k8s.io/apimachinery v0.37.2
 	k8s.io/client-go v0.37.2
 )
-
-tool nsenter-mcp/internal/mkimage

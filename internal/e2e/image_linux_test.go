@@ -16,7 +16,7 @@ func TestImage(t *testing.T) {
 	root := filepath.Join("..", "..")
 	e := startEngine(t)
 	archive := filepath.Join(t.TempDir(), "image.tar")
-	run(t, nil, "go", "-C", root, "tool", "mkimage", "-ref", "example.org/tools/nsenter-mcp:archive",
+	run(t, nil, "go", "-C", root, "run", "./internal/mkimage", "-ref", "example.org/tools/nsenter-mcp:archive",
 		"-file", "/nsenter-mcp="+program(), "-entrypoint", "/nsenter-mcp", "-out", archive)
 	e.docker(t, "load", "--input", archive)
 

@@ -2,12 +2,6 @@ module nsenter-mcp/internal/testbed
 
 go 1.26.0
 
-// The programs of the bed. go keeps the built ones in its cache.
-tool (
-	nsenter-mcp/internal/testbed/cmd/kb
-	nsenter-mcp/internal/testbed/cmd/pause
-)
-
 // Kubernetes is made from its modules, one of which is not meant to be required
 // from outside: each of the others must be told its version below. CoreDNS must
 // compile against the same client-go.

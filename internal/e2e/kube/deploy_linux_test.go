@@ -116,7 +116,7 @@ func TestNodePod(t *testing.T) {
 func importImage(t *testing.T) {
 	t.Helper()
 	archive := filepath.Join(t.TempDir(), "image.tar")
-	run(t, "go", "-C", filepath.Join("..", "..", ".."), "tool", "mkimage", "-ref", "docker.io/library/nsenter-mcp:dev",
+	run(t, "go", "-C", filepath.Join("..", "..", ".."), "run", "./internal/mkimage", "-ref", "docker.io/library/nsenter-mcp:dev",
 		"-file", "/nsenter-mcp="+program(), "-entrypoint", "/nsenter-mcp", "-out", archive)
 	run(t, "ctr", "-n", "k8s.io", "images", "import", archive)
 }
