@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
+	"nsenter-mcp/cmd/nsenter-mcp/internal/config"
 	"nsenter-mcp/cmd/nsenter-mcp/internal/doctor"
 	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/resolve"
@@ -113,7 +113,7 @@ func (n *node) front(other string) (*doctor.Front, error) {
 }
 
 // policyChecks say what the server may do and who says so.
-func policyChecks(p *ceiling.Policy) []doctor.Check {
+func policyChecks(p *config.Policy) []doctor.Check {
 	var checks []doctor.Check
 	for _, part := range p.Parts() {
 		checks = append(checks, doctor.Check{

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
+	"nsenter-mcp/cmd/nsenter-mcp/internal/config"
 	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/forward"
 	"nsenter-mcp/nsexec"
@@ -64,8 +64,8 @@ func (o *options) register(flags *pflag.FlagSet) {
 }
 
 // policy is what the operator's file allows, narrowed by the flags.
-func (o *options) policy() (*ceiling.Policy, error) {
-	p, err := ceiling.New(o.operatorFile)
+func (o *options) policy() (*config.Policy, error) {
+	p, err := config.New(o.operatorFile)
 	if err != nil {
 		return nil, err
 	}
@@ -79,15 +79,15 @@ func (o *options) policy() (*ceiling.Policy, error) {
 		{"allow-host-network", func(who string) error { return p.LimitHostNetwork(who, o.hostNetwork) }},
 		{"allow-destination", func(who string) error { return p.AllowOnly(who, o.allow) }},
 		{"deny-destination", func(who string) error { return p.DenyToo(who, o.deny) }},
-		{"host-root", func(who string) error { return p.HostRoot.Want(who, o.hostRoot) }},
-		{"host-netns", func(who string) error { return p.HostNetns.Want(who, o.hostNetns) }},
-		{"docker-host", func(who string) error { return p.DockerHost.Want(who, o.dockerHost) }},
-		{"runtime-endpoint", func(who string) error { return p.RuntimeEndpoint.Want(who, o.endpoint) }},
-		{"kubeconfig", func(who string) error { return p.Kubeconfig.Want(who, o.kubeconfig) }},
-		{"context", func(who string) error { return p.Context.Want(who, o.kubeContext) }},
-		{"node-name", func(who string) error { return p.NodeName.Want(who, o.nodeName) }},
+		{"host-root", func(who string) error { return p.HostRoot.Set(who, o.hostRoot) }},
+		{"host-netns", func(who string) error { return p.HostNetns.Set(who, o.hostNetns) }},
+		{"docker-host", func(who string) error { return p.DockerHost.Set(who, o.dockerHost) }},
+		{"runtime-endpoint", func(who string) error { return p.RuntimeEndpoint.Set(who, o.endpoint) }},
+		{"kubeconfig", func(who string) error { return p.Kubeconfig.Set(who, o.kubeconfig) }},
+		{"context", func(who string) error { return p.Context.Set(who, o.kubeContext) }},
+		{"node-name", func(who string) error { return p.NodeName.Set(who, o.nodeName) }},
 		{"allow-exec-plugin", func(who string) error { return p.AllowExecPlugin(who, o.execPlugin) }},
-		{"via", func(who string) error { return p.Via.Want(who, o.via) }},
+		{"via", func(who string) error { return p.Via.Set(who, o.via) }},
 	} {
 		if !o.given(flag.name) {
 			continue
@@ -97,19 +97,19 @@ func (o *options) policy() (*ceiling.Policy, error) {
 		}
 	}
 	if !o.given("docker-host") {
-		if err := p.DockerHost.Want("DOCKER_HOST", os.Getenv("DOCKER_HOST")); err != nil {
+		if err := p.DockerHost.Set("DOCKER_HOST", os.Getenv("DOCKER_HOST")); err != nil {
 			return nil, usagef("%v", err)
 		}
 	}
 	if !o.given("runtime-endpoint") {
-		if err := p.RuntimeEndpoint.Want(resolve.CRIEnv, os.Getenv(resolve.CRIEnv)); err != nil {
+		if err := p.RuntimeEndpoint.Set(resolve.CRIEnv, os.Getenv(resolve.CRIEnv)); err != nil {
 			return nil, usagef("%v", err)
 		}
 	}
 	if !o.given("node-name") {
 		// One file serves many nodes, each of which has a name of its own. A wrong one
 		// leads nowhere: what is entered is proved by what is on the node.
-		if err := p.NodeName.Suggest("NODE_NAME", os.Getenv("NODE_NAME")); err != nil {
+		if err := p.NodeName.SetDefault("NODE_NAME", os.Getenv("NODE_NAME")); err != nil {
 			return nil, usagef("%v", err)
 		}
 	}
@@ -141,7 +141,7 @@ func (o *options) logger(w io.Writer, otherwise slog.Level) (*slog.Logger, error
 
 // node is the assembled program: everything that a call needs.
 type node struct {
-	policy     *ceiling.Policy
+	policy     *config.Policy
 	home       *nsexec.Home
 	host       *nsexec.Handle
 	kube       *resolve.Kube
@@ -189,16 +189,16 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 		Sources: sources, Cluster: []resolve.Source{n.kube}, AllowHostNetwork: !policy.NoHostNetwork, Logger: log,
 	})
 	n.close = append(n.close, func() error { n.resolver.Close(); return nil }) // before the sources
-	config := dispatch.Config{
+	dispatching := dispatch.Config{
 		Tools:  tools.All(),
 		Env:    dispatch.Env{Resolver: n.resolver, Home: n.home, Host: n.host, Root: root},
 		Policy: policy.Policy, Log: log,
 	}
 	if n.forwarder != nil {
-		config.Forwarder = n.forwarder
+		dispatching.Forwarder = n.forwarder
 		n.close = append(n.close, n.forwarder.Close)
 	}
-	if n.dispatcher, err = dispatch.NewDispatcher(config); err != nil {
+	if n.dispatcher, err = dispatch.NewDispatcher(dispatching); err != nil {
 		return nil, err
 	}
 	return n, nil
@@ -227,7 +227,7 @@ func (n *node) sources(root string) ([]resolve.Source, error) {
 
 // openForwarder returns what reaches other nodes, nil without --via. It starts
 // nothing yet.
-func openForwarder(policy *ceiling.Policy, log *slog.Logger) (*forward.Forwarder, error) {
+func openForwarder(policy *config.Policy, log *slog.Logger) (*forward.Forwarder, error) {
 	command := policy.Via.Or("")
 	if command == "" {
 		return nil, nil

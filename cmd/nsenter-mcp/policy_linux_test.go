@@ -11,7 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
+	"nsenter-mcp/cmd/nsenter-mcp/internal/config"
 )
 
 // operatorsFile makes the program find that text at the path of the operator's
@@ -26,7 +26,7 @@ func init() {
 	if err := unix.Mount("tmpfs", "/etc", "tmpfs", 0, ""); err != nil {
 		panic(err)
 	}
-	if err := os.WriteFile(ceiling.Path, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(config.Path, []byte(text), 0o600); err != nil {
 		panic(err)
 	}
 	if err := os.Unsetenv(operatorsFile); err != nil {

@@ -11,13 +11,13 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
+	"nsenter-mcp/cmd/nsenter-mcp/internal/config"
 	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/dispatch/destination"
 )
 
 // policyOf is what comes of an operator's file ("" for none) and flags.
-func policyOf(t *testing.T, file string, args ...string) (*ceiling.Policy, error) {
+func policyOf(t *testing.T, file string, args ...string) (*config.Policy, error) {
 	t.Helper()
 	o, flags := &options{operatorFile: filepath.Join(t.TempDir(), "nsenter-mcp.yaml")}, pflag.NewFlagSet("", pflag.ContinueOnError)
 	if file != "" {
@@ -149,7 +149,7 @@ func TestDocumentedFile(t *testing.T) {
 	if found == nil {
 		t.Fatal("there is no example")
 	}
-	f, err := ceiling.Parse(found[1])
+	f, err := config.Parse(found[1])
 	if err != nil {
 		t.Fatal(err)
 	}

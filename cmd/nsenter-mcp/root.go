@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"nsenter-mcp/cmd/nsenter-mcp/internal/ceiling"
+	"nsenter-mcp/cmd/nsenter-mcp/internal/config"
 	"nsenter-mcp/internal/words"
 	"nsenter-mcp/tools"
 )
@@ -37,7 +37,7 @@ const rootExamples = `  nsenter-mcp doctor                              can it w
   nsenter-mcp --via 'ssh -T {node} sudo -n nsenter-mcp'   a server for the pods of all nodes`
 
 func newRoot() *cobra.Command {
-	o := &options{operatorFile: ceiling.Path}
+	o := &options{operatorFile: config.Path}
 	showVersion := false
 	root := &cobra.Command{
 		Use:           "nsenter-mcp",

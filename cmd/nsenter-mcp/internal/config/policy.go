@@ -1,4 +1,4 @@
-package ceiling
+package config
 
 import (
 	"fmt"
@@ -15,7 +15,7 @@ type Policy struct {
 	dispatch.Policy
 	// Where the node is, who knows its containers, and the command that leads to
 	// other nodes.
-	HostRoot, HostNetns, DockerHost, RuntimeEndpoint, Kubeconfig, Context, NodeName, Via Place
+	HostRoot, HostNetns, DockerHost, RuntimeEndpoint, Kubeconfig, Context, NodeName, Via Setting
 	// ExecPlugin lets the kubeconfig's credential plugin run as root.
 	ExecPlugin bool
 
@@ -39,14 +39,14 @@ func New(path string) (*Policy, error) {
 	}
 	p := &Policy{
 		Policy:          dispatch.DefaultPolicy(),
-		HostRoot:        Place{path: path, file: found, key: keyHostRoot, at: f.HostRoot},
-		HostNetns:       Place{path: path, file: found, key: keyHostNetns, at: f.HostNetns},
-		DockerHost:      Place{path: path, file: found, key: keyDockerHost, at: f.DockerHost},
-		RuntimeEndpoint: Place{path: path, file: found, key: keyEndpoint, at: f.RuntimeEndpoint},
-		Kubeconfig:      Place{path: path, file: found, key: keyKubeconfig, at: f.Kubeconfig},
-		Context:         Place{path: path, file: found, key: keyContext, at: f.Context},
-		NodeName:        Place{path: path, file: found, key: keyNodeName, at: f.NodeName},
-		Via:             Place{path: path, file: found, key: keyVia, at: f.Via},
+		HostRoot:        Setting{path: path, file: found, key: keyHostRoot, value: f.HostRoot},
+		HostNetns:       Setting{path: path, file: found, key: keyHostNetns, value: f.HostNetns},
+		DockerHost:      Setting{path: path, file: found, key: keyDockerHost, value: f.DockerHost},
+		RuntimeEndpoint: Setting{path: path, file: found, key: keyEndpoint, value: f.RuntimeEndpoint},
+		Kubeconfig:      Setting{path: path, file: found, key: keyKubeconfig, value: f.Kubeconfig},
+		Context:         Setting{path: path, file: found, key: keyContext, value: f.Context},
+		NodeName:        Setting{path: path, file: found, key: keyNodeName, value: f.NodeName},
+		Via:             Setting{path: path, file: found, key: keyVia, value: f.Via},
 		path:            path, from: map[string][]string{},
 	}
 	if f.ExecPlugin != nil {

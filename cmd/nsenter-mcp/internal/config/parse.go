@@ -1,4 +1,4 @@
-package ceiling
+package config
 
 import (
 	"bytes"
@@ -113,7 +113,7 @@ func into[T any](to *T, parse func(*yaml.Node) (T, error)) read {
 // readKeys reads a mapping with these keys and no others.
 func readKeys(n *yaml.Node, keys map[string]read) error {
 	if n.Kind != yaml.MappingNode {
-		return at(n, "here has to stand a mapping with the keys %s", strings.Join(slices.Sorted(maps.Keys(keys)), ", "))
+		return at(n, "expected a mapping with the keys %s", strings.Join(slices.Sorted(maps.Keys(keys)), ", "))
 	}
 	seen := map[string]bool{}
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -203,7 +203,7 @@ func prefixes(n *yaml.Node) ([]netip.Prefix, error) {
 // list reads a list of words.
 func list(n *yaml.Node, of string) ([]string, error) {
 	if n.Kind != yaml.SequenceNode {
-		return nil, at(n, "here has to stand a list of %s", of)
+		return nil, at(n, "expected a list of %s", of)
 	}
 	words := make([]string, len(n.Content))
 	for i, item := range n.Content {
@@ -230,7 +230,7 @@ func command(n *yaml.Node) (string, error) {
 // boolean takes what every version of YAML takes for one.
 func boolean(n *yaml.Node) (*bool, error) {
 	if n.Kind != yaml.ScalarNode || n.Value != "true" && n.Value != "false" || n.ShortTag() != "!!bool" {
-		return nil, at(n, "here has to stand true or false")
+		return nil, at(n, "expected true or false")
 	}
 	is := n.Value == "true"
 	return &is, nil
@@ -238,7 +238,7 @@ func boolean(n *yaml.Node) (*bool, error) {
 
 func word(n *yaml.Node) (string, error) {
 	if n.Kind != yaml.ScalarNode || n.Value == "" || n.ShortTag() == "!!null" {
-		return "", at(n, "here has to stand a word")
+		return "", at(n, "expected a word")
 	}
 	return n.Value, nil
 }

@@ -1,5 +1,4 @@
-// Package ceiling finds out what the server may do: what the operator's file
-// says, narrowed by flags.
+// Package config reads the operator's file, and narrows what it allows by flags.
 //
 // Flags may come from the configuration of an agent's program, which is not the
 // operator's. So only one file can allow more than the defaults: [Path], which
@@ -7,4 +6,4 @@
 // more than it allows is an error that says where to allow it. Where there is
 // such a file, it also says where to look for the node and its runtimes, and
 // how other nodes are reached.
-package ceiling
+package config

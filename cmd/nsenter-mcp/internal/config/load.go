@@ -1,4 +1,4 @@
-package ceiling
+package config
 
 import (
 	"errors"
@@ -16,8 +16,8 @@ const maxFile = 64 << 10
 
 // Load reads the operator's file at path; found is false where there is none. A
 // file that others than root could have written is an error that says how to
-// mend it, and so is one that cannot be understood: a server without its ceiling
-// would allow too much.
+// mend it, and so is one that cannot be understood: a server without the operator's
+// limits would allow too much.
 func Load(path string) (f File, found bool, err error) {
 	text, err := readTrusted(path)
 	if errors.Is(err, fs.ErrNotExist) {

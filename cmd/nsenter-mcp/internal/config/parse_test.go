@@ -1,4 +1,4 @@
-package ceiling
+package config
 
 import (
 	"slices"
@@ -15,22 +15,22 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		{"toolsets: [inspect]\ndestinations:\n  alow: []", `line 3: the key "alow" is unknown; did you mean allow? (destinations)`},
 		{"frobnicate: 1", "line 1: the key \"frobnicate\" is unknown; there are allow_exec_plugin, allow_host_network, allow_unsafe_methods, context, destinations,"},
 		{"toolsets: [inspect, probes]", `"probes" is none of inspect, probe, capture, exec; did you mean probe? (toolsets)`},
-		{"toolsets: inspect", "line 1: here has to stand a list of toolsets"},
-		{"toolsets:", "line 1: here has to stand a list of toolsets"},
+		{"toolsets: inspect", "line 1: expected a list of toolsets"},
+		{"toolsets:", "line 1: expected a list of toolsets"},
 		{"toolsets: [inspect]\ntoolsets: [exec]", "line 2: toolsets is there twice"},
-		{"allow_unsafe_methods: yes", "line 1: here has to stand true or false"},
-		{`allow_unsafe_methods: "true"`, "line 1: here has to stand true or false"},
-		{"allow_host_network:", "line 1: here has to stand true or false"},
-		{"destinations: [10.0.0.0/8]", "line 1: here has to stand a mapping with the keys allow, deny, metadata"},
+		{"allow_unsafe_methods: yes", "line 1: expected true or false"},
+		{`allow_unsafe_methods: "true"`, "line 1: expected true or false"},
+		{"allow_host_network:", "line 1: expected true or false"},
+		{"destinations: [10.0.0.0/8]", "line 1: expected a mapping with the keys allow, deny, metadata"},
 		{"destinations:\n  deny:\n  - 10.0.0.0/8\n  - 10.0.0.1/8", `line 4: "10.0.0.1/8" has bits behind its prefix; write 10.0.0.0/8`},
 		{"destinations: {deny: [example.com]}", `"example.com" is no address and no prefix`},
-		{"destinations: {deny: [{a: b}]}", "line 1: here has to stand a word"},
+		{"destinations: {deny: [{a: b}]}", "line 1: expected a word"},
 		{"a: &x [1]\ntoolsets: *x", `the key "a" is unknown`},
-		{"docker_host: ''", "line 1: here has to stand a word"},
+		{"docker_host: ''", "line 1: expected a word"},
 		{"toolsets: [inspect]\n---\ntoolsets: [exec]", "more than one YAML document"},
 		{"toolsets: [", "line 1"},
 		{"\tx", "cannot start any token"},
-		{"- inspect", "line 1: here has to stand a mapping"},
+		{"- inspect", "line 1: expected a mapping"},
 	} {
 		_, err := Parse([]byte(c.text))
 		if err == nil || !strings.Contains(err.Error(), c.want) {
