@@ -121,10 +121,7 @@ func unit(t *testing.T) (text string, setting func(key string) string) {
 // systemd itself reads the unit.
 func TestUnitIsValid(t *testing.T) {
 	t.Parallel()
-	analyze, err := exec.LookPath("systemd-analyze")
-	if err != nil {
-		t.Skip("systemd-analyze (Debian package systemd) is not here")
-	}
+	analyze := lab.Program(t, "systemd-analyze")
 	text, setting := unit(t)
 	path := filepath.Join(t.TempDir(), "nsenter-mcp.service")
 	text = strings.ReplaceAll(text, strings.Fields(setting("ExecStart"))[0], "/bin/true") // it has to be there

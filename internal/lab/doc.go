@@ -5,7 +5,8 @@
 // # Isolation
 //
 // Labs only exist in a process that was first moved, whole, into a network and
-// mount namespace of its own with a private /run. A test binary does that by
+// mount namespace of its own with a private /run and /var/log. A test binary does
+// that by
 //
 //	func TestMain(m *testing.M) { lab.TestMain(m) }
 //

@@ -158,8 +158,11 @@ func arrive() error {
 	if err := mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE); err != nil {
 		return err
 	}
-	if err := mount("tmpfs", runDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV); err != nil {
-		return err
+	// The logs of the machine's own pods (/var/log/pods) are none of the lab's.
+	for _, dir := range []string{runDir, "/var/log"} {
+		if err := mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV); err != nil {
+			return err
+		}
 	}
 	// Where /var/run is no link to /run, sockets of daemons may lie there.
 	if fi, err := os.Lstat("/var/run"); err == nil && fi.IsDir() {

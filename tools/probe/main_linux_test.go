@@ -30,10 +30,20 @@ func batch(t testing.TB, ns *lab.Netns, commands string) {
 	}
 }
 
-// sysctl writes variables "name=value" inside ns.
+// sysctl writes variables "name=value" inside ns. /proc/sys/net shows the
+// namespace of the thread (net/sysctl_net.c).
 func sysctl(t testing.TB, ns *lab.Netns, variables ...string) {
 	t.Helper()
-	if _, err := ns.Output("sysctl", append([]string{"-q", "-w"}, variables...)...); err != nil {
+	err := ns.Handle.Do(func() error {
+		for _, v := range variables {
+			name, value, _ := strings.Cut(v, "=")
+			if err := os.WriteFile("/proc/sys/"+strings.ReplaceAll(name, ".", "/"), []byte(value), 0); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/tools/fact"
 )
 
@@ -91,9 +92,7 @@ func exits(f *fact.Fetch) []int {
 
 func TestAgainstCurl(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed")
-	}
+	lab.Program(t, "curl")
 	b := newBench(t)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {

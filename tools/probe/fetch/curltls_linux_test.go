@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -19,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/tools/fact"
 )
 
@@ -127,9 +127,7 @@ func openSSLName(cipher string) string {
 // What a handshake shows is what curl and OpenSSL see of it from the same pod.
 func TestTLSAgainstCurl(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("curl"); err != nil {
-		t.Skip("curl is not installed")
-	}
+	lab.Program(t, "curl")
 	b := newBench(t)
 	ip := b.server.IP.String()
 	sub := b.ca.intermediate()

@@ -2,7 +2,6 @@ package lookup
 
 import (
 	"net/netip"
-	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -13,14 +12,10 @@ import (
 	"nsenter-mcp/tools/fact"
 )
 
-// dig is the program, or the test is skipped where it is not installed.
+// dig is the program; without it the test is skipped, or fails in CI.
 func dig(t testing.TB) string {
 	t.Helper()
-	path, err := exec.LookPath("dig")
-	if err != nil {
-		t.Skip("dig is not installed")
-	}
-	return path
+	return lab.Program(t, "dig")
 }
 
 // dug is what dig printed about one question.
@@ -201,10 +196,7 @@ func runDigWithFiles(t *testing.T, pod *lab.Pod, program string, files map[strin
 // a real interface.
 func TestAgainstGetent(t *testing.T) {
 	t.Parallel()
-	program, err := exec.LookPath("getent")
-	if err != nil {
-		t.Skip("getent is not installed")
-	}
+	program := lab.Program(t, "getent")
 	l := lab.Start(t)
 	pod := l.Pod(t, lab.PodSpec{IPv6: true})
 	zone(cluster()).serve(t, pod, server1)

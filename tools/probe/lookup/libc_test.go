@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"nsenter-mcp/internal/lab"
 )
 
 func TestMuslVersion(t *testing.T) {
@@ -34,10 +36,10 @@ func TestMuslVersion(t *testing.T) {
 // TestMuslVersionOfTheInstalled holds what is read against what the loader prints.
 func TestMuslVersionOfTheInstalled(t *testing.T) {
 	t.Parallel()
-	loader := architectures[runtime.GOARCH].muslLoader
+	loader := lab.Program(t, architectures[runtime.GOARCH].muslLoader)
 	data, err := os.ReadFile(loader)
 	if err != nil {
-		t.Skip("musl is not installed: ", err)
+		t.Fatal(err)
 	}
 	out, _ := exec.CommandContext(t.Context(), loader).CombinedOutput() // fails without a program
 	if version := muslVersion(data); version == "" || !strings.Contains(string(out), "Version "+version+"\n") {
