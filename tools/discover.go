@@ -70,13 +70,11 @@ func discover(ctx context.Context, env *dispatch.Env, in ResolvePodPIDIn) (dispa
 		})
 	}
 	if len(found.Workloads) > 0 {
-		answer.Next = []dispatch.Next{{
-			Tool: "resolve_pod_pid", Arguments: nameOf(&found.Workloads[0]), Why: "look at the first of them",
-		}}
+		in := ResolvePodPIDIn{TargetArgs: nameOf(&found.Workloads[0])}
+		answer.Next = []dispatch.Next{dispatch.Propose(resolvePodPID, in, "look at the first of them")}
 	} else if len(found.Netns) > 0 {
-		answer.Next = []dispatch.Next{{
-			Tool: "netns_ip_addr", Arguments: map[string]any{"netns": found.Netns[0].Name}, Why: "look into the first of them",
-		}}
+		in := NetnsIPAddrIn{TargetArgs: dispatch.TargetArgs{Netns: found.Netns[0].Name}}
+		answer.Next = []dispatch.Next{dispatch.Propose(netnsIPAddr, in, "look into the first of them")}
 	}
 	return answer, nil
 }
@@ -101,16 +99,16 @@ func workloadRow(w *resolve.Workload) workloadOut {
 }
 
 // nameOf are the arguments that name a workload.
-func nameOf(w *resolve.Workload) map[string]any {
+func nameOf(w *resolve.Workload) dispatch.TargetArgs {
 	switch {
 	case w.Pod != "":
-		return map[string]any{"pod": w.Pod, "namespace": w.Namespace}
+		return dispatch.TargetArgs{Pod: w.Pod, Namespace: w.Namespace}
 	case w.UID != "":
-		return map[string]any{"pod": w.UID}
+		return dispatch.TargetArgs{Pod: w.UID}
 	case len(w.Containers) > 0:
-		return map[string]any{"container": cmp.Or(w.Containers[0].Name, w.Containers[0].ID)}
+		return dispatch.TargetArgs{Container: cmp.Or(w.Containers[0].Name, w.Containers[0].ID)}
 	}
-	return map[string]any{}
+	return dispatch.TargetArgs{}
 }
 
 // silent are the sources that are here but could not tell what they know.

@@ -1,11 +1,11 @@
 package tools
 
 import (
-	"maps"
 	"strings"
 	"testing"
 	"time"
 
+	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/resolve"
 )
 
@@ -19,18 +19,18 @@ func TestWorkloadsWithoutNames(t *testing.T) {
 		name           string
 		workload       resolve.Workload
 		uid, container string
-		next           map[string]any
+		next           dispatch.TargetArgs
 	}{
-		{"a container", resolve.Workload{Containers: running}, "", id[:12], map[string]any{"container": id}},
-		{"a pod", resolve.Workload{UID: uid, Containers: running}, uid, "", map[string]any{"pod": uid}},
+		{"a container", resolve.Workload{Containers: running}, "", id[:12], dispatch.TargetArgs{Container: id}},
+		{"a pod", resolve.Workload{UID: uid, Containers: running}, uid, "", dispatch.TargetArgs{Pod: uid}},
 	}
 	for _, test := range tests {
 		row := workloadRow(&test.workload)
 		if row.Pod != "" || row.UID != test.uid || row.Container != test.container {
 			t.Errorf("%s is listed as pod %q, UID %q, container %q", test.name, row.Pod, row.UID, row.Container)
 		}
-		if got := nameOf(&test.workload); !maps.Equal(got, test.next) {
-			t.Errorf("%s is asked for by %v, want %v", test.name, got, test.next)
+		if got := nameOf(&test.workload); got != test.next {
+			t.Errorf("%s is asked for by %+v, want %+v", test.name, got, test.next)
 		}
 	}
 	if got, want := describeContainers(running), "container "+id[:12]+" is running"; got != want {

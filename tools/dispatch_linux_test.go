@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -28,13 +29,10 @@ type echoOut struct {
 // echoTool is a tool whose handler does what a test tells it.
 func echoTool(spec dispatch.Spec, handle dispatch.Handler[echoIn, echoOut]) dispatch.Tool {
 	spec.Title, spec.Description, spec.Purpose = "Echo", "Answers.", "an answer"
-	if spec.Name == "" {
-		spec.Name = "echo"
-	}
 	if spec.Toolset == "" {
 		spec.Toolset = dispatch.Inspect
 	}
-	return dispatch.Define(spec, handle)
+	return dispatch.Define(dispatch.Name[echoIn](cmp.Or(spec.Name, "echo")), spec, handle)
 }
 
 func withTools(tools ...dispatch.Tool) func(*dispatch.Config) {
@@ -44,7 +42,7 @@ func withTools(tools ...dispatch.Tool) func(*dispatch.Config) {
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	b := newTestbench(t, withTools(
-		dispatch.Define(dispatch.Spec{Name: "dangerous", Title: "T", Description: "D", Purpose: "P", Toolset: dispatch.Exec},
+		dispatch.Define("dangerous", dispatch.Spec{Title: "T", Description: "D", Purpose: "P", Toolset: dispatch.Exec},
 			func(context.Context, *dispatch.Env, *resolve.Target, echoIn) (dispatch.Answer[echoOut], error) {
 				return dispatch.Answer[echoOut]{}, errors.New("must not run")
 			})))
@@ -163,10 +161,10 @@ func TestAnswerIsBoundedAndWhole(t *testing.T) {
 				a.Data.Text = strings.Repeat("x", 1000)
 			case "many":
 				a.Findings = make([]fact.Finding, 5)
-				a.Next = []dispatch.Next{next(1), {Tool: "not_enabled"}, next(1), next(2), next(2), next(3), next(4)}
+				a.Next = []dispatch.Next{next(1), {Tool: "not_enabled", Why: "no"}, next(1), next(2), next(2), next(3), next(4)}
 			}
 			return a, nil
-		})))
+		}), echoTool(dispatch.Spec{Name: "not_enabled", Toolset: dispatch.Exec}, nil)))
 	fail(t, b, dispatch.CodeTooLarge, "echo", map[string]any{"mode": "large"})
 
 	answer, _ := succeed[echoOut](t, b, "echo", map[string]any{"mode": "many"})
@@ -233,10 +231,10 @@ func TestNewDispatcherRefusesBadDeclarations(t *testing.T) {
 		Value any `json:"value"`
 	}
 	tests := map[string][]dispatch.Tool{
-		"no description": {dispatch.Define(dispatch.Spec{Name: "x", Title: "X", Toolset: dispatch.Inspect}, nothing)},
+		"no description": {dispatch.Define("x", dispatch.Spec{Title: "X", Toolset: dispatch.Inspect}, nothing)},
 		"twice":          {echoTool(dispatch.Spec{}, nothing), echoTool(dispatch.Spec{}, nothing)},
 		"too slow":       {echoTool(dispatch.Spec{Deadline: time.Minute}, nothing)},
-		"no schema": {dispatch.Define(dispatch.Spec{Name: "x", Title: "X", Description: "D", Purpose: "P", Toolset: dispatch.Inspect},
+		"no schema": {dispatch.Define("x", dispatch.Spec{Title: "X", Description: "D", Purpose: "P", Toolset: dispatch.Inspect},
 			func(context.Context, *dispatch.Env, *resolve.Target, echoIn) (dispatch.Answer[anything], error) {
 				return dispatch.Answer[anything]{}, nil
 			})},

@@ -6,10 +6,10 @@ import "nsenter-mcp/internal/dispatch"
 // them. A new tool is one file and one line here.
 func All() []dispatch.Tool {
 	return []dispatch.Tool{
-		resolvePodPID(),
-		listPods(),
-		netnsIPAddr(),
-		netnsDNSLookup(),
-		netnsCurl(),
+		resolvePodPIDTool(),
+		listPodsTool(),
+		netnsIPAddrTool(),
+		netnsDNSLookupTool(),
+		netnsCurlTool(),
 	}
 }

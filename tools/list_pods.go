@@ -55,9 +55,10 @@ type podRow struct {
 	Here  bool     `json:"here" jsonschema:"on this node, so it can be entered"`
 }
 
-func listPods() dispatch.Tool {
-	return dispatch.Define(dispatch.Spec{
-		Name:  "list_pods",
+const listPods dispatch.Name[ListPodsIn] = "list_pods"
+
+func listPodsTool() dispatch.Tool {
+	return dispatch.Define(listPods, dispatch.Spec{
 		Title: "List pods and containers, trouble first",
 		Description: "Pods and containers, trouble first: state, restarts, age, IP, node. Of this node, or with all_nodes of the cluster. " +
 			"Replaces kubectl get pods -A -o wide | grep and docker ps | grep; of one that has a name, resolve_pod_pid tells all.",
@@ -270,12 +271,13 @@ func nextOfList(shown []resolve.Listed, forwards bool) []dispatch.Next {
 	}
 	first := &shown[0]
 	name := nameOf(&first.Workload)
-	if len(name) == 0 {
+	if name == (dispatch.TargetArgs{}) {
 		return nil
 	}
-	next := []dispatch.Next{{Tool: "resolve_pod_pid", Arguments: name, Why: "see the state of the first of them, and whose network it has"}}
+	next := []dispatch.Next{dispatch.Propose(resolvePodPID, ResolvePodPIDIn{TargetArgs: name},
+		"see the state of the first of them, and whose network it has")}
 	if (first.Here || forwards && first.Node != "") && first.Running() {
-		next = append(next, dispatch.Next{Tool: "netns_ip_addr", Arguments: name, Why: "look into its network"})
+		next = append(next, dispatch.Propose(netnsIPAddr, NetnsIPAddrIn{TargetArgs: name}, "look into its network"))
 	}
 	return next
 }

@@ -14,10 +14,11 @@ import (
 	"nsenter-mcp/tools/probe/fetch"
 )
 
-func netnsCurl() dispatch.Tool {
+const netnsCurl dispatch.Name[NetnsCurlIn] = "netns_curl"
+
+func netnsCurlTool() dispatch.Tool {
 	prober := attempt.New()
-	tool := dispatch.Define(dispatch.Spec{
-		Name:  "netns_curl",
+	tool := dispatch.Define(netnsCurl, dispatch.Spec{
 		Title: "HTTP request from inside",
 		Description: "Sends one HTTP(S) request from inside a pod, container, process or netns as its application would: " +
 			"its resolver, hosts file and CA bundle. Says how far it came (DNS, connect, TLS, HTTP), with timings, " +

@@ -1,7 +1,6 @@
 package tools
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 
@@ -75,13 +74,15 @@ func TestSameQuestion(t *testing.T) {
 		url  string
 		want string
 	}{
-		{"name", found(), "http://api/", "map[resolve:[api:80:10.0.0.1,10.0.0.2]]"},
-		{"name without a scheme", found(), "api:8080/x", "map[resolve:[api:8080:10.0.0.1,10.0.0.2]]"},
-		{"TLS", found(), "https://api/", "map[resolve:[api:443:10.0.0.1,10.0.0.2]]"},
-		{"proxy", proxied, "http://api/", "map[proxy:http://p:3128]"},
-		{"address", &fact.Fetch{Attempts: []fact.Attempt{{Address: "10.0.0.1:80"}}}, "http://10.0.0.1/", "map[]"},
+		{"name", found(), "http://api/", "api:80:10.0.0.1,10.0.0.2"},
+		{"name without a scheme", found(), "api:8080/x", "api:8080:10.0.0.1,10.0.0.2"},
+		{"TLS", found(), "https://api/", "api:443:10.0.0.1,10.0.0.2"},
+		{"proxy", proxied, "http://api/", "http://p:3128"},
+		{"address", &fact.Fetch{Attempts: []fact.Attempt{{Address: "10.0.0.1:80"}}}, "http://10.0.0.1/", ""},
 	} {
-		if got := fmt.Sprint(sameWay(c.f, NetnsCurlIn{URL: c.url})); got != c.want {
+		in := NetnsCurlIn{URL: c.url}
+		(&curlSteps{fetch: c.f}).askTheSame(&in)
+		if got := in.Proxy + strings.Join(in.Resolve, " "); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
 	}

@@ -3,7 +3,6 @@ package tools
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -25,16 +24,16 @@ func curlNext(ctx context.Context, env *dispatch.Env, f *fact.Fetch, target *res
 	failed := f.Outcome != fact.OutcomeOK
 	own := isOwnPort(f)
 	if more := longerTimeout(in.TimeoutMS); tooShort(f) && more > 0 {
-		n.again("the same with more time: a lost SYN is repeated only after a second", map[string]any{"timeout_ms": more})
+		n.again("the same with more time: a lost SYN is repeated only after a second", func(in *NetnsCurlIn) { in.TimeoutMS = more })
 	}
 	if plain := plainURL(f, in); plain != "" {
-		n.again("the same without TLS: the port speaks plain HTTP", map[string]any{"url": plain})
+		n.again("the same without TLS: the port speaks plain HTTP", func(in *NetnsCurlIn) { in.URL = plain })
 	}
 	switch f.ReasonCode {
 	case fact.ReasonNoHTTP2, fact.ReasonHTTP11Required:
-		n.again("the same over HTTP/1.1, as the server wants it", map[string]any{"http_version": "1.1"})
+		n.again("the same over HTTP/1.1, as the server wants it", func(in *NetnsCurlIn) { in.HTTPVersion = string(fetch.HTTP1) })
 	case fact.ReasonRetry:
-		n.again("the same once more, as clients do after this answer", nil)
+		n.again("the same once more, as clients do after this answer", func(*NetnsCurlIn) {})
 	}
 	switch {
 	case f.Outcome == fact.OutcomeTimeout && f.Conn.CannotSend() && !target.HostNetwork:
@@ -43,7 +42,7 @@ func curlNext(ctx context.Context, env *dispatch.Env, f *fact.Fetch, target *res
 		n.lookUp("what each name server says to each name of the search list")
 		if ip, ok := serviceAddress(environ, f.DNS.Name, target.Workload.Namespace); ok && len(f.Redirects) == 0 {
 			n.again("the same by the service's address, which the application's environment has: whether more than the name is wrong",
-				pinned(f.DNS.Name, in.URL, ip.String()))
+				func(in *NetnsCurlIn) { in.Resolve = pinned(f.DNS.Name, in.URL, ip.String()) })
 		}
 	case f.DNS != nil && f.DNS.AppWaitMS >= slowLookup:
 		n.lookUp(fmt.Sprintf("the application waits %.0f ms for the name alone", f.DNS.AppWaitMS))
@@ -57,12 +56,12 @@ func curlNext(ctx context.Context, env *dispatch.Env, f *fact.Fetch, target *res
 		n.showLink("if only small packets get through: the MTU of the interface and of its other end on the host")
 	}
 	if p := f.Proxy; p != nil && !p.Used && p.Applies {
-		n.again("the same through the proxy, as the container's application would send it", map[string]any{"use_proxy": true})
+		n.again("the same through the proxy, as the container's application would send it", func(in *NetnsCurlIn) { in.UseProxy = true })
 	} else if p != nil && !p.Used && p.ExemptRange != "" {
-		n.again("the same through the proxy, as clients send it that do not understand ranges in NO_PROXY", map[string]any{"proxy": p.Address})
+		n.again("the same through the proxy, as clients send it that do not understand ranges in NO_PROXY", func(in *NetnsCurlIn) { in.Proxy = p.Address })
 	}
 	if stalled(f) && in.MSS == 0 && !own {
-		n.again("the same with small packets: if that works, large ones are lost on the way (MTU)", map[string]any{"mss": smallSegment})
+		n.again("the same with small packets: if that works, large ones are lost on the way (MTU)", func(in *NetnsCurlIn) { in.MSS = smallSegment })
 	}
 	compare := failed && f.Stage != fact.StageDNS && !own && !isClientError(f) && !hasBadCertificate(f)
 	slow := f.Timings.FirstByteMS != nil && *f.Timings.FirstByteMS >= slowAnswer
@@ -78,7 +77,7 @@ func curlNext(ctx context.Context, env *dispatch.Env, f *fact.Fetch, target *res
 		n.fromInside(ctx, env)
 	}
 	if r := len(f.Redirects); r > 0 && f.Redirects[r-1].Why == fact.RedirectNotAsked {
-		n.again("follow the redirect", map[string]any{"follow_redirects": 5})
+		n.again("follow the redirect", func(in *NetnsCurlIn) { in.FollowRedirects = 5 })
 	}
 	return n.steps
 }
@@ -105,7 +104,7 @@ func serviceAddress(environ []byte, name, namespace string) (netip.Addr, bool) {
 }
 
 // pinned makes a call connect to addr for the host of its URL.
-func pinned(name, rawURL, addr string) map[string]any {
+func pinned(name, rawURL, addr string) []string {
 	port := "80"
 	if !strings.Contains(rawURL, "://") {
 		rawURL = "http://" + rawURL
@@ -118,7 +117,7 @@ func pinned(name, rawURL, addr string) map[string]any {
 			port = u.Port()
 		}
 	}
-	return map[string]any{"resolve": []string{strings.TrimSuffix(name, ".") + ":" + port + ":" + addr}}
+	return []string{strings.TrimSuffix(name, ".") + ":" + port + ":" + addr}
 }
 
 // hasBadCertificate reports whether the server's certificate was not accepted; the
@@ -143,25 +142,23 @@ type curlSteps struct {
 }
 
 func (n *curlSteps) lookUp(why string) {
-	n.steps = append(n.steps, dispatch.Next{
-		Tool: "netns_dns_lookup", Arguments: dispatch.Arguments(n.target, map[string]any{"name": n.fetch.DNS.Name}), Why: why,
-	})
+	in := NetnsDNSLookupIn{TargetArgs: dispatch.ArgumentsOf(n.target), Name: n.fetch.DNS.Name}
+	n.steps = append(n.steps, dispatch.Propose(netnsDNSLookup, in, why))
 }
 
 func (n *curlSteps) showLink(why string) {
-	n.steps = append(n.steps, dispatch.Next{Tool: "netns_ip_addr", Arguments: dispatch.Arguments(n.target, nil), Why: why})
+	n.steps = append(n.steps, dispatch.Propose(netnsIPAddr, NetnsIPAddrIn{TargetArgs: dispatch.ArgumentsOf(n.target)}, why))
 }
 
 // again repeats the request from the target with other arguments.
-func (n *curlSteps) again(why string, change map[string]any) {
-	n.repeat(why, change, func(call map[string]any) map[string]any { return dispatch.Arguments(n.target, call) })
+func (n *curlSteps) again(why string, change func(*NetnsCurlIn)) {
+	n.repeat(why, dispatch.ArgumentsOf(n.target), change)
 }
 
 func (n *curlSteps) fromTheNode(why string) {
-	n.repeat(why, sameWay(n.fetch, *n.in), func(call map[string]any) map[string]any {
-		delete(call, "use_proxy") // the node's variables are others
-		call["netns"] = "host"
-		return call
+	n.repeat(why, dispatch.TargetArgs{Netns: "host"}, func(in *NetnsCurlIn) {
+		in.UseProxy = false // the node's variables are others
+		n.askTheSame(in)
 	})
 }
 
@@ -185,18 +182,21 @@ func (n *curlSteps) fromInside(ctx context.Context, env *dispatch.Env) {
 	if owner.Workload.Pod != "" {
 		who = "pod " + words.Printable(owner.Workload.Namespace+"/"+owner.Workload.Pod)
 	}
-	n.repeat("the same from inside the destination, "+who+": whether anything listens and accepts there",
-		sameWay(n.fetch, *n.in), func(call map[string]any) map[string]any { return dispatch.Arguments(owner, call) })
+	n.repeat("the same from inside the destination, "+who+": whether anything listens and accepts there", dispatch.ArgumentsOf(owner), n.askTheSame)
 }
 
-// repeat adds the same request with other arguments and from where whose says.
-func (n *curlSteps) repeat(why string, change map[string]any, whose func(map[string]any) map[string]any) {
-	call, whole := n.in.again()
-	maps.Copy(call, change)
-	if !whole {
+// repeat adds the same request from another target or with other arguments. Credentials
+// do not go into an answer.
+func (n *curlSteps) repeat(why string, target dispatch.TargetArgs, change func(*NetnsCurlIn)) {
+	in := *n.in
+	target.TimeoutMS = in.TimeoutMS
+	clean, hidden := fetch.WithoutCredentials(in.URL, in.Headers)
+	in.TargetArgs, in.URL, in.Headers, in.Proxy = target, clean.URL, clean.Headers, withoutUserinfo(in.Proxy)
+	change(&in)
+	if hidden {
 		why += " (credentials are left out)"
 	}
-	n.steps = append(n.steps, dispatch.Next{Tool: "netns_curl", Arguments: whose(call), Why: why})
+	n.steps = append(n.steps, dispatch.Propose(netnsCurl, in, why))
 }
 
 // tooShort reports whether the call ended before it could tell why nobody
@@ -289,69 +289,27 @@ func isClientError(f *fact.Fetch) bool {
 	return f.Outcome == fact.OutcomeHTTPError && f.Status != nil && *f.Status < 500
 }
 
-// sameWay makes a comparison ask the same question: through the same proxy, or of
+// askTheSame makes a comparison ask the same question: through the same proxy, or of
 // the addresses that the target found, for the node looks cluster names up elsewhere.
-func sameWay(f *fact.Fetch, in NetnsCurlIn) map[string]any {
-	if f.Proxy != nil && f.Proxy.Used {
-		return map[string]any{"proxy": f.Proxy.Address}
+func (n *curlSteps) askTheSame(in *NetnsCurlIn) {
+	f := n.fetch
+	switch {
+	case f.Proxy != nil && f.Proxy.Used:
+		in.Proxy = f.Proxy.Address
+	case f.DNS != nil && len(f.DNS.Addresses) > 0 && len(f.Attempts) > 0 && len(f.Redirects) == 0 && len(in.ConnectTo)+len(in.Resolve) == 0:
+		in.Resolve = pinned(f.DNS.Name, in.URL, strings.Join(f.DNS.Addresses, ","))
 	}
-	if f.DNS == nil || len(f.DNS.Addresses) == 0 || len(f.Attempts) == 0 || len(f.Redirects) > 0 || len(in.ConnectTo)+len(in.Resolve) > 0 {
-		return nil
-	}
-	return pinned(f.DNS.Name, in.URL, strings.Join(f.DNS.Addresses, ","))
 }
 
-// again are the arguments of the same request, without those that name the
-// target. Credentials do not go into an answer; whole says whether there were
-// none.
-func (in *NetnsCurlIn) again() (call map[string]any, whole bool) {
-	call, whole = map[string]any{}, true
-	clean, hidden := fetch.WithoutCredentials(in.URL, in.Headers)
-	if hidden {
-		whole = false
+// withoutUserinfo is the address of a proxy without credentials.
+func withoutUserinfo(proxy string) string {
+	i := strings.LastIndexByte(proxy, '@')
+	if i < 0 {
+		return proxy
 	}
-	call["url"] = clean.URL
-	if len(clean.Headers) > 0 {
-		call["headers"] = clean.Headers
+	scheme, _, ok := strings.Cut(proxy, "://")
+	if !ok {
+		return proxy[i+1:]
 	}
-	for name, value := range map[string]string{"method": in.Method, "body": in.Body, "http_version": in.HTTPVersion, "proxy": in.publicProxy()} {
-		if value != "" {
-			call[name] = value
-		}
-	}
-	for name, value := range map[string]bool{"insecure": in.Insecure, "use_proxy": in.UseProxy, "details": in.Details} {
-		if value {
-			call[name] = true
-		}
-	}
-	for name, value := range map[string][]string{"resolve": in.Resolve, "connect_to": in.ConnectTo} {
-		if len(value) > 0 {
-			call[name] = value
-		}
-	}
-	if in.FollowRedirects > 0 {
-		call["follow_redirects"] = in.FollowRedirects
-	}
-	if in.MaxBodyBytes != nil {
-		call["max_body_bytes"] = *in.MaxBodyBytes
-	}
-	if in.MSS > 0 {
-		call["mss"] = in.MSS
-	}
-	if in.TimeoutMS > 0 {
-		call["timeout_ms"] = in.TimeoutMS
-	}
-	return call, whole
-}
-
-// publicProxy is the proxy argument without credentials.
-func (in *NetnsCurlIn) publicProxy() string {
-	if i := strings.LastIndexByte(in.Proxy, '@'); i >= 0 {
-		scheme, _, ok := strings.Cut(in.Proxy, "://")
-		if ok {
-			return scheme + "://" + in.Proxy[i+1:]
-		}
-		return in.Proxy[i+1:]
-	}
-	return in.Proxy
+	return scheme + "://" + proxy[i+1:]
 }

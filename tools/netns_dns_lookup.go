@@ -21,9 +21,10 @@ import (
 	"nsenter-mcp/tools/probe/lookup"
 )
 
-func netnsDNSLookup() dispatch.Tool {
-	return dispatch.Define(dispatch.Spec{
-		Name:  "netns_dns_lookup",
+const netnsDNSLookup dispatch.Name[NetnsDNSLookupIn] = "netns_dns_lookup"
+
+func netnsDNSLookupTool() dispatch.Tool {
+	return dispatch.Define(netnsDNSLookup, dispatch.Spec{
 		Title: "Look a name up as the application would",
 		Description: "What the application gets for a name, and why: its own resolv.conf, search list, ndots, hosts file, " +
 			"every nameserver asked from inside; how long it waits and what its log says. " +
@@ -344,34 +345,20 @@ func afterLookup(t *resolve.Target, in *NetnsDNSLookupIn, l *fact.DNSLookup) []d
 	if l.Outcome == "answered" || len(l.Resolver.Servers) == 0 {
 		return nil
 	}
+	same := dispatch.ArgumentsOf(t)
 	var next []dispatch.Next
 	switch {
 	case l.Outcome == "nxdomain":
 		// From elsewhere the same server says the same; whether it knows the cluster decides.
 		if t.Workload.Namespace != "" && !l.HalfDenied() && !strings.HasPrefix(l.Asked, clusterName) {
-			next = append(next, dispatch.Next{
-				Tool: "netns_dns_lookup", Arguments: dispatch.Arguments(t, map[string]any{"name": clusterName}),
-				Why: "a name that every cluster has: if the server does not know that either, it does not serve the cluster's names",
-			})
+			next = append(next, dispatch.Propose(netnsDNSLookup, NetnsDNSLookupIn{TargetArgs: same, Name: clusterName},
+				"a name that every cluster has: if the server does not know that either, it does not serve the cluster's names"))
 		}
 	case !t.HostNetwork && l.Outcome != "no_nameserver":
 		next = append(next, fromTheNode(in, l))
 	}
 	if blamesOwnLink(t, l) {
-		next = append(next, dispatch.Next{
-			Tool: "netns_ip_addr", Arguments: dispatch.Arguments(t, nil), Why: "state of the interface and of its other end on the host",
-		})
-	}
-	switch l.Outcome {
-	case "timeout", "unreachable":
-		next = append(next, dispatch.Next{
-			Tool: "netns_ip_route", Arguments: dispatch.Arguments(t, map[string]any{"to": l.Resolver.Servers[0]}),
-			Why: "see the route that the kernel picks to the nameserver",
-		})
-	case "no_nameserver", "nxdomain":
-		next = append(next, dispatch.Next{
-			Tool: "container_files", Arguments: dispatch.Arguments(t, nil), Why: "see resolv.conf, hosts and nsswitch.conf as they are",
-		})
+		next = append(next, dispatch.Propose(netnsIPAddr, NetnsIPAddrIn{TargetArgs: same}, "state of the interface and of its other end on the host"))
 	}
 	return next
 }
@@ -391,24 +378,18 @@ func blamesOwnLink(t *resolve.Target, l *fact.DNSLookup) bool {
 // fromTheNode asks the deciding name from the node: at the same server where
 // that is one for both, else at the node's own.
 func fromTheNode(in *NetnsDNSLookupIn, l *fact.DNSLookup) dispatch.Next {
-	n := dispatch.Next{
-		Tool:      "netns_dns_lookup",
-		Arguments: map[string]any{"netns": "host", "name": comparableName(l), "search": false},
-		Why:       "ask the node's own nameservers for comparison",
-	}
-	if len(in.Type) > 0 {
-		n.Arguments["type"] = in.Type
-	}
+	search := false
+	call := NetnsDNSLookupIn{TargetArgs: dispatch.TargetArgs{Netns: "host"}, Name: comparableName(l), Type: in.Type, Search: &search}
 	server, ok := parseServer(l.Resolver.Servers[0])
-	if ip := server.Addr(); !ok || ip.IsLoopback() || ip.IsLinkLocalUnicast() {
-		return n // another server there, or nobody
+	if ip := server.Addr(); !ok || ip.IsLoopback() || ip.IsLinkLocalUnicast() { // another server there, or nobody
+		return dispatch.Propose(netnsDNSLookup, call, "ask the node's own nameservers for comparison")
 	}
-	n.Arguments["server"] = l.Resolver.Servers[0]
-	n.Why = "ask the same server from the node: if it says the same, the fault is the server's or the name's"
+	call.Server = l.Resolver.Servers[0]
+	why := "ask the same server from the node: if it says the same, the fault is the server's or the name's"
 	if l.Outcome == "timeout" || l.Outcome == "unreachable" {
-		n.Why = "ask the same server from the node: if it answers there, the fault is on the pod's path to it"
+		why = "ask the same server from the node: if it answers there, the fault is on the pod's path to it"
 	}
-	return n
+	return dispatch.Propose(netnsDNSLookup, call, why)
 }
 
 // comparableName is the absolute name to ask from elsewhere: the one that decided,

@@ -19,10 +19,11 @@ import (
 // CodeNoInterface is the error for an interface that the target does not have.
 const CodeNoInterface = "no_such_interface"
 
-func netnsIPAddr() dispatch.Tool {
+const netnsIPAddr dispatch.Name[NetnsIPAddrIn] = "netns_ip_addr"
+
+func netnsIPAddrTool() dispatch.Tool {
 	memory := new(probe.Memory)
-	return dispatch.Define(dispatch.Spec{
-		Name:  "netns_ip_addr",
+	return dispatch.Define(netnsIPAddr, dispatch.Spec{
 		Title: "Interfaces and addresses",
 		Description: "Interfaces of a pod, container, process or netns, as `ip -j addr` run inside shows them: " +
 			"addresses, state, carrier, MTU, kind; for each veth its other end on the host (name, state, MTU, bridge); and what is wrong with them.",
@@ -108,18 +109,9 @@ func showInterfaces(
 
 // nextPage asks the same question for the interfaces that did not fit.
 func nextPage(target *resolve.Target, in NetnsIPAddrIn, out NetnsIPAddrOut) dispatch.Next {
-	more := map[string]any{"offset": out.NextOffset, "limit": out.Returned}
-	if in.Details {
-		more["details"] = true
-	}
-	if in.Family != "" {
-		more["family"] = in.Family
-	}
-	return dispatch.Next{
-		Tool:      "netns_ip_addr",
-		Arguments: dispatch.Arguments(target, more),
-		Why:       fmt.Sprintf("%d more interfaces", out.Total-out.NextOffset),
-	}
+	in.TargetArgs = dispatch.ArgumentsOf(target)
+	in.Offset, in.Limit = out.NextOffset, out.Returned
+	return dispatch.Propose(netnsIPAddr, in, fmt.Sprintf("%d more interfaces", out.Total-out.NextOffset))
 }
 
 // addHostPeers fills in the host's ends of pairs. What a pod sees of itself is

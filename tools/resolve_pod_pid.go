@@ -105,9 +105,10 @@ type containerOut struct {
 	Untrusted  *dispatch.UntrustedText `json:"untrusted,omitempty"`
 }
 
-func resolvePodPID() dispatch.Tool {
-	return dispatch.Define(dispatch.Spec{
-		Name:  "resolve_pod_pid",
+const resolvePodPID dispatch.Name[ResolvePodPIDIn] = "resolve_pod_pid"
+
+func resolvePodPIDTool() dispatch.Tool {
+	return dispatch.Define(resolvePodPID, dispatch.Spec{
 		Title: "Find the process and network of a pod or container",
 		Description: "Which process and network namespace stand for a pod, container, PID, netns or IP; in which state; how it was found. " +
 			"Works in CrashLoopBackOff: the pause process keeps the network. Without arguments: what can be named on this node, networks too.",
@@ -149,10 +150,8 @@ func handleResolvePodPID(ctx context.Context, env *dispatch.Env, t *resolve.Targ
 	return dispatch.Answer[ResolvePodPIDOut]{
 		Summary: describeTarget(t),
 		Data:    out,
-		Next: []dispatch.Next{{
-			Tool: "netns_ip_addr", Arguments: dispatch.Arguments(t, nil),
-			Why: "see its interfaces and addresses from the inside",
-		}},
+		Next: []dispatch.Next{dispatch.Propose(netnsIPAddr, NetnsIPAddrIn{TargetArgs: dispatch.ArgumentsOf(t)},
+			"see its interfaces and addresses from the inside")},
 	}, nil
 }
 

@@ -91,15 +91,15 @@ func TestResolvePodPID(t *testing.T) {
 	t.Run("what was found by an address and has no process is named by its network", func(t *testing.T) {
 		t.Parallel()
 		found := resolve.Target{Net: b.lab.Node.Handle, Query: resolve.Query{IP: "192.0.2.1"}}
-		if got := dispatch.Arguments(&found, nil)["netns"]; got != found.Net.Identity().String() {
+		if got := dispatch.ArgumentsOf(&found).Netns; got != found.Net.Identity().String() {
 			t.Errorf("netns is %v", got)
 		}
 		found.NetnsPath = "/run/netns/blue"
-		if got := dispatch.Arguments(&found, nil)["netns"]; got != found.NetnsPath {
+		if got := dispatch.ArgumentsOf(&found).Netns; got != found.NetnsPath {
 			t.Errorf("netns is %v", got)
 		}
 		found.HostNetwork = true
-		if got := dispatch.Arguments(&found, nil)["netns"]; got != "host" {
+		if got := dispatch.ArgumentsOf(&found).Netns; got != "host" {
 			t.Errorf("netns is %v", got)
 		}
 	})

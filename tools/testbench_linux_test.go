@@ -3,6 +3,8 @@ package tools
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 
@@ -20,6 +22,22 @@ type testbench struct {
 
 	mu      sync.Mutex
 	records []dispatch.Record
+}
+
+// unknownTools fails a test where a handler proposes a tool that there is not.
+type unknownTools struct {
+	slog.Handler
+	tb testing.TB
+}
+
+func (unknownTools) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h unknownTools) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "unknown tool") {
+		h.tb.Errorf("%s", r.Message)
+		r.Attrs(func(a slog.Attr) bool { h.tb.Log(a); return true })
+	}
+	return nil
 }
 
 // newTestbench makes a lab and a dispatcher on its first node. change may alter
@@ -51,6 +69,7 @@ func newTestbench(tb testing.TB, change func(*dispatch.Config)) *testbench {
 			defer b.mu.Unlock()
 			b.records = append(b.records, r)
 		},
+		Log: slog.New(unknownTools{slog.DiscardHandler, tb}),
 	}
 	if change != nil {
 		change(&c)

@@ -20,18 +20,15 @@ func (d *Dispatcher) afterAmbiguous(err error, c Call) []Next {
 	if !errors.As(err, &ambiguous) || len(ambiguous.Candidates) == 0 {
 		return []Next{}
 	}
-	tool, rest := c.Tool, withoutTarget(c.Arguments)
-	if rest == nil {
-		tool, rest = "resolve_pod_pid", map[string]any{}
-	}
-	next := []Next{}
+	rest, next := withoutTarget(c.Arguments), []Next{}
 	for _, candidate := range ambiguous.Candidates {
-		args := maps.Clone(rest)
-		if !nameCandidate(args, candidate, ambiguous.Candidates) {
-			continue
+		target, ok := candidateArguments(candidate, ambiguous.Candidates)
+		n := Propose(resolveTarget, target, "the one "+describeCandidate(candidate, ambiguous.Candidates))
+		if rest != nil {
+			n.Tool = c.Tool
+			maps.Copy(n.Arguments, rest)
 		}
-		n := Next{Tool: tool, Arguments: args, Why: "the one " + describeCandidate(candidate, ambiguous.Candidates)}
-		if d.mayCall(n) && len(next) < maxNext {
+		if ok && d.mayCall(n) && len(next) < maxNext {
 			next = append(next, n)
 		}
 	}
@@ -56,31 +53,21 @@ func withoutTarget(raw json.RawMessage) map[string]any {
 	return args
 }
 
-// nameCandidate adds the arguments that name one of the candidates and no other.
-func nameCandidate(args map[string]any, c resolve.Candidate, all []resolve.Candidate) bool {
+// candidateArguments name one of the candidates and no other; false where nothing does.
+func candidateArguments(c resolve.Candidate, all []resolve.Candidate) (TargetArgs, bool) {
 	same := func(o resolve.Candidate) bool {
 		return o.Pod == c.Pod && o.UID == c.UID && o.Namespace == c.Namespace && o.Container == c.Container
 	}
 	alone := !slices.ContainsFunc(all, func(o resolve.Candidate) bool { return o != c && same(o) })
 	switch {
 	case (c.Pod != "" || c.UID != "") && alone:
-		args["pod"] = cmp.Or(c.Pod, c.UID)
-		if c.Namespace != "" {
-			args["namespace"] = c.Namespace
-		}
-		if c.Container != "" {
-			args["container"] = c.Container
-		}
+		return TargetArgs{Pod: cmp.Or(c.Pod, c.UID), Namespace: c.Namespace, Container: c.Container}, true
 	case c.Container != "" && c.ID != "":
-		args["container"] = ShortID(c.ID, false)
+		return TargetArgs{Container: ShortID(c.ID, false)}, true
 	case c.PID != 0:
-		args["pid"] = c.PID
-	case c.Netns != "":
-		args["netns"] = c.Netns
-	default:
-		return false
+		return TargetArgs{PID: &c.PID}, true
 	}
-	return true
+	return TargetArgs{Netns: c.Netns}, c.Netns != ""
 }
 
 // describeCandidate says by what one differs from the others: nobody may know the

@@ -43,17 +43,11 @@ func TestCandidatesThatLookAlike(t *testing.T) {
 		{Netns: "net:[5]"},
 		{},
 	}
-	for i, want := range []map[string]any{
-		{"container": "0123456789ab"}, {"container": "fedcba987654"}, {"pod": "web", "namespace": "shop"}, {"netns": "net:[5]"}, nil,
+	for i, want := range []TargetArgs{
+		{Container: "0123456789ab"}, {Container: "fedcba987654"}, {Pod: "web", Namespace: "shop"}, {Netns: "net:[5]"}, {},
 	} {
-		got := map[string]any{}
-		if ok := nameCandidate(got, all[i], all); ok != (want != nil) || len(got) != len(want) {
-			t.Errorf("%+v: %v", all[i], got)
-		}
-		for name, value := range want {
-			if got[name] != value {
-				t.Errorf("%+v: %v, want %v", all[i], got, want)
-			}
+		if got, ok := candidateArguments(all[i], all); got != want || ok != (want != TargetArgs{}) {
+			t.Errorf("%+v: %+v, want %+v", all[i], got, want)
 		}
 	}
 }

@@ -42,7 +42,8 @@ const (
 // Spec is what is known of a tool before it is called. Policy, annotations,
 // documentation and the capability check of doctor are made from it.
 type Spec struct {
-	Name, Title, Description string
+	Name               string // Define sets it
+	Title, Description string
 	// Purpose is the line of the instructions that says when to call it.
 	Purpose string
 	Toolset Toolset
@@ -124,12 +125,13 @@ type targeted interface {
 // policed is implemented by input structs of which a policy may forbid a part.
 type policed interface{ Permitted(p Policy) error }
 
-// Define declares a tool: the schemas come from the types In and Out, so what
-// is published, what is accepted and what is returned cannot drift apart.
+// Define declares the tool of that name: the schemas come from the types In and Out,
+// so what is published, what is accepted and what is returned cannot drift apart.
 func Define[In, Out any, P interface {
 	*In
 	targeted
-}](spec Spec, handle Handler[In, Out]) Tool {
+}](name Name[In], spec Spec, handle Handler[In, Out]) Tool {
+	spec.Name = string(name)
 	if spec.Deadline == 0 {
 		spec.Deadline = DefaultDeadline
 	}

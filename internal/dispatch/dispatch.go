@@ -216,7 +216,17 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 		result.notes = append([]Note{thisMachineNote()}, result.notes...)
 		result.next = slices.DeleteFunc(result.next, func(n Next) bool { return n.Arguments["netns"] == "host" })
 	}
+	for _, n := range result.next {
+		if !d.declares(n.Tool) {
+			d.Log.ErrorContext(ctx, "proposal of an unknown tool", "tool", tool.Name, "proposes", n.Tool)
+		}
+	}
 	return d.finish(tool, target, info, result)
+}
+
+// declares reports whether there is a tool of that name, enabled or not.
+func (d *Dispatcher) declares(name string) bool {
+	return slices.ContainsFunc(d.Config.Tools, func(t Tool) bool { return t.Name == name })
 }
 
 // leastToProbe is the part of its time that a probe must have left when it begins.

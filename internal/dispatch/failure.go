@@ -91,9 +91,7 @@ func nextOf(err error) []Next {
 	}
 	for _, e := range resolving.Service.Endpoints {
 		if e.Pod != "" && len(next) < maxNext {
-			next = append(next, Next{
-				Tool: "resolve_pod_pid", Arguments: map[string]any{"pod": e.Pod, "namespace": e.Namespace}, Why: "a pod behind the service" + onNode(e.Node),
-			})
+			next = append(next, Propose(resolveTarget, TargetArgs{Pod: e.Pod, Namespace: e.Namespace}, "a pod behind the service"+onNode(e.Node)))
 		}
 	}
 	return next

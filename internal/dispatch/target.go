@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"maps"
 	"reflect"
 	"strings"
 
@@ -55,35 +54,4 @@ func targetInfo(t *resolve.Target) *TargetInfo {
 		HostNetwork: t.HostNetwork,
 		Node:        t.Node,
 	}
-}
-
-// Arguments names t again, exactly and completely, for a [Next] call. The
-// cookie goes along so that the next step looks at the same network.
-func Arguments(t *resolve.Target, more map[string]any) map[string]any {
-	args := make(map[string]any, len(more)+3)
-	switch {
-	case t.Workload.Pod != "":
-		args["pod"] = t.Workload.Pod
-		args["namespace"] = t.Workload.Namespace
-		if t.Container != "" {
-			args["container"] = t.Container
-		}
-	case t.Container != "":
-		args["container"] = t.Container
-	case t.Query.Netns != "":
-		args["netns"] = t.Query.Netns
-	case t.PID() != 0:
-		args["pid"] = t.PID()
-	case t.HostNetwork: // found by an address of the node
-		args["netns"] = "host"
-	case t.NetnsPath != "":
-		args["netns"] = t.NetnsPath
-	default:
-		args["netns"] = t.Net.Identity().String()
-	}
-	if cookie := t.Net.Identity().Cookie; cookie != 0 {
-		args["expect"] = cookie
-	}
-	maps.Copy(args, more)
-	return args
 }
