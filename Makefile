@@ -124,6 +124,7 @@ lint-self:
 .PHONY: record
 record: ## records what agents see of the tools, for review, after a change of it
 	$(GO) test ./tools -run '^TestRecordedSchemas$$' -update
+	$(GO) test ./tools -run '^TestArgumentsPage$$' -update # from what was recorded, which is linked in
 	$(GO) test ./internal/mcpserve -run '^TestWhatTheModelSees$$' -update
 	$(GO) test ./tools/diagnose -run '^TestFindingsPage$$' -update
 

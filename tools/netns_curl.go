@@ -38,7 +38,7 @@ func netnsCurlTool() dispatch.Tool {
 
 // safeMethod and anyMethod describe the argument method under the two policies.
 const (
-	safeMethod = "GET (default), HEAD or OPTIONS"
+	safeMethod = "GET, HEAD or OPTIONS; default GET"
 	anyMethod  = "GET (default) or any other, also those that change something"
 )
 
@@ -59,10 +59,10 @@ func adaptCurl(t *dispatch.Tool, p dispatch.Policy) error {
 type NetnsCurlIn struct {
 	dispatch.TargetArgs
 	URL             string            `json:"url" jsonschema:"http or https"`
-	Method          string            `json:"method,omitempty" jsonschema:"GET (default), HEAD or OPTIONS"`
+	Method          string            `json:"method,omitempty" jsonschema:"GET, HEAD or OPTIONS; default GET"`
 	Headers         map[string]string `json:"headers,omitempty" jsonschema:"also Host"`
 	Body            string            `json:"body,omitempty" jsonschema:"where the method has one"`
-	HTTPVersion     string            `json:"http_version,omitempty" jsonschema:"default: by ALPN" enum:"1.1,2,h2c"`
+	HTTPVersion     string            `json:"http_version,omitempty" jsonschema:"default by ALPN" enum:"1.1,2,h2c"`
 	FollowRedirects int               `json:"follow_redirects,omitempty" jsonschema:"at most so many; default 0" min:"0" max:"10"`
 	Insecure        bool              `json:"insecure,omitempty" jsonschema:"accept any certificate"`
 	Resolve         []string          `json:"resolve,omitempty" jsonschema:"as curl's: host:port:address[,address]"`

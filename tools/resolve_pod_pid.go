@@ -20,7 +20,7 @@ import (
 type ResolvePodPIDIn struct {
 	dispatch.TargetArgs
 	IP      string `json:"ip,omitempty" jsonschema:"of a pod, node or service"`
-	Limit   int    `json:"limit,omitempty" jsonschema:"rows without a target, default 30" min:"1" max:"200"`
+	Limit   int    `json:"limit,omitempty" jsonschema:"rows without a target; default 30" min:"1" max:"200"`
 	Details bool   `json:"details,omitempty" jsonschema:"full IDs, paths, older sandboxes"`
 }
 

@@ -23,6 +23,11 @@ const toolsPreface = `# The tools, with what they answer
 The answers are real ones, of a laboratory of network namespaces: ` + "`make eval`" + ` asks these questions and writes this page,
 and ` + "`make e2e`" + ` fails if an answer has another form now. In MCP it is a call of the tool with these arguments, on a
 command line ` + "`nsenter-mcp call TOOL key=value...`" + `. What all answers have in common is described in [answers.md](answers.md).
+The tables of arguments are written by ` + "`make record`" + ` from the schemas.
+
+## Arguments of every tool
+
+A tool's own arguments stand below, in its section. Of ` + "`pod`, `container`, `pid` and `netns`" + ` exactly one names the target.
 `
 
 // example is a call that the page shows.
@@ -35,6 +40,7 @@ type example struct {
 func examples() []example {
 	return []example{
 		{"resolve_pod_pid", "A pod in CrashLoopBackOff: its pause process keeps the network.", map[string]any{"pod": "batch/worker-1"}},
+		{"list_pods", "What can be entered in a namespace, trouble first.", map[string]any{"namespace": "batch"}},
 		{"netns_ip_addr", "The same pod from the inside, and why nothing reaches it.", map[string]any{"pod": "batch/worker-1"}},
 		{"netns_dns_lookup", "A name as the application looks it up.", map[string]any{"pod": "shop/web-0", "name": "api"}},
 		{"netns_dns_lookup", "One that it does not find.", map[string]any{"pod": "shop/web-0", "name": "apy"}},
@@ -65,13 +71,15 @@ func TestToolsPage(t *testing.T) {
 	w.must(lab.PeerDown(pods[3]))
 
 	client := w.start()
+	recorded, err := os.ReadFile(toolsPage)
+	w.must(err)
 	var page strings.Builder
-	page.WriteString(toolsPreface)
+	page.WriteString(toolsPreface + argumentsIn(recorded, "every tool"))
 	heading := ""
 	for _, e := range examples() {
 		if e.tool != heading {
 			heading = e.tool
-			fmt.Fprintf(&page, "\n## %s\n", heading)
+			fmt.Fprintf(&page, "\n## %s\n%s", heading, argumentsIn(recorded, heading))
 		}
 		w.must(e.write(&page, t, client))
 	}
@@ -79,8 +87,6 @@ func TestToolsPage(t *testing.T) {
 		w.must(os.WriteFile(toolsPage, []byte(page.String()), 0o644))
 		return
 	}
-	recorded, err := os.ReadFile(toolsPage)
-	w.must(err)
 	now, then := strings.Split(form(page.String()), "\n"), strings.Split(form(string(recorded)), "\n")
 	for i := range now {
 		if i >= len(then) || now[i] != then[i] {
@@ -90,6 +96,15 @@ func TestToolsPage(t *testing.T) {
 	if len(then) > len(now) {
 		t.Error("docs/tools.md goes on where the answers end; run make eval")
 	}
+}
+
+// argumentsIn returns the table of arguments that `make record` has put into the page,
+// or the place for it.
+func argumentsIn(page []byte, name string) string {
+	begin, end := "\n<!-- arguments of "+name+" -->\n", "<!-- end of arguments -->\n"
+	_, rest, _ := strings.Cut(string(page), begin)
+	table, _, _ := strings.Cut(rest, end)
+	return begin + table + end
 }
 
 func (e *example) write(page *strings.Builder, t *testing.T, client *mcpclient.Client) error {
