@@ -1,6 +1,7 @@
 package nsexec
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -22,6 +23,7 @@ type Home struct {
 	// noWayBack: a thread could not be brought home after a step.
 	noWayBack atomic.Bool
 	slots     chan struct{} // counting semaphore
+	looks     chan struct{} // another one
 	// mainThread is the one that must never enter a namespace (see mainthread.go).
 	mainThread int
 }
@@ -30,7 +32,7 @@ type Home struct {
 // /proc is not mounted or cannot be read; a kernel that is too old is reported
 // by whatever is opened later. The caller owns the Home and must Close it.
 func NewHome() (*Home, error) {
-	h := &Home{readers: newReaders(), slots: make(chan struct{}, maxInside), mainThread: os.Getpid()}
+	h := &Home{readers: newReaders(), slots: make(chan struct{}, maxInside), looks: make(chan struct{}, maxLooks), mainThread: os.Getpid()}
 	h.tooOld = checkKernel()
 	// The leader's link, not thread-self: a program that was moved by its
 	// parent has all threads in one namespace, and this is the one that
@@ -66,6 +68,26 @@ func (h *Home) Close() error { return h.self.close() }
 // busy machine each caller would have one of its own: the scheduler lets others
 // run while a system call takes its time, and those would be locked, too.
 const maxInside = 32
+
+// maxLooks bounds the threads that wait for the kernel to tell how networks are set
+// up. It does so under one lock of the whole machine (rtnl_mutex, net/core/rtnetlink.c),
+// which is held for long while pods come and go.
+const maxLooks = 8
+
+// Look runs fn, which asks the kernel how networks are set up (a dump of netlink, a
+// walk through /proc), on the calling goroutine when its turn has come. Each goroutine
+// that waits in the kernel holds a thread, and Go keeps a thread for good. fn waits for
+// no network and calls no Look. The error is that of fn, or of ctx where it ends before
+// the turn has come.
+func (n *Handle) Look(ctx context.Context, fn func() error) error {
+	select {
+	case n.home.looks <- struct{}{}:
+		defer func() { <-n.home.looks }()
+		return fn()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
 
 // errGoexit is reported when a function ended its goroutine by runtime.Goexit,
 // as testing.T.FailNow does.

@@ -55,6 +55,9 @@ func (n *Handle) Close() error { return nil }
 // Do fails with [ErrUnsupported].
 func (n *Handle) Do(func() error) error { return ErrUnsupported }
 
+// Look fails with [ErrUnsupported].
+func (n *Handle) Look(context.Context, func() error) error { return ErrUnsupported }
+
 // WithFD fails with [ErrUnsupported].
 func (n *Handle) WithFD(func(fd int) error) error { return ErrUnsupported }
 

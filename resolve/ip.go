@@ -105,9 +105,11 @@ func (s *ipSearch) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			break
 		}
-		g.Go(func() error { s.look(p); return nil })
+		g.Go(func() error {
+			return s.cfg.Host.Look(ctx, func() error { s.look(p); return nil })
+		})
 	}
-	_ = g.Wait() // none fails
+	_ = g.Wait() // but for the end of ctx, which shows afterwards
 }
 
 // places lists each namespace once, by its processes where it has any.
@@ -206,7 +208,7 @@ func (s *ipSearch) result(ctx context.Context) (*Target, *Error) {
 		Reason: fmt.Sprintf("%s without it", plural(s.looked, "network namespace")),
 		MS:     milliseconds(time.Since(s.began)),
 	}
-	if t := s.one(); t != nil {
+	if t := s.one(ctx); t != nil {
 		t.Steps = append(t.Steps, step)
 		if n := len(s.refused); n > 0 {
 			t.note("not_everywhere", "%s could not be looked into: %v", plural(n, "network namespace"), s.refused[0])
@@ -224,10 +226,12 @@ func (s *ipSearch) result(ctx context.Context) (*Target, *Error) {
 
 // one returns the network that is meant, nil where that is not known: the only owner,
 // or of several the only one that is attached to this node. The others are closed.
-func (s *ipSearch) one() *Target {
+func (s *ipSearch) one(ctx context.Context) *Target {
 	var here []*Target
 	for _, t := range s.owners {
-		if t.Attached = attached(t.Net, s.cfg.Host, s.ip); t.Attached {
+		// Where there is no time left to look, that is not known.
+		_ = s.cfg.Host.Look(ctx, func() error { t.Attached = attached(t.Net, s.cfg.Host, s.ip); return nil })
+		if t.Attached {
 			here = append(here, t)
 		}
 	}

@@ -89,13 +89,9 @@ type Network struct {
 	Started time.Time
 }
 
-const (
-	// networksParallel bounds the namespaces that are looked into at once.
-	networksParallel = 8
-	// networksTime bounds the look into all of them; each takes less than a
-	// millisecond.
-	networksTime = time.Second
-)
+// networksTime bounds the look into all of them; each takes less than a
+// millisecond.
+const networksTime = time.Second
 
 // Networks looks into the networks of pods of this node whose processes are
 // known, in the order of pods. What cannot be seen, or not in time, stays
@@ -104,19 +100,13 @@ func (r *Resolver) Networks(ctx context.Context, pods []Listed) []Network {
 	found := make([]Network, len(pods))
 	ctx, cancel := context.WithTimeout(ctx, networksTime)
 	defer cancel()
-	slots := make(chan struct{}, networksParallel)
 	var wg sync.WaitGroup
 	for i := range pods {
-		if ctx.Err() != nil {
-			break
-		}
 		if !pods[i].Here {
 			continue
 		}
-		slots <- struct{}{}
 		wg.Go(func() {
-			defer func() { <-slots }()
-			found[i] = r.network(&pods[i].Workload)
+			_ = r.cfg.Host.Look(ctx, func() error { found[i] = r.network(&pods[i].Workload); return nil })
 		})
 	}
 	wg.Wait()

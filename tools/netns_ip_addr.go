@@ -72,7 +72,8 @@ const (
 func showInterfaces(
 	ctx context.Context, options probe.LinkOptions, env *dispatch.Env, target *resolve.Target, in NetnsIPAddrIn,
 ) (dispatch.Answer[NetnsIPAddrOut], error) {
-	list, err := probe.Links(ctx, target.Net, options)
+	var list probe.LinkList
+	err := target.Net.Look(ctx, func() (err error) { list, err = probe.Links(ctx, target.Net, options); return err })
 	if err != nil {
 		return dispatch.Answer[NetnsIPAddrOut]{}, err
 	}
