@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -79,16 +80,27 @@ func (r *Resolver) openNetns(ctx context.Context, t *Target, value string) *Erro
 }
 
 // openHost takes the Resolver's own handle, which the target does not close, and
-// the host's own files.
+// the host's own files. A container has perhaps only parts of them mounted, as
+// deploy/node.yaml does. What such a root lacks the host may have.
 func (r *Resolver) openHost(t *Target) {
 	t.Net = r.cfg.Host
-	files, err := r.cfg.Home.OpenFiles(r.cfg.Root)
+	files, err := r.openHostRoot(t)
 	if err != nil {
 		t.note(NoteNoFiles, "the host's files cannot be read: %v", err)
 		return
 	}
-	t.own(files)
-	t.Files, t.FilesFrom = files, "the host"
+	there := func(dir string) bool { _, err := os.Stat(hostPath(r.cfg.Root, dir)); return err == nil }
+	switch {
+	case there("/usr") || filepath.Clean(r.cfg.Root) == "/":
+		t.Files = files
+	case there("/etc"):
+		t.host = files.ReadFile
+		t.overlay = func(name string) (string, bool) { return name, true }
+	default:
+		t.note(NoteNoFiles, "the host's /etc is not seen from here: %s is not mounted (deploy/node.yaml mounts it)", filepath.Join(r.cfg.Root, "etc"))
+		return
+	}
+	t.FilesFrom = "the host"
 }
 
 // openNetnsName tries the places where namespaces have names.

@@ -14,6 +14,59 @@ import (
 	"nsenter-mcp/internal/lab"
 )
 
+// Of a host's root that is mounted in part, what is missing is not known to be missing
+// on the host.
+func TestFilesOfTheHost(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for what, test := range map[string]struct {
+		dirs  []string
+		file  string // in the root
+		whole bool   // what is not found does not exist
+		note  string
+	}{
+		"whole":      {[]string{"etc", "usr"}, "etc/resolv.conf", true, ""},
+		"parts":      {[]string{"etc", "proc"}, "etc/resolv.conf", false, ""},
+		"a link out": {[]string{"etc", "run"}, "run/resolv.conf", false, ""},
+		"no etc":     {[]string{"proc", "run"}, "", false, "/etc is not mounted"},
+	} {
+		root := t.TempDir()
+		for _, dir := range test.dirs {
+			if err := os.Mkdir(filepath.Join(root, dir), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if test.file != "" {
+			if err := os.WriteFile(filepath.Join(root, test.file), []byte("nameserver 192.0.2.53\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if test.file == "run/resolv.conf" {
+			if err := os.Symlink("../run/resolv.conf", filepath.Join(root, "etc/resolv.conf")); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r := w.resolverFor(t, Config{Root: root, AllowHostNetwork: true})
+		target, err := r.Resolve(t.Context(), Query{Netns: "host"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = target.Close() })
+		file, err := target.ReadFile(t.Context(), "/etc/resolv.conf", 100)
+		switch {
+		case (target.Files != nil) != test.whole:
+			t.Errorf("%s: whole root: %v", what, target.Files != nil)
+		case test.file != "" && (err != nil || string(file.Data) != "nameserver 192.0.2.53\n" || target.FilesFrom != "the host"):
+			t.Errorf("%s: got %q of %q, %v", what, file.Data, target.FilesFrom, err)
+		case test.file == "" && !errors.Is(err, fs.ErrNotExist):
+			t.Errorf("%s: got %q, %v", what, file.Data, err)
+		}
+		if said := noted(target, NoteNoFiles); (said != "") != (test.note != "") || !strings.Contains(said, strings.ReplaceAll(test.note, "/etc", root+"/etc")) {
+			t.Errorf("%s: the note is %q", what, said)
+		}
+	}
+}
+
 func TestResolveNetns(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -92,7 +92,7 @@ func hintFor(said string) string {
 		{"executable file not found", "install nsenter-mcp on the node, or give its full path in --via"},
 		{"No such file or directory", "install nsenter-mcp on the node, or give its full path in --via"},
 		{"(NotFound)", "there is no such pod on the node: see what deploy/ makes, and the namespace and name in --via"},
-		{"(Forbidden)", "kubectl may not do that: the role of this user needs create on pods/exec in that namespace"},
+		{"(Forbidden)", "kubectl may not do that: this user's role needs get and list on pods, and get and create on pods/exec, in that namespace (docs/cluster.md)"},
 		{"You must be logged in", "kubectl is not logged in: renew its credentials"},
 	} {
 		if strings.Contains(said, known.words) {

@@ -92,6 +92,31 @@ func TestNodePod(t *testing.T) {
 		t.Logf("%s", a.raw)
 	})
 
+	t.Run("the node's own files", func(t *testing.T) {
+		text, err := os.ReadFile("/etc/resolv.conf")
+		if err != nil {
+			t.Skipf("this machine has none: %v", err)
+		}
+		a := start(t, exec.Command(onNode, node)).succeed(t, "netns_dns_lookup", args{"netns": "host", "name": "nobody.invalid.", "timeout_ms": 5000})
+		var data struct {
+			Resolver struct {
+				From    string
+				Servers []string
+			}
+		}
+		if err := json.Unmarshal(a.Data, &data); err != nil {
+			t.Fatal(err)
+		}
+		for _, server := range data.Resolver.Servers {
+			if !strings.Contains(string(text), server) {
+				t.Errorf("it has name server %s from\n%s", server, text)
+			}
+		}
+		if data.Resolver.From != "the host" || strings.Contains("\n"+string(text), "\nnameserver ") && len(data.Resolver.Servers) == 0 {
+			t.Errorf("%s", a.raw)
+		}
+	})
+
 	t.Run("from afar", func(t *testing.T) {
 		script, err := filepath.Abs(onNode)
 		if err != nil {
