@@ -22,7 +22,6 @@ const CodeNoInterface = "no_such_interface"
 const netnsIPAddr dispatch.Name[NetnsIPAddrIn] = "netns_ip_addr"
 
 func netnsIPAddrTool() dispatch.Tool {
-	memory := new(probe.Memory)
 	return dispatch.Define(netnsIPAddr, dispatch.Spec{
 		Title: "Interfaces and addresses",
 		Description: "Interfaces of a pod, container, process or netns, as `ip -j addr` run inside shows them: " +
@@ -32,7 +31,7 @@ func netnsIPAddrTool() dispatch.Tool {
 		Capabilities: []string{"CAP_SYS_ADMIN"},
 		MaxBytes:     1 << 20,
 	}, func(ctx context.Context, env *dispatch.Env, target *resolve.Target, in NetnsIPAddrIn) (dispatch.Answer[NetnsIPAddrOut], error) {
-		return showInterfaces(ctx, probe.LinkOptions{Details: in.Details, Memory: memory}, env, target, in)
+		return showInterfaces(ctx, probe.LinkOptions{Details: in.Details}, env, target, in)
 	})
 }
 
@@ -82,8 +81,8 @@ func showInterfaces(
 		return dispatch.Answer[NetnsIPAddrOut]{}, noInterface(in.Interface, links)
 	}
 	var notes []dispatch.Note
-	if !list.Settled {
-		notes = append(notes, dispatch.Note{Code: "unsettled", Message: "interfaces changed while they were read, again and again; some may be missing or old"})
+	if !list.Complete {
+		notes = append(notes, dispatch.Note{Code: "incomplete", Message: "some interfaces or addresses may be missing: they changed each time they were read, or there are too many"})
 	}
 	notes = append(notes, addHostPeers(ctx, env.Host, target.Net, links, options)...)
 	answer := dispatch.Answer[NetnsIPAddrOut]{

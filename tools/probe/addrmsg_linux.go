@@ -36,7 +36,7 @@ func parseAddr(b []byte, uptime time.Duration) fact.Addr {
 	if b[0] == unix.AF_INET6 {
 		addr.Family = "inet6"
 	}
-	local, other := tb.get(unix.IFA_LOCAL), tb.get(unix.IFA_ADDRESS)
+	local, other := tb[unix.IFA_LOCAL], tb[unix.IFA_ADDRESS]
 	if local == nil {
 		local = other
 	}
@@ -45,17 +45,17 @@ func parseAddr(b []byte, uptime time.Duration) fact.Addr {
 		addr.Address = ipAddress(other)
 	}
 	flags := uint32(b[2])
-	if long, ok := tb.u32(unix.IFA_FLAGS); ok {
-		flags = long
+	if long, ok := tb.uint(unix.IFA_FLAGS); ok {
+		flags = uint32(long) //nolint:gosec // the attribute has 32 bits
 	}
 	addrFlags(&addr, flags)
 	addr.Metric = tb.number(unix.IFA_RT_PRIORITY)
-	addr.Broadcast = ipAddress(tb.get(unix.IFA_BROADCAST))
-	addr.Anycast = ipAddress(tb.get(unix.IFA_ANYCAST))
+	addr.Broadcast = ipAddress(tb[unix.IFA_BROADCAST])
+	addr.Anycast = ipAddress(tb[unix.IFA_ANYCAST])
 	addr.Label = tb.text(unix.IFA_LABEL)
 	addr.Age = -1
 	// struct ifa_cacheinfo: preferred, valid (s), created, updated (1/100 s).
-	if cache := tb.get(unix.IFA_CACHEINFO); len(cache) >= 16 {
+	if cache := tb[unix.IFA_CACHEINFO]; len(cache) >= 16 {
 		addr.PreferredLifeTime = new(int(binary.NativeEndian.Uint32(cache)))
 		if addr.Deprecated {
 			// iproute2 prints this one signed.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/nsexec"
@@ -69,7 +70,7 @@ type hostSide struct {
 	// is known; hostID the one under which the target knows the host, asked for
 	// only where some other end was not found on the host.
 	targetID, hostID int
-	socket           *routeSocket        // opened when first needed
+	socket           *routeSocket        // opened when first needed, nil before
 	known            map[int]linkMessage // links seen, by index: pods share a bridge
 }
 
@@ -98,8 +99,8 @@ func (s *hostSide) peer(ctx context.Context, link *fact.Link) (*fact.HostPeer, e
 		peer.MTU = *facts.MTU
 	}
 	outside := facts.Index // where the host's addresses for this pod would be
-	if master, ok := m.attrs.u32(unix.IFLA_MASTER); ok {
-		outside = int(master)
+	if master, ok := m.attrs.signed(unix.IFLA_MASTER); ok {
+		outside = master
 		if err := s.addMaster(ctx, peer, outside, facts.LinkInfo); err != nil {
 			return nil, err
 		}
@@ -131,6 +132,28 @@ func (s *hostSide) pointsBack(ctx context.Context, candidate, link *fact.Link) (
 		s.targetID = id
 	}
 	return s.targetID >= 0 && *candidate.LinkNetnsID == s.targetID, nil
+}
+
+// nsid returns the number under which the socket's namespace knows another, -1
+// where it has given it none. nsexec's own would enter once more.
+func (s *routeSocket) nsid(ctx context.Context, other *nsexec.Handle) (int, error) {
+	id := -1
+	err := other.WithFD(func(fd int) error {
+		request := nl.NewRtAttr(unix.NETNSA_FD, nl.Uint32Attr(uint32(fd))) //nolint:gosec // descriptors fit
+		b, err := s.get(ctx, unix.RTM_GETNSID, unix.RTM_NEWNSID, &nl.RtGenMsg{}, request)
+		if err != nil {
+			return err
+		}
+		const header = 4 // struct rtgenmsg, padded
+		if n, ok := parseAttributes(b[min(header, len(b)):], unix.NETNSA_NSID).signed(unix.NETNSA_NSID); ok {
+			id = n
+		}
+		return nil
+	})
+	if err != nil {
+		return -1, fmt.Errorf("number of %s: %w", other.Identity(), err)
+	}
+	return id, nil
 }
 
 // unknownID is no number that the kernel gives: -1 means none.
@@ -175,7 +198,7 @@ func (s *hostSide) addRoute(ctx context.Context, peer *fact.HostPeer, link *fact
 	if !ok {
 		return nil
 	}
-	b, err := s.socket.get(ctx, routeRequest(to), unix.RTM_NEWROUTE)
+	b, err := s.socket.get(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, routeTo(to)...)
 	switch {
 	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL):
 		// No route, or one of type unreachable, prohibit or blackhole.
@@ -214,37 +237,10 @@ func globalAddress(addresses []fact.Addr) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-func routeRequest(to netip.Addr) request {
-	body := make([]byte, unix.SizeofRtMsg) // struct rtmsg: family, length of the destination
-	body[0], body[1] = unix.AF_INET, 32
-	if to.Is6() {
-		body[0], body[1] = unix.AF_INET6, 128
-	}
-	return request{kind: unix.RTM_GETROUTE, body: appendAttribute(body, unix.RTA_DST, to.AsSlice())}
-}
-
-// parseRoute reads the answer to a route lookup: the gateway, if any, and the
-// index of the interface.
-func parseRoute(b []byte) (fact.HostRoute, int, error) {
-	if len(b) < unix.SizeofRtMsg {
-		return fact.HostRoute{}, 0, errShortMessage
-	}
-	tb := parseAttributes(b[unix.SizeofRtMsg:], unix.RTA_VIA)
-	index, _ := tb.u32(unix.RTA_OIF)
-	route := fact.HostRoute{Via: ipAddress(tb.get(unix.RTA_GATEWAY))}
-	if via := tb.get(unix.RTA_VIA); len(via) > 2 { // struct rtvia: family, address
-		route.Via = ipAddress(via[2:])
-	}
-	return route, int(index), nil
-}
-
 // globalIPv6 lists the global IPv6 addresses of one interface, also those that
 // will be usable in a moment.
 func (s *hostSide) globalIPv6(ctx context.Context, index int) ([]string, error) {
-	messages, _, err := s.socket.dump(ctx, addrRequest(unix.AF_INET6, index), unix.RTM_NEWADDR)
-	if errors.Is(err, unix.ENODEV) {
-		return nil, nil
-	}
+	messages, _, err := s.socket.dump(ctx, unix.RTM_GETADDR, unix.RTM_NEWADDR, nl.NewIfAddrmsg(unix.AF_INET6))
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
@@ -269,7 +265,9 @@ func (s *hostSide) link(ctx context.Context, index int) (linkMessage, error) {
 	if err := s.open(); err != nil {
 		return linkMessage{}, err
 	}
-	b, err := s.socket.get(ctx, linkRequest(index, filterSkipStats), unix.RTM_NEWLINK)
+	request := nl.NewIfInfomsg(unix.AF_UNSPEC)
+	request.Index = int32(index) //nolint:gosec // the kernel's own number
+	b, err := s.socket.get(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, request)
 	if err != nil {
 		return linkMessage{}, fmt.Errorf("link %d: %w", index, err)
 	}
@@ -285,12 +283,8 @@ func (s *hostSide) open() error {
 	if s.socket != nil {
 		return nil
 	}
-	socket, err := openRoute(s.host, s.options.Memory)
+	socket, err := openRoute(s.host)
 	if err != nil {
-		return err
-	}
-	if err := socket.strict(); err != nil {
-		socket.close()
 		return err
 	}
 	s.socket = socket

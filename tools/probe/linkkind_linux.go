@@ -2,6 +2,7 @@ package probe
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"strconv"
 
 	"github.com/vishvananda/netlink/nl"
@@ -20,290 +21,209 @@ func linkInfo(b []byte, names linkNames, options LinkOptions) *fact.LinkInfo {
 	if !options.Details {
 		return info
 	}
-	info.Data = kindData(info.Kind, tb.get(unix.IFLA_INFO_DATA), names)
+	if fields := kindFields[info.Kind]; fields != nil {
+		info.Data = decode(tb[unix.IFLA_INFO_DATA], fields, names)
+	}
 	if info.SlaveKind == "bridge" {
-		info.SlaveData = bridgePortData(tb.get(unix.IFLA_INFO_SLAVE_DATA), names)
+		info.SlaveData = decode(tb[unix.IFLA_INFO_SLAVE_DATA], bridgePortFields, names)
 	}
 	return info
 }
 
-// kindData reads the settings of a link of the given kind, with the names and
-// types of iproute2's ip/iplink_*.c, ip/link_*.c and ip/iptuntap.c. It is nil
-// for kinds that have none or that are not known here, and empty for one whose
-// settings the kernel did not send.
-func kindData(kind string, b []byte, names linkNames) fact.Attrs {
-	var read func([]byte, linkNames) fact.Attrs
-	switch kind {
-	case "bridge":
-		read = bridgeData
-	case "vlan":
-		read = vlanData
-	case "macvlan", "macvtap":
-		read = macvlanData
-	case "ipvlan", "ipvtap":
-		read = ipvlanData
-	case "vxlan":
-		read = vxlanData
-	case "tun":
-		read = tunData
-	case "ipip", "sit":
-		read = iptunData
-	default:
-		return nil
-	}
-	if b == nil {
-		return fact.Attrs{}
-	}
-	return read(b, names)
+// field is one attribute of a kind of link as iproute2 prints it.
+type field struct {
+	attr int
+	name string
+	// value is nil where the field is to be left out. A linkIndex is printed as the
+	// name of that link.
+	value func(payload []byte) any
 }
 
-func vlanData(b []byte, _ linkNames) fact.Attrs {
-	tb := parseAttributes(b, unix.IFLA_VLAN_PROTOCOL)
-	id, ok := tb.u16(unix.IFLA_VLAN_ID)
-	if !ok {
-		return fact.Attrs{}
-	}
-	out := fact.Attrs{"protocol": "802.1q", "id": uint64(id)}
-	if protocol := asEtherType(tb.get(unix.IFLA_VLAN_PROTOCOL)); protocol != nil {
-		out["protocol"] = protocol
-	}
-	if flags := tb.get(unix.IFLA_VLAN_FLAGS); len(flags) >= 8 { // struct ifla_vlan_flags
-		out["flags"] = vlanFlags(binary.NativeEndian.Uint32(flags))
-	}
-	if tb.has(unix.IFLA_VLAN_INGRESS_QOS) {
-		out["ingress_qos"] = vlanMap(tb.get(unix.IFLA_VLAN_INGRESS_QOS))
-	}
-	if tb.has(unix.IFLA_VLAN_EGRESS_QOS) {
-		out["egress_qos"] = vlanMap(tb.get(unix.IFLA_VLAN_EGRESS_QOS))
-	}
-	return out
-}
+type linkIndex int
 
-// vlanFlags names the bits of enum vlan_flags (linux/if_vlan.h).
-func vlanFlags(flags uint32) []string {
-	names := []string{}
-	for _, f := range [...]struct {
-		bit  uint32
-		name string
-	}{
-		{0x1, "REORDER_HDR"}, {0x2, "GVRP"}, {0x8, "MVRP"}, {0x4, "LOOSE_BINDING"}, {0x10, "BRIDGE_BINDING"},
-	} {
-		if flags&f.bit != 0 {
-			names = append(names, f.name)
-			flags &^= f.bit
-		}
-	}
-	if flags != 0 {
-		names = append(names, strconv.FormatUint(uint64(flags), 16))
-	}
-	return names
-}
-
-// vlanMap reads a list of struct ifla_vlan_qos_mapping.
-func vlanMap(b []byte) []fact.Attrs {
-	mappings := []fact.Attrs{}
-	for _, m := range eachAttribute(b) {
-		if len(m) >= 8 {
-			mappings = append(mappings, fact.Attrs{"from": asU32(m), "to": asU32(m[4:])})
-		}
-	}
-	return mappings
-}
-
-func macvlanData(b []byte, _ linkNames) fact.Attrs {
-	tb := parseAttributes(b, unix.IFLA_MACVLAN_BC_QUEUE_LEN_USED)
-	out := fact.Attrs{}
-	mode, ok := tb.u32(unix.IFLA_MACVLAN_MODE)
-	if !ok {
-		return out
-	}
-	const modeSource = 16
-	switch mode {
-	case 1:
-		out["mode"] = "private"
-	case 2:
-		out["mode"] = "vepa"
-	case 4:
-		out["mode"] = "bridge"
-	case 8:
-		out["mode"] = "passthru"
-	case modeSource:
-		out["mode"] = "source"
-	default:
-		out["mode"] = "unknown"
-	}
-	const flagNoPromisc, flagNoDst = 1, 2
-	flags, _ := tb.u16(unix.IFLA_MACVLAN_FLAGS)
-	if flags&flagNoPromisc != 0 {
-		out["nopromisc"] = true
-	}
-	if flags&flagNoDst != 0 {
-		out["nodst"] = true
-	}
-	tb.decode(out, []field{
-		{unix.IFLA_MACVLAN_BC_QUEUE_LEN, "bcqueuelen", asU32},
-		{unix.IFLA_MACVLAN_BC_QUEUE_LEN_USED, "usedbcqueuelen", asU32},
-	})
-	if mode != modeSource {
-		return out
-	}
-	tb.decode(out, []field{{unix.IFLA_MACVLAN_MACADDR_COUNT, "macaddr_count", asU32}})
-	if tb.has(unix.IFLA_MACVLAN_MACADDR_DATA) {
-		addresses := []string{}
-		for kind, payload := range eachAttribute(tb.get(unix.IFLA_MACVLAN_MACADDR_DATA)) {
-			if kind == unix.IFLA_MACVLAN_MACADDR && len(payload) >= 6 {
-				addresses = append(addresses, hardwareAddress(payload[:6], unix.ARPHRD_ETHER))
-			}
-		}
-		out["macaddr_data"] = addresses
-	}
-	return out
-}
-
-func ipvlanData(b []byte, _ linkNames) fact.Attrs {
-	tb := parseAttributes(b, unix.IFLA_IPVLAN_FLAGS)
-	out := fact.Attrs{}
-	if mode, ok := tb.u16(unix.IFLA_IPVLAN_MODE); ok {
-		out["mode"] = "unknown"
-		if modes := [...]string{"l2", "l3", "l3s"}; int(mode) < len(modes) {
-			out["mode"] = modes[mode]
-		}
-	}
-	if flags, ok := tb.u16(unix.IFLA_IPVLAN_FLAGS); ok {
-		const private, vepa = 1, 2
-		switch {
-		case flags&private != 0:
-			out["private"] = true
-		case flags&vepa != 0:
-			out["vepa"] = true
-		default:
-			out["bridge"] = true
-		}
-	}
-	return out
-}
-
-// tunData reads the settings of TUN and TAP devices. Owners stay numbers: a
-// name from the host's /etc/passwd would say nothing about a container.
-func tunData(b []byte, _ linkNames) fact.Attrs {
-	tb := parseAttributes(b, unix.IFLA_TUN_NUM_DISABLED_QUEUES)
-	out := fact.Attrs{"multi_queue": false}
-	if kind, ok := tb.u8(unix.IFLA_TUN_TYPE); ok {
-		switch kind {
-		case unix.IFF_TUN:
-			out["type"] = "tun"
-		case unix.IFF_TAP:
-			out["type"] = "tap"
-		default:
-			out["type"] = "UNKNOWN:" + strconv.Itoa(int(kind))
-		}
-	}
-	tb.decode(out, []field{
+// kindFields are the settings that matter to traffic, by kind of link, with the
+// names and types of iproute2's ip/iplink_*.c, ip/link_*.c and ip/iptuntap.c.
+// iproute2 prints more of most kinds.
+//
+// The library decodes these kinds too (netlink.LinkDeserialize), but into types of
+// its own for each: to give them iproute2's names takes more code than this table.
+var kindFields = map[string][]field{
+	"bond": {
+		{nl.IFLA_BOND_MODE, "mode", oneOf("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb")},
+		{nl.IFLA_BOND_ACTIVE_SLAVE, "active_slave", asLink},
+		{nl.IFLA_BOND_MIIMON, "miimon", asNumber},
+	},
+	"bridge": {
+		{unix.IFLA_BR_FORWARD_DELAY, "forward_delay", asNumber}, // these two in 1/100 s
+		{unix.IFLA_BR_AGEING_TIME, "ageing_time", asNumber},
+		{unix.IFLA_BR_STP_STATE, "stp_state", asNumber},
+		{unix.IFLA_BR_VLAN_FILTERING, "vlan_filtering", asNumber},
+		{unix.IFLA_BR_VLAN_DEFAULT_PVID, "vlan_default_pvid", asNumber},
+		{unix.IFLA_BR_MCAST_SNOOPING, "mcast_snooping", asNumber},
+		{unix.IFLA_BR_NF_CALL_IPTABLES, "nf_call_iptables", asNumber},
+		{unix.IFLA_BR_NF_CALL_IP6TABLES, "nf_call_ip6tables", asNumber},
+		{unix.IFLA_BR_NF_CALL_ARPTABLES, "nf_call_arptables", asNumber},
+	},
+	"gre": greFields, "gretap": greFields,
+	"ipip": iptunFields, "sit": iptunFields,
+	"ipvlan": ipvlanFields, "ipvtap": ipvlanFields,
+	"macvlan": macvlanFields, "macvtap": macvlanFields,
+	"netkit": { // linux/if_link.h, enum netkit_*
+		{5, "mode", oneOf("l2", "l3")},
+		{2, "type", oneOf("peer", "primary")},
+		{3, "policy", oneOf("forward", "", "blackhole")},
+		{4, "peer_policy", oneOf("forward", "", "blackhole")},
+	},
+	"tun": {
+		{unix.IFLA_TUN_TYPE, "type", oneOf("", "tun", "tap")},
 		{unix.IFLA_TUN_PI, "pi", asBool},
 		{unix.IFLA_TUN_VNET_HDR, "vnet_hdr", asBool},
 		{unix.IFLA_TUN_PERSIST, "persist", asBool},
-		{unix.IFLA_TUN_OWNER, "user", asU32},
-		{unix.IFLA_TUN_GROUP, "group", asU32},
-	})
-	if several, _ := tb.u8(unix.IFLA_TUN_MULTI_QUEUE); several != 0 {
-		out["multi_queue"] = true
-		tb.decode(out, []field{
-			{unix.IFLA_TUN_NUM_QUEUES, "numqueues", asU32},
-			{unix.IFLA_TUN_NUM_DISABLED_QUEUES, "numdisabled", asU32},
-		})
-	}
-	return out
+		{unix.IFLA_TUN_MULTI_QUEUE, "multi_queue", asBool},
+		// Numbers: a name from the host's /etc/passwd would say nothing about a container.
+		{unix.IFLA_TUN_OWNER, "user", asNumber},
+		{unix.IFLA_TUN_GROUP, "group", asNumber},
+	},
+	"vlan": {
+		{unix.IFLA_VLAN_PROTOCOL, "protocol", asEtherType},
+		{unix.IFLA_VLAN_ID, "id", asNumber},
+	},
+	"vxlan": {
+		{unix.IFLA_VXLAN_COLLECT_METADATA, "external", asTrue},
+		{unix.IFLA_VXLAN_ID, "id", asNumber},
+		{unix.IFLA_VXLAN_GROUP, "group", asAddress(true)},
+		{unix.IFLA_VXLAN_GROUP, "remote", asAddress(false)},
+		{unix.IFLA_VXLAN_GROUP6, "group6", asAddress(true)},
+		{unix.IFLA_VXLAN_GROUP6, "remote6", asAddress(false)},
+		{unix.IFLA_VXLAN_LOCAL, "local", asAddress(false)},
+		{unix.IFLA_VXLAN_LOCAL6, "local6", asAddress(false)},
+		{unix.IFLA_VXLAN_LINK, "link", asLink},
+		{unix.IFLA_VXLAN_PORT, "port", asBE16},
+		{unix.IFLA_VXLAN_LEARNING, "learning", asBool},
+		{unix.IFLA_VXLAN_AGEING, "ageing", asNumber},
+		{unix.IFLA_VXLAN_UDP_CSUM, "udp_csum", asBool},
+	},
 }
 
-// iptunData reads IPv4 tunnels: ipip and sit.
-func iptunData(b []byte, names linkNames) fact.Attrs {
-	const iptunFwmark = nl.IFLA_IPTUN_COLLECT_METADATA + 1 // linux/if_tunnel.h
-	tb := parseAttributes(b, iptunFwmark)
-	out := fact.Attrs{
-		"remote":   tunnelEnd(tb.get(nl.IFLA_IPTUN_REMOTE)),
-		"local":    tunnelEnd(tb.get(nl.IFLA_IPTUN_LOCAL)),
-		"ttl":      uint64(0),
-		"pmtudisc": false,
+var (
+	greFields = []field{
+		{nl.IFLA_GRE_REMOTE, "remote", asTunnelEnd},
+		{nl.IFLA_GRE_LOCAL, "local", asTunnelEnd},
+		{nl.IFLA_GRE_LINK, "link", asLink},
 	}
-	if tb.has(nl.IFLA_IPTUN_COLLECT_METADATA) {
-		out["external"] = true
-	}
-	if proto, ok := tb.u8(nl.IFLA_IPTUN_PROTO); ok {
-		switch proto {
-		case unix.IPPROTO_IPIP:
-			out["proto"] = "ipip"
-		case unix.IPPROTO_IPV6:
-			out["proto"] = "ip6ip"
-		case unix.IPPROTO_MPLS:
-			out["proto"] = "mplsip"
-		case 0:
-			out["proto"] = "any"
-		}
-	}
-	if index, _ := tb.u32(nl.IFLA_IPTUN_LINK); index != 0 {
-		out["link"] = names.name(int(index))
-	}
-	tb.decode(out, []field{
-		{nl.IFLA_IPTUN_TTL, "ttl", asU8},
+	iptunFields = []field{
+		{nl.IFLA_IPTUN_COLLECT_METADATA, "external", func([]byte) any { return true }}, // without payload
+		{nl.IFLA_IPTUN_REMOTE, "remote", asTunnelEnd},
+		{nl.IFLA_IPTUN_LOCAL, "local", asTunnelEnd},
+		{nl.IFLA_IPTUN_LINK, "link", asLink},
+		{nl.IFLA_IPTUN_TTL, "ttl", asNumber},
 		{nl.IFLA_IPTUN_PMTUDISC, "pmtudisc", asBool},
-	})
-	if tos, _ := tb.u8(nl.IFLA_IPTUN_TOS); tos != 0 {
-		out["tos"] = hexNumber(uint64(tos))
 	}
-	const sitISATAP = 1
-	if flags, _ := tb.u16(nl.IFLA_IPTUN_FLAGS); flags&sitISATAP != 0 {
-		out["isatap"] = true
+	ipvlanFields = []field{
+		{unix.IFLA_IPVLAN_MODE, "mode", oneOf("l2", "l3", "l3s")},
+		{unix.IFLA_IPVLAN_FLAGS, "bridge", flag(0)},
+		{unix.IFLA_IPVLAN_FLAGS, "private", flag(1)},
+		{unix.IFLA_IPVLAN_FLAGS, "vepa", flag(2)},
 	}
-	if length, _ := tb.u16(nl.IFLA_IPTUN_6RD_PREFIXLEN); length != 0 {
-		out["prefix"] = ipAddress(tb.get(nl.IFLA_IPTUN_6RD_PREFIX))
-		out["prefixlen"] = uint64(length)
-		if relay, _ := tb.u32(nl.IFLA_IPTUN_6RD_RELAY_PREFIX); relay != 0 {
-			out["relay_prefix"] = ipAddress(tb.get(nl.IFLA_IPTUN_6RD_RELAY_PREFIX))
-			tb.decode(out, []field{{nl.IFLA_IPTUN_6RD_RELAY_PREFIXLEN, "relay_prefixlen", asU16}})
+	macvlanFields = []field{
+		{unix.IFLA_MACVLAN_MODE, "mode", oneOf(macvlanModes[:]...)},
+	}
+)
+
+// macvlanModes are the bits of enum macvlan_mode (linux/if_link.h).
+var macvlanModes = [...]string{1: "private", 2: "vepa", 4: "bridge", 8: "passthru", 16: "source"}
+
+// bridgePortFields are settings of a port (ip/iplink_bridge_slave.c).
+var bridgePortFields = []field{
+	{unix.IFLA_BRPORT_STATE, "state", oneOf("disabled", "listening", "learning", "forwarding", "blocking")},
+	{unix.IFLA_BRPORT_PRIORITY, "priority", asNumber},
+	{unix.IFLA_BRPORT_COST, "cost", asNumber},
+	{unix.IFLA_BRPORT_MODE, "hairpin", asBool},
+	{unix.IFLA_BRPORT_GUARD, "guard", asBool},
+	{unix.IFLA_BRPORT_LEARNING, "learning", asBool},
+	{unix.IFLA_BRPORT_UNICAST_FLOOD, "flood", asBool},
+	{unix.IFLA_BRPORT_MCAST_FLOOD, "mcast_flood", asBool},
+	{unix.IFLA_BRPORT_BCAST_FLOOD, "bcast_flood", asBool},
+	{unix.IFLA_BRPORT_PROXYARP, "proxy_arp", asBool},
+	{unix.IFLA_BRPORT_NEIGH_SUPPRESS, "neigh_suppress", asBool},
+	{unix.IFLA_BRPORT_ISOLATED, "isolated", asBool},
+	{unix.IFLA_BRPORT_LOCKED, "locked", asBool},
+}
+
+// decode reads the attributes in b that are among fields. It is empty where there
+// are none, as with iproute2.
+func decode(b []byte, fields []field, names linkNames) fact.Attrs {
+	const highest = 63 // above all in the tables
+	tb := parseAttributes(b, highest)
+	out := fact.Attrs{}
+	for _, f := range fields {
+		if !tb.has(f.attr) {
+			continue
 		}
-	}
-	if mark, _ := tb.u32(iptunFwmark); mark != 0 {
-		out["fwmark"] = hexNumber(uint64(mark))
-	}
-	if encap := tunnelEncap(tb); encap != nil {
-		out["encap"] = encap
+		switch v := f.value(tb[f.attr]).(type) {
+		case nil:
+		case linkIndex:
+			out[f.name] = names.name(int(v))
+		default:
+			out[f.name] = v
+		}
 	}
 	return out
 }
 
-func tunnelEnd(b []byte) string {
-	switch {
-	case b == nil:
-		return "any"
-	case len(b) != 4:
-		return "unknown"
-	case binary.NativeEndian.Uint32(b) == 0:
-		return "any"
-	}
-	return ipAddress(b)
-}
-
-// tunnelEncap reads the UDP encapsulation of a tunnel (linux/if_tunnel.h).
-func tunnelEncap(tb attributes) fact.Attrs {
-	kind, _ := tb.u16(nl.IFLA_IPTUN_ENCAP_TYPE)
-	if kind == 0 { // TUNNEL_ENCAP_NONE
+func asNumber(b []byte) any {
+	n, ok := attributes{b}.uint(0)
+	if !ok {
 		return nil
 	}
-	flags, _ := tb.u16(nl.IFLA_IPTUN_ENCAP_FLAGS)
-	out := fact.Attrs{
-		"type":    "unknown",
-		"csum":    flags&1 != 0,
-		"csum6":   flags&2 != 0,
-		"remcsum": flags&4 != 0,
+	return n
+}
+
+func asBool(b []byte) any {
+	n, ok := attributes{b}.uint(0)
+	if !ok {
+		return nil
 	}
-	if kinds := [...]string{1: "fou", 2: "gue"}; int(kind) < len(kinds) {
-		out["type"] = kinds[kind]
+	return n != 0
+}
+
+// asTrue is for settings that iproute2 prints only where they are on.
+func asTrue(b []byte) any {
+	if on, _ := (attributes{b}).uint(0); on == 0 {
+		return nil
 	}
-	tb.decode(out, []field{
-		{nl.IFLA_IPTUN_ENCAP_SPORT, "sport", asBE16},
-		{nl.IFLA_IPTUN_ENCAP_DPORT, "dport", asBE16},
-	})
-	return out
+	return true
+}
+
+// flag is true where the number is want.
+func flag(want uint64) func([]byte) any {
+	return func(b []byte) any {
+		if n, ok := (attributes{b}).uint(0); !ok || n != want {
+			return nil
+		}
+		return true
+	}
+}
+
+// oneOf names the number by its position, and others "unknown".
+func oneOf(names ...string) func([]byte) any {
+	return func(b []byte) any {
+		n, ok := attributes{b}.uint(0)
+		if !ok {
+			return nil
+		}
+		if n < uint64(len(names)) && names[n] != "" {
+			return names[n]
+		}
+		return "unknown"
+	}
+}
+
+func asLink(b []byte) any {
+	if index, _ := (attributes{b}).signed(0); index != 0 {
+		return linkIndex(index)
+	}
+	return nil
 }
 
 func asBE16(b []byte) any {
@@ -326,4 +246,27 @@ func asEtherType(b []byte) any {
 	default:
 		return "[" + strconv.Itoa(int(proto)) + "]"
 	}
+}
+
+// asAddress is an address that is set, of a group or of one host.
+func asAddress(multicast bool) func([]byte) any {
+	return func(b []byte) any {
+		ip, ok := netip.AddrFromSlice(b)
+		if !ok || ip.IsUnspecified() || ip.IsMulticast() != multicast {
+			return nil
+		}
+		return ip.String()
+	}
+}
+
+// asTunnelEnd is "any" where the tunnel takes every address.
+func asTunnelEnd(b []byte) any {
+	ip, ok := netip.AddrFromSlice(b)
+	switch {
+	case !ok:
+		return nil
+	case ip.IsUnspecified():
+		return "any"
+	}
+	return ip.String()
 }

@@ -3,12 +3,12 @@ package probe
 import (
 	"bytes"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"strconv"
 
 	"golang.org/x/sys/unix"
 
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/tools/fact"
 )
 
@@ -23,19 +23,15 @@ type linkMessage struct {
 	attrs    attributes
 }
 
-// ifinfoSize is sizeof(struct ifinfomsg): family, hardware type, index, flags,
-// change mask.
-const ifinfoSize = unix.SizeofIfInfomsg
-
 func splitLinkMessage(b []byte) (linkMessage, error) {
-	if len(b) < ifinfoSize {
+	if len(b) < unix.SizeofIfInfomsg { // family, hardware type, index, flags, change mask
 		return linkMessage{}, errShortMessage
 	}
 	return linkMessage{
 		hardware: binary.NativeEndian.Uint16(b[2:]),
 		index:    signed(binary.NativeEndian.Uint32(b[4:])),
 		flags:    binary.NativeEndian.Uint32(b[8:]),
-		attrs:    parseAttributes(b[ifinfoSize:], unix.IFLA_ALLMULTI),
+		attrs:    parseAttributes(b[unix.SizeofIfInfomsg:], unix.IFLA_ALLMULTI),
 	}, nil
 }
 
@@ -89,31 +85,31 @@ func (m *linkMessage) link(names linkNames, options LinkOptions) fact.Link {
 		Name:     m.name(),
 		MTU:      tb.number(unix.IFLA_MTU),
 		LinkType: hardwareType(m.hardware),
-		Address:  hardwareAddress(tb.get(unix.IFLA_ADDRESS), m.hardware),
+		Address:  hardwareAddress(tb[unix.IFLA_ADDRESS], m.hardware),
 	}
 	lowerDown := m.lower(&link, names)
 	link.Flags = linkFlags(m.flags, lowerDown)
-	if master, ok := tb.u32(unix.IFLA_MASTER); ok {
-		link.Master = names.name(int(master))
+	if master, ok := tb.signed(unix.IFLA_MASTER); ok {
+		link.Master = names.name(master)
 	}
-	if state, ok := tb.u8(unix.IFLA_OPERSTATE); ok {
-		if int(state) < len(operStates) {
+	if state, ok := tb.uint(unix.IFLA_OPERSTATE); ok {
+		if state < uint64(len(operStates)) {
 			link.OperState = operStates[state]
 		} else {
-			link.OperStateIndex = new(int(state))
+			link.OperStateIndex = tb.number(unix.IFLA_OPERSTATE)
 		}
 	}
-	if carrier, ok := tb.u8(unix.IFLA_CARRIER); ok {
+	if carrier, ok := tb.uint(unix.IFLA_CARRIER); ok {
 		link.Carrier = new(carrier != 0)
 	}
 	if tb.has(unix.IFLA_LINKINFO) {
-		link.LinkInfo = linkInfo(tb.get(unix.IFLA_LINKINFO), names, options)
+		link.LinkInfo = linkInfo(tb[unix.IFLA_LINKINFO], names, options)
 	}
 	m.ipv6(&link)
 	switch {
 	case options.Details:
 		m.details(&link.LinkDetails)
-	case countsErrors(tb.get(unix.IFLA_STATS64)):
+	case countsErrors(tb[unix.IFLA_STATS64]):
 		link.Stats64 = stats64(tb)
 	}
 	return link
@@ -122,21 +118,21 @@ func (m *linkMessage) link(names linkNames, options LinkOptions) fact.Link {
 // lower sets what the link stands on and reports whether that is known to be
 // down.
 func (m *linkMessage) lower(link *fact.Link, names linkNames) bool {
-	id, elsewhere := m.attrs.u32(unix.IFLA_LINK_NETNSID)
+	id, elsewhere := m.attrs.signed(unix.IFLA_LINK_NETNSID)
 	if elsewhere {
-		link.LinkNetnsID = new(signed(id))
+		link.LinkNetnsID = &id
 	}
-	index, ok := m.attrs.u32(unix.IFLA_LINK)
+	index, ok := m.attrs.signed(unix.IFLA_LINK)
 	switch {
 	case elsewhere && !ok:
 		// Before Linux 5.10 the index is left out where it equals the link's own.
 		link.LinkIndex = new(m.index)
 	case !ok || index == 0:
 	case elsewhere:
-		link.LinkIndex = new(int(index))
+		link.LinkIndex = &index
 	default:
-		link.Lower = names.name(int(index))
-		below, known := names[int(index)]
+		link.Lower = names.name(index)
+		below, known := names[index]
 		return known && !below.up
 	}
 	return false
@@ -145,22 +141,18 @@ func (m *linkMessage) lower(link *fact.Link, names linkNames) bool {
 // ipv6 reads the interface's part of IPv6 (net/ipv6/addrconf.c,
 // inet6_fill_ifla6_attrs).
 func (m *linkMessage) ipv6(link *fact.Link) {
-	spec := parseAttributes(m.attrs.get(unix.IFLA_AF_SPEC), unix.AF_INET6)
+	spec := parseAttributes(m.attrs[unix.IFLA_AF_SPEC], unix.AF_INET6)
 	if !spec.has(unix.AF_INET6) {
 		return
 	}
 	tb := spec.nested(unix.AF_INET6, unix.IFLA_INET6_RA_MTU)
-	if mode, ok := tb.u8(unix.IFLA_INET6_ADDR_GEN_MODE); ok {
-		if int(mode) < len(addrGenModes) {
-			link.AddrGenMode = addrGenModes[mode]
-		} else {
-			link.AddrGenMode = hexNumber(uint64(mode))
-		}
+	if mode, ok := tb.uint(unix.IFLA_INET6_ADDR_GEN_MODE); ok && mode < uint64(len(addrGenModes)) {
+		link.AddrGenMode = addrGenModes[mode]
 	}
 	// The interface's sysctls as an array of int32; the position is part of the
 	// kernel's ABI (DEVCONF_DISABLE_IPV6 of linux/ipv6.h).
 	const disableIPv6 = 26
-	if conf := tb.get(unix.IFLA_INET6_CONF); len(conf) >= 4*(disableIPv6+1) {
+	if conf := tb[unix.IFLA_INET6_CONF]; len(conf) >= 4*(disableIPv6+1) {
 		link.IPv6Disabled = new(binary.NativeEndian.Uint32(conf[4*disableIPv6:]) != 0)
 	}
 }
@@ -170,22 +162,21 @@ var addrGenModes = [...]string{"eui64", "none", "stable_secret", "random"}
 
 func (m *linkMessage) details(d *fact.LinkDetails) {
 	tb := m.attrs
-	d.XDP = xdp(tb.get(unix.IFLA_XDP))
+	d.XDP = xdp(tb[unix.IFLA_XDP])
 	d.Qdisc = tb.text(unix.IFLA_QDISC)
-	if group, ok := tb.u32(unix.IFLA_GROUP); ok {
+	if group, ok := tb.signed(unix.IFLA_GROUP); ok {
 		d.Group = groupName(group)
 	}
-	if length, ok := tb.u32(unix.IFLA_TXQLEN); ok {
-		d.TxQLen = signed(length)
-	}
+	d.TxQLen, _ = tb.signed(unix.IFLA_TXQLEN)
 	if tb.has(unix.IFLA_BROADCAST) {
 		d.PointToPoint = m.flags&unix.IFF_POINTOPOINT != 0
-		d.Broadcast = hardwareAddress(tb.get(unix.IFLA_BROADCAST), m.hardware)
+		d.Broadcast = hardwareAddress(tb[unix.IFLA_BROADCAST], m.hardware)
 	}
-	if permanent := tb.get(unix.IFLA_PERM_ADDRESS); !bytes.Equal(permanent, tb.get(unix.IFLA_ADDRESS)) {
+	if permanent := tb[unix.IFLA_PERM_ADDRESS]; !bytes.Equal(permanent, tb[unix.IFLA_ADDRESS]) {
 		d.PermAddr = hardwareAddress(permanent, m.hardware)
 	}
-	m.protoDown(d)
+	protoDown, _ := tb.uint(unix.IFLA_PROTO_DOWN)
+	d.ProtoDown = protoDown != 0
 	d.Promiscuity = tb.number(unix.IFLA_PROMISCUITY)
 	d.AllMulti = tb.number(unix.IFLA_ALLMULTI)
 	d.MinMTU = tb.number(unix.IFLA_MIN_MTU)
@@ -197,37 +188,20 @@ func (m *linkMessage) details(d *fact.LinkDetails) {
 	d.TSOMaxSize = tb.number(unix.IFLA_TSO_MAX_SIZE)
 	d.TSOMaxSegs = tb.number(unix.IFLA_TSO_MAX_SEGS)
 	d.GROMaxSize = tb.number(unix.IFLA_GRO_MAX_SIZE)
-	d.PhysPortName = tb.text(unix.IFLA_PHYS_PORT_NAME)
-	d.PhysPortID = hex.EncodeToString(tb.get(unix.IFLA_PHYS_PORT_ID))
-	d.PhysSwitchID = hex.EncodeToString(tb.get(unix.IFLA_PHYS_SWITCH_ID))
 	d.ParentBus = tb.text(unix.IFLA_PARENT_DEV_BUS_NAME)
 	d.ParentDev = tb.text(unix.IFLA_PARENT_DEV_NAME)
-	d.VFs = virtualFunctions(tb.get(unix.IFLA_VFINFO_LIST), m.hardware, m.flags)
 	d.Stats64 = stats64(tb)
 	d.Untrusted = linkText(tb)
 }
 
-func (m *linkMessage) protoDown(d *fact.LinkDetails) {
-	if on, ok := m.attrs.u8(unix.IFLA_PROTO_DOWN); !ok {
-		return
-	} else if on != 0 {
-		d.ProtoDown = true
-	}
-	reasons := m.attrs.nested(unix.IFLA_PROTO_DOWN_REASON, unix.IFLA_PROTO_DOWN_REASON_MAX)
-	set, _ := reasons.u32(unix.IFLA_PROTO_DOWN_REASON_VALUE)
-	for bit := range 32 {
-		if set&(1<<bit) != 0 {
-			d.ProtoDownReason = append(d.ProtoDownReason, strconv.Itoa(bit))
-		}
-	}
-}
-
+// linkText is bounded by the kernel: an alias by IFALIASZ, a name by ALTIFNAMSIZ, and
+// all names together by what a link's message holds.
 func linkText(tb attributes) *fact.LinkText {
 	var text fact.LinkText
-	text.IfAlias = freeText(cString(tb.get(unix.IFLA_IFALIAS)))
-	for kind, payload := range eachAttribute(tb.get(unix.IFLA_PROP_LIST)) {
+	text.IfAlias = words.Escape(cString(tb[unix.IFLA_IFALIAS]))
+	for kind, payload := range eachAttribute(tb[unix.IFLA_PROP_LIST]) {
 		if kind == unix.IFLA_ALT_IFNAME {
-			text.AltNames = append(text.AltNames, freeText(cString(payload)))
+			text.AltNames = append(text.AltNames, words.Escape(cString(payload)))
 		}
 	}
 	if text.IfAlias == "" && text.AltNames == nil {
@@ -238,26 +212,14 @@ func linkText(tb attributes) *fact.LinkText {
 
 // xdp reads IFLA_XDP, which the kernel also sends where nothing is attached.
 func xdp(b []byte) fact.Attrs {
-	tb := parseAttributes(b, unix.IFLA_XDP_HW_PROG_ID)
-	mode, _ := tb.u8(unix.IFLA_XDP_ATTACHED)
+	tb := parseAttributes(b, unix.IFLA_XDP_PROG_ID)
+	mode, _ := tb.uint(unix.IFLA_XDP_ATTACHED)
 	if mode == 0 { // XDP_ATTACHED_NONE
 		return nil
 	}
-	out := fact.Attrs{"mode": uint64(mode)}
-	if id, ok := tb.u32(unix.IFLA_XDP_PROG_ID); ok && id != 0 {
-		out["prog"] = fact.Attrs{"id": uint64(id)}
+	out := fact.Attrs{"mode": mode}
+	if id, _ := tb.uint(unix.IFLA_XDP_PROG_ID); id != 0 {
+		out["prog"] = fact.Attrs{"id": id}
 	}
-	attached := []fact.Attrs{}
-	for _, at := range [...]struct {
-		attr int
-		mode uint64
-	}{
-		{unix.IFLA_XDP_SKB_PROG_ID, 2}, {unix.IFLA_XDP_DRV_PROG_ID, 1}, {unix.IFLA_XDP_HW_PROG_ID, 3},
-	} {
-		if id, ok := tb.u32(at.attr); ok {
-			attached = append(attached, fact.Attrs{"mode": at.mode, "prog": fact.Attrs{"id": uint64(id)}})
-		}
-	}
-	out["attached"] = attached
 	return out
 }

@@ -40,7 +40,7 @@ func TestCountsErrors(t *testing.T) {
 	for position := range 24 {
 		b := make([]byte, 24*8)
 		b[position*8] = 1
-		if got, want := countsErrors(b), position == rxCounters["errors"] || position == txCounters["errors"]; got != want {
+		if got, want := countsErrors(b), position == rxErrors || position == txErrors; got != want {
 			t.Errorf("counter %d: %v", position, got)
 		}
 	}

@@ -2,64 +2,59 @@ package probe
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/tools/fact"
 )
 
-// The counters of struct rtnl_link_stats64 (linux/if_link.h) by their position.
-var (
-	rxCounters = map[string]int{
-		"packets": 0, "bytes": 2, "errors": 4, "dropped": 6, "multicast": 8, "length_errors": 10, "over_errors": 11,
-		"crc_errors": 12, "frame_errors": 13, "fifo_errors": 14, "missed_errors": 15,
-	}
-	rxRareCounters = map[string]int{"compressed": 21, "nohandler": 23, "otherhost": 24}
-	txCounters     = map[string]int{
-		"packets": 1, "bytes": 3, "errors": 5, "dropped": 7, "collisions": 9, "aborted_errors": 16,
-		"carrier_errors": 17, "fifo_errors": 18, "heartbeat_errors": 19, "window_errors": 20,
-	}
-	txRareCounters = map[string]int{"compressed": 22}
+// statNames are the counters of struct rtnl_link_stats64 (linux/if_link.h) in
+// their order there, under iproute2's names.
+var statNames = [...]string{
+	"rx packets", "tx packets", "rx bytes", "tx bytes", "rx errors", "tx errors", "rx dropped", "tx dropped",
+	"rx multicast", "tx collisions", "rx length_errors", "rx over_errors", "rx crc_errors", "rx frame_errors",
+	"rx fifo_errors", "rx missed_errors", "tx aborted_errors", "tx carrier_errors", "tx fifo_errors",
+	"tx heartbeat_errors", "tx window_errors", "rx compressed", "tx compressed", "rx nohandler", "rx otherhost",
+}
+
+// The positions of some counters in statNames.
+const (
+	rxErrors  = 4
+	txErrors  = 5
+	firstRare = 21 // from here on, 0 is left out
 )
 
 // stats64 reads IFLA_STATS64. A counter that this kernel does not have yet is 0.
 func stats64(tb attributes) *fact.Stats64 {
-	b := tb.get(unix.IFLA_STATS64)
+	b := tb[unix.IFLA_STATS64]
 	if len(b) == 0 {
 		return nil
 	}
-	stats := &fact.Stats64{
-		RX: counters(b, rxCounters, rxRareCounters),
-		TX: counters(b, txCounters, txRareCounters),
+	stats := &fact.Stats64{RX: fact.Counters{}, TX: fact.Counters{}}
+	for i, name := range statNames {
+		direction, name, _ := strings.Cut(name, " ")
+		n := statAt(b, i)
+		switch {
+		case i >= firstRare && n == 0:
+		case direction == "rx":
+			stats.RX[name] = n
+		default:
+			stats.TX[name] = n
+		}
 	}
-	if changes, ok := tb.u32(unix.IFLA_CARRIER_CHANGES); ok {
-		stats.TX["carrier_changes"] = uint64(changes)
+	if changes, ok := tb.uint(unix.IFLA_CARRIER_CHANGES); ok {
+		stats.TX["carrier_changes"] = changes
 	}
 	return stats
 }
 
 // countsErrors reports whether IFLA_STATS64 holds an error received or sent.
-func countsErrors(b []byte) bool {
-	const rx, tx = 8 * 4, 8 * 5 // as in rxCounters and txCounters
-	return len(b) >= tx+8 && (binary.NativeEndian.Uint64(b[rx:]) != 0 || binary.NativeEndian.Uint64(b[tx:]) != 0)
-}
+func countsErrors(b []byte) bool { return statAt(b, rxErrors) != 0 || statAt(b, txErrors) != 0 }
 
-// counters reads those in always, and those in rare that are not 0.
-func counters(b []byte, always, rare map[string]int) fact.Counters {
-	out := make(fact.Counters, len(always)+len(rare)+1)
-	at := func(i int) uint64 {
-		if len(b) < 8*(i+1) {
-			return 0
-		}
-		return binary.NativeEndian.Uint64(b[8*i:])
+func statAt(b []byte, i int) uint64 {
+	if len(b) < 8*(i+1) {
+		return 0
 	}
-	for name, i := range always {
-		out[name] = at(i)
-	}
-	for name, i := range rare {
-		if n := at(i); n != 0 {
-			out[name] = n
-		}
-	}
-	return out
+	return binary.NativeEndian.Uint64(b[8*i:])
 }

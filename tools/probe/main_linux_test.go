@@ -55,8 +55,8 @@ func readLinks(t testing.TB, ns *lab.Netns) []fact.Link {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !list.Settled {
-		t.Error("the list was not settled")
+	if !list.Complete {
+		t.Error("the list is not complete")
 	}
 	return list.Links
 }

@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"context"
 	"runtime"
 	"testing"
 	"unsafe"
@@ -15,18 +14,24 @@ import (
 // pass.
 func attachXDP(t *testing.T, ns *lab.Netns, index int) {
 	t.Helper()
-	socket, err := openRoute(ns.Handle, nil)
+	socket, err := openRoute(ns.Handle)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer socket.close()
-	r := request{kind: unix.RTM_SETLINK, flags: unix.NLM_F_ACK, body: linkBytes(0, index, 0,
+	body := rawData(linkBytes(0, index, 0,
 		attr(unix.IFLA_XDP, nested(
-			attr(unix.IFLA_XDP_FD, u32(loadXDP(t))), attr(unix.IFLA_XDP_FLAGS, uint32(unix.XDP_FLAGS_SKB_MODE)))))}
-	if _, err := socket.execute(context.Background(), r, 0); err != nil {
+			attr(unix.IFLA_XDP_FD, uint32(loadXDP(t))), attr(unix.IFLA_XDP_FLAGS, uint32(unix.XDP_FLAGS_SKB_MODE))))))
+	if _, _, err := socket.execute(t.Context(), unix.NLM_F_ACK, unix.RTM_SETLINK, 0, body); err != nil {
 		t.Skipf("this kernel attaches no XDP program: %v", err)
 	}
 }
+
+// rawData is the body of a request.
+type rawData []byte
+
+func (r rawData) Len() int          { return len(r) }
+func (r rawData) Serialize() []byte { return r }
 
 // loadXDP loads the program "return XDP_PASS" and returns its descriptor.
 func loadXDP(t *testing.T) int {
@@ -48,7 +53,7 @@ func loadXDP(t *testing.T) int {
 		logLevel, size uint32
 		log            uint64
 	}{
-		kind: unix.BPF_PROG_TYPE_XDP, count: u32(len(program)),
+		kind: unix.BPF_PROG_TYPE_XDP, count: uint32(len(program)),
 		program: uint64(uintptr(unsafe.Pointer(&program[0]))),
 		license: uint64(uintptr(unsafe.Pointer(&license[0]))),
 	}

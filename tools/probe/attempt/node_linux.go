@@ -9,6 +9,7 @@ import (
 
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe"
 )
 
 // AskNode adds to each attempt of the target that failed what its node knows of the
@@ -74,7 +75,7 @@ func askNode(node *nsexec.Handle, r *routes, a *fact.Attempt) (known fact.Attemp
 	if a.Wire != nil {
 		if answerer, err := netip.ParseAddrPort(a.Wire.AnswerFrom); err == nil {
 			if bridge := r.commonBridge(from.Addr(), answerer.Addr()); bridge != "" {
-				known.Bridge, known.BridgeNF = printable(bridge), readBridgeNF(node, answerer.Addr().Is6())
+				known.Bridge, known.BridgeNF = probe.LinkName(bridge), readBridgeNF(node, answerer.Addr().Is6())
 			}
 		}
 	}

@@ -3,13 +3,12 @@ package attempt
 import (
 	"encoding/binary"
 	"net/netip"
-	"strconv"
-	"strings"
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe"
 )
 
 // replies are two raw sockets that get, beside the kernel's TCP, what may end an
@@ -260,8 +259,7 @@ func (r *replies) sendSYN(local, remote netip.AddrPort, zone int) error {
 	return unix.Sendto(r.tcp, header, unix.MSG_DONTWAIT, to)
 }
 
-// interfaceName names an interface of the socket's namespace. The container
-// chose the name, so everything but printable ASCII is escaped.
+// interfaceName names an interface of the socket's namespace.
 func interfaceName(fd int, index uint32) string {
 	request, err := unix.NewIfreq("")
 	if err != nil {
@@ -271,10 +269,8 @@ func interfaceName(fd int, index uint32) string {
 	if err := unix.IoctlIfreq(fd, unix.SIOCGIFNAME, request); err != nil {
 		return ""
 	}
-	return printable(request.Name())
+	return probe.LinkName(request.Name())
 }
-
-func printable(name string) string { return strings.Trim(strconv.QuoteToASCII(name), `"`) }
 
 // received is a packet that a raw socket got.
 type received struct {

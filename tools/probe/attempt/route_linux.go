@@ -16,6 +16,7 @@ import (
 
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe"
 )
 
 // routes asks a namespace's kernel for its ways. The library's own route look-up
@@ -202,7 +203,7 @@ func (r *routes) follow(way *found, to netip.Addr) (path, error) {
 		return path{}, fmt.Errorf("interface %d: %w", way.index, err)
 	}
 	attrs := link.Attrs()
-	route.Dev = printable(attrs.Name)
+	route.Dev = probe.LinkName(attrs.Name)
 	if attrs.OperState != netlink.OperUp && attrs.OperState != netlink.OperUnknown {
 		route.OperState = strings.ToUpper(attrs.OperState.String())
 	}

@@ -1,0 +1,15 @@
+package fact
+
+// Route is one next hop of a route, with the names of `ip -json route show table
+// all` of iproute2.
+type Route struct {
+	Family string `json:"-"`   // inet or inet6
+	Dst    string `json:"dst"` // "default", or address/length
+	Type   string `json:"type,omitempty" jsonschema:"blackhole, unreachable, prohibit, throw; absent for a plain route"`
+	// Gateway is the next hop; absent where the destination is on the link.
+	Gateway string `json:"gateway,omitempty"`
+	Dev     string `json:"-"`
+	Table   int    `json:"table,omitempty" jsonschema:"routing table where it is not main"`
+	Prefsrc string `json:"prefsrc,omitempty" jsonschema:"source address"`
+	Metric  int    `json:"metric,omitempty"`
+}
