@@ -33,23 +33,24 @@ func cannotStart(node, command string, err error) *dispatch.NodeError {
 	return e
 }
 
-// explainNoServer explains a command that ran and led to no server.
-func explainNoServer(ctx context.Context, node, command string, p *process, err error) *dispatch.NodeError {
+// explainNoServer explains a command that ran and led to no server. How it ended
+// before it was made to may be "", cause is why nobody waited longer.
+func explainNoServer(cause error, node string, p *process, ended string, err error) *dispatch.NodeError {
 	said := p.said.String()
 	stray, broken := p.out.failure()
-	name := filepath.Base(command)
+	name := program(p)
 	why := fmt.Sprintf("%s led to no server: %s", name, brief(err))
 	hint := "try it by hand: the command of --via with this node in it and the word version at its end"
-	switch ended := exit(p); {
+	switch {
 	case broken != nil:
 		why = fmt.Sprintf("what %s leads to is no MCP server: %v", name, broken)
-	case ended != "" && ctx.Err() == nil:
+	case ended != "" && cause == nil:
 		why = ended + " before the server answered"
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case errors.Is(cause, context.DeadlineExceeded):
 		why = name + " led to no server that answers in time"
 		hint = "if it waits for a password or for a host key to be confirmed, it waits in vain: " +
 			"with ssh use -o BatchMode=yes, an agent that holds the key, and a known_hosts that knows the node; with sudo use -n"
-	case errors.Is(ctx.Err(), context.Canceled):
+	case errors.Is(cause, context.Canceled):
 		why = "this server is ending"
 		hint = "start it again"
 	}

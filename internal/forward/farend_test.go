@@ -3,6 +3,7 @@ package forward
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -78,6 +79,11 @@ func beCommand(what, dir string) error {
 			return err
 		}
 		fmt.Println(`{"jsonrpc":"2.0","id":1,"result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"nsenter-mcp","version":"0"}}}`)
+	case "close-input", "close-output":
+		pipe := map[string]*os.File{"close-input": os.Stdin, "close-output": os.Stdout}[what]
+		if err := errors.Join(pipe.Close(), note(dir, "closed", what)); err != nil {
+			return err
+		}
 	case "hang":
 	case "stubborn": // ends neither with its input nor when it is asked, nor does its child
 		signal.Ignore(syscall.SIGTERM)

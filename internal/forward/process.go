@@ -11,7 +11,7 @@ import (
 
 // process is one run of the command. Its client owns in and out.
 type process struct {
-	in   inputWriter
+	in   *inputWriter
 	out  *outputReader
 	said *tail // its standard error
 
@@ -35,7 +35,7 @@ func launch(ctx context.Context, argv []string, patience time.Duration) (_ *proc
 		_, _ = inRead.Close(), inWrite.Close()
 		return nil, fmt.Errorf("make a pipe: %w", err)
 	}
-	p := &process{in: inputWriter{inWrite}, out: newOutputReader(outRead), said: &tail{}, exited: make(chan struct{})}
+	p := &process{in: &inputWriter{to: inWrite}, out: newOutputReader(outRead), said: &tail{}, exited: make(chan struct{})}
 	ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
 	p.cmd = exec.CommandContext(ctx, argv[0], argv[1:]...) //nolint:gosec // the command is the operator's, the name in it is checked
 	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = inRead, outWrite, p.said
@@ -83,6 +83,21 @@ func (p *process) end(patience time.Duration) {
 	if !p.within(patience) {
 		p.stop()
 		<-p.exited
+	}
+}
+
+// gone reports whether the process has ended or closed a pipe that a server needs.
+func (p *process) gone() bool {
+	return over(p.exited) || over(p.out.ended) || p.in.closed.Load()
+}
+
+// over reports whether a channel is closed.
+func over(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

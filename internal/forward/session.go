@@ -58,14 +58,14 @@ func (s *session) open(ctx context.Context, template Template, l limits) {
 		s.process, s.client = p, client
 		return
 	}
-	// Its exit says more than that its output has ended.
-	select {
-	case <-p.out.ended:
+	// How it ended says more than that a pipe is closed. Which pipe is noticed first,
+	// the input or the output, is chance.
+	if p.gone() {
 		p.within(l.patience)
-	default:
 	}
-	s.failed = explainNoServer(ctx, s.node, argv[0], p, err)
-	p.end(l.patience)
+	how, cause := ending(p), ctx.Err()
+	p.end(l.patience) // its standard error is whole then
+	s.failed = explainNoServer(cause, s.node, p, how, err)
 }
 
 // call has the server carry out one call.
@@ -88,26 +88,10 @@ func (s *session) call(ctx context.Context, c dispatch.Forwarded) (mcpclient.Res
 }
 
 // opened reports whether opening has ended, well or not.
-func (s *session) opened() bool {
-	select {
-	case <-s.ready:
-		return true
-	default:
-		return false
-	}
-}
+func (s *session) opened() bool { return over(s.ready) }
 
 // alive reports whether a session that was opened still carries calls.
-func (s *session) alive() bool {
-	select {
-	case <-s.process.out.ended:
-		return false
-	case <-s.process.exited:
-		return false
-	default:
-		return true
-	}
-}
+func (s *session) alive() bool { return !s.process.gone() }
 
 // end ends the process. Calls under way fail.
 func (s *session) end(patience time.Duration) {
@@ -118,10 +102,7 @@ func (s *session) end(patience time.Duration) {
 // lost words the end of a connection during a call.
 func (s *session) lost(patience time.Duration) *dispatch.NodeError {
 	s.process.within(patience)
-	how := "the connection ended"
-	if text := exit(s.process); text != "" {
-		how = text
-	}
+	how := ending(s.process)
 	if _, err := s.process.out.failure(); err != nil {
 		how = err.Error()
 	}
@@ -133,16 +114,16 @@ func (s *session) lost(patience time.Duration) *dispatch.NodeError {
 	}
 }
 
-// exit says in words how a process has ended, "" while it has not.
-func exit(p *process) string {
-	select {
-	case <-p.exited:
-	default:
-		return ""
-	}
+// ending says in words how a process has ended, or that it has closed its pipes; ""
+// while it has done neither.
+func ending(p *process) string {
 	var status *exec.ExitError
 	name := program(p)
 	switch {
+	case !p.gone():
+		return ""
+	case !over(p.exited):
+		return name + " closed the connection"
 	case p.err == nil:
 		return name + " ended"
 	case errors.As(p.err, &status) && status.Exited():

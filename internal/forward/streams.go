@@ -63,9 +63,7 @@ func (r *outputReader) Read(p []byte) (int, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	select {
-	case <-r.ended:
-	default:
+	if !over(r.ended) {
 		if !errors.Is(err, io.EOF) && !errors.Is(err, os.ErrClosed) {
 			r.err = err
 		}
@@ -120,22 +118,28 @@ func (r *outputReader) failure() (stray string, err error) {
 // inputWriter is the input of a process. A write waits for at most writeTimeout: a
 // process that reads nothing must not hold up its callers. (Pipes of Windows have no
 // deadlines.) A write that failed may have failed half-way, so it ends the stream.
-type inputWriter struct{ to *os.File }
+type inputWriter struct {
+	to     *os.File
+	closed atomic.Bool // by the process, as a write has shown
+}
 
 const writeTimeout = time.Second
 
 // Write implements io.Writer.
-func (w inputWriter) Write(p []byte) (int, error) {
+func (w *inputWriter) Write(p []byte) (int, error) {
 	_ = w.to.SetWriteDeadline(time.Now().Add(writeTimeout))
 	n, err := w.to.Write(p)
 	if err != nil {
+		if !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, os.ErrClosed) {
+			w.closed.Store(true)
+		}
 		_ = w.to.Close()
 	}
 	return n, err
 }
 
 // Close implements io.Closer.
-func (w inputWriter) Close() error { return w.to.Close() }
+func (w *inputWriter) Close() error { return w.to.Close() }
 
 // tail keeps the end of what is written to it.
 type tail struct {

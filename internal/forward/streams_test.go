@@ -16,7 +16,7 @@ func TestInputOfAProcessThatDoesNotRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = r.Close() })
-	in := inputWriter{w}
+	in := &inputWriter{to: w}
 	if _, err := in.Write(make([]byte, 1<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("%v", err)
 	}

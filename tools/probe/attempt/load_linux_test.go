@@ -26,7 +26,7 @@ func TestCancelEndsAnAttemptAtOnce(t *testing.T) {
 	if err != nil || conn != nil || a.Outcome != fact.OutcomeAbandoned {
 		t.Errorf("%v, %+v, %v", conn, a, err)
 	}
-	if took := time.Since(start); took > time.Second {
+	if took := time.Since(start); took > 10*time.Second {
 		t.Errorf("it took %s", took)
 	}
 }

@@ -46,11 +46,20 @@ func (c *call) once(ctx context.Context, at hop) (*fact.Fetch, *location, error)
 		}
 	}
 	to := s.exchange(ctx)
-	if err := s.finish.Err(); errors.Is(err, context.Canceled) {
+	if err := s.canceled(); err != nil {
 		return nil, nil, err
 	}
 	s.addState()
 	return &s.answer, to, nil
+}
+
+// canceled returns an error where the caller went away: nobody waits for an answer.
+// A deadline that has passed is no such error: what was measured until then is told.
+func (c *call) canceled() error {
+	if err := c.finish.Err(); errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
 }
 
 func (s *step) close() {
@@ -133,8 +142,7 @@ func (s *step) connect(ctx context.Context) (bool, error) {
 // notConnected says what the first attempt came to; the rules of diagnose judge them
 // all.
 func (s *step) notConnected(target host) error {
-	// The caller went away: nobody waits for an answer.
-	if err := s.finish.Err(); errors.Is(err, context.Canceled) {
+	if err := s.canceled(); err != nil {
 		return err
 	}
 	refused := ""
@@ -218,8 +226,8 @@ func (s *step) throughProxy(ctx context.Context) (bool, error) {
 	}
 	var refused *proxyError
 	switch {
-	case s.finish.Err() != nil:
-		return false, s.finish.Err()
+	case s.canceled() != nil:
+		return false, s.canceled()
 	case errors.As(err, &refused):
 		s.answer.Proxy.Status = refused.status
 		s.notHTTP(fact.StageProxy, fact.ReasonProxy, refused.reason)
@@ -265,8 +273,8 @@ func (s *step) secure(ctx context.Context) (bool, error) {
 		return true, nil
 	}
 	switch {
-	case s.finish.Err() != nil:
-		return false, s.finish.Err()
+	case s.canceled() != nil:
+		return false, s.canceled()
 	case h.fact.Error != nil:
 		s.fail(fact.StageTLS, fact.OutcomeTLSFailed, h.fact.Error.Message)
 		s.addEvidence(h.fact.Error.Code, err)

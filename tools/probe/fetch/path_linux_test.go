@@ -71,7 +71,7 @@ func TestPathThatCarriesSmallPacketsOnly(t *testing.T) {
 		b.expect(b.get("http://"+small), fact.OutcomeOK, fact.StageDone)
 		// The first message of a handshake with a post-quantum key is larger than
 		// one packet.
-		f := b.get("https://" + secure)
+		f := b.fetchWithin(Request{URL: "https://" + secure}, 3*time.Second)
 		b.expect(f, fact.OutcomeTimeout, fact.StageTLS)
 		b.expect(b.fetch(Request{URL: "https://" + secure, MSS: 536}), fact.OutcomeOK, fact.StageDone)
 		if f.Conn == nil || f.Conn.Unacked == 0 || f.Conn.Retransmits == 0 || !strings.Contains(f.Reason, "never confirmed") {
@@ -80,9 +80,9 @@ func TestPathThatCarriesSmallPacketsOnly(t *testing.T) {
 	})
 	b.narrow(far)
 	b.run("on the way back", func(b *bench) {
-		b.expect(b.get("http://"+large), fact.OutcomeTimeout, fact.StageResponse)
+		b.expect(b.fetchWithin(Request{URL: "http://" + large}, 3*time.Second), fact.OutcomeTimeout, fact.StageResponse)
 		b.expect(b.fetch(Request{URL: "http://" + large, MSS: 536}), fact.OutcomeOK, fact.StageDone)
-		f := b.get("http://" + medium)
+		f := b.fetchWithin(Request{URL: "http://" + medium}, 3*time.Second)
 		b.expect(f, fact.OutcomeTimeout, fact.StageResponse)
 		if f.Conn == nil || f.Conn.OutOfOrder == 0 || !strings.Contains(f.Reason, "lost on the way back") {
 			b.Errorf("%s %+v", f.Reason, f.Conn)
@@ -104,8 +104,7 @@ func TestEstablishedConnectionThatIsCut(t *testing.T) {
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 2, Len: 2},
 		&expr.Cmp{Op: expr.CmpOpGt, Register: 1, Data: []byte{0, 80}},
 	})
-	f, err := b.fetchErr(Request{URL: "http://" + at}, 2*time.Second)
-	b.must(err)
+	f := b.fetchWithin(Request{URL: "http://" + at}, 2*time.Second)
 	<-accepted
 	b.expect(f, fact.OutcomeTimeout, fact.StageResponse)
 	if f.Conn == nil || f.Conn.NotSent == 0 || !strings.Contains(f.Reason, "its firewall") {

@@ -1,6 +1,7 @@
 package fetch
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -140,12 +141,19 @@ func TestNotTLS(t *testing.T) {
 	})
 	b.run("silence", func(b *bench) {
 		start := time.Now()
-		f, err := b.fetchErr(Request{URL: "https://" + b.raw(func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })}, time.Second)
-		b.must(err)
+		f := b.fetchWithin(Request{URL: "https://" + b.raw(func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })}, 2*time.Second)
 		b.expect(f, fact.OutcomeTimeout, fact.StageTLS)
-		if !strings.Contains(f.Reason, "its application is silent") || time.Since(start) > time.Second {
+		if !strings.Contains(f.Reason, "its application is silent") || time.Since(start) > soon {
 			b.Errorf("%s after %s", f.Reason, time.Since(start))
 		}
+	})
+	b.run("no time left for the handshake", func(b *bench) {
+		ctx, cancel := context.WithTimeout(b.Context(), 2*time.Second)
+		defer cancel()
+		b.client.Roots = func(context.Context) Roots { <-ctx.Done(); return b.ca.roots() }
+		f, err := b.client.Do(ctx, Request{URL: "https://" + b.raw(func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })})
+		b.must(err)
+		b.expect(f, fact.OutcomeTimeout, fact.StageTLS)
 	})
 	b.run("TLS on the port of http", func(b *bench) {
 		f := b.get("http://" + b.raw(func(conn net.Conn) {

@@ -9,6 +9,9 @@ import (
 	"time"
 )
 
+// soon is when what has to wait for nothing has ended on any machine, however busy.
+const soon = 10 * time.Second
+
 func servers(addresses ...string) []netip.AddrPort {
 	var list []netip.AddrPort
 	for _, a := range addresses {
@@ -168,7 +171,7 @@ func TestLongConf(t *testing.T) {
 			t.Errorf("%s: %d of %d ignored lines kept", lib.flavour, len(c.Ignored), c.IgnoredTotal)
 		}
 	}
-	if d := time.Since(start); d > 2*time.Second {
+	if d := time.Since(start); d > soon {
 		t.Errorf("three times 40,000 lines took %v", d)
 	}
 }
