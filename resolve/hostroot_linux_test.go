@@ -59,10 +59,15 @@ func TestHostRoot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := treeOf(t, web)
+	// A socket's path has at most 107 bytes (unix(7)), and TMPDIR may be long.
+	n := nodeTree{t, shortDir(t, "/run")}
+	if err := unix.Mount(treeOf(t, web).root, n.root, "", unix.MS_BIND, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Unmount(n.root, unix.MNT_DETACH) })
+	outside := nodeTree{t, shortDir(t, "/tmp")}
 	blue := filepath.Base(web.Path)
 	const green = "green"
-	outside := nodeTree{t, t.TempDir()}
 	const containerdSocket = "containerd/containerd.sock"
 	// The same places, outside and inside.
 	run, logs := filepath.Join(outside.root, "run"), filepath.Join(outside.root, "log")
@@ -133,6 +138,17 @@ func TestHostRoot(t *testing.T) {
 	pid := decoy.PID
 	refused(t, r, Query{PID: &pid}, KindNoProcess) // it is not in the root's /proc
 	refused(t, r, Query{IP: decoy.IP.String()}, KindNotFound)
+}
+
+// shortDir is a folder in base until the test ends.
+func shortDir(t *testing.T, base string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp(base, "hostroot")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // bind shows a file of this machine below the root.

@@ -84,8 +84,7 @@ link set inner up
 link add p0 type veth peer name p0x
 link set p0 master inner
 link set p0 up
-link add mv0 link eth0 type macvlan mode bridge
-tuntap add dev tun7 mode tun`)
+link add mv0 link eth0 type macvlan mode bridge`)
 	// The subnet of a bridge of the node covers the address of a pod that it
 	// routes to.
 	covered := b.lab.Pod(t, lab.PodSpec{Style: lab.Calico})
@@ -93,19 +92,26 @@ tuntap add dev tun7 mode tun`)
 link add docker0 type bridge
 addr add %s/16 dev docker0
 link set docker0 up`, covered.IP.Prev().Prev()))
+	healthy := func(t *testing.T, ns *lab.Netns) {
+		t.Helper()
+		answer := b.call(t, ipAddrTool, at(ns))
+		ours := func(n dispatch.Note) bool { return n.Code == "host_unknown" || n.Code == "unsettled" }
+		if answer.Error != nil || len(answer.Findings) != 0 || slices.ContainsFunc(answer.Notes, ours) {
+			t.Errorf("error %v, findings %v, notes %v", answer.Error, answer.Findings, answer.Notes)
+		}
+	}
 	// IPv4 only, in a cluster that has IPv6 on its bridge: nothing was disabled.
 	for name, ns := range map[string]*lab.Netns{
 		"bridge": bridge.Netns, "bridge, two stacks": dual.Netns, "calico": calico.Netns, "calico, two stacks": calicoDual.Netns,
 		"with more interfaces": extra.Netns, "covered by a bridge": covered.Netns, "node": node.Netns,
 	} {
-		t.Run(name, func(t *testing.T) {
-			answer := b.call(t, ipAddrTool, at(ns))
-			ours := func(n dispatch.Note) bool { return n.Code == "host_unknown" || n.Code == "unsettled" }
-			if answer.Error != nil || len(answer.Findings) != 0 || slices.ContainsFunc(answer.Notes, ours) {
-				t.Errorf("error %v, findings %v, notes %v", answer.Error, answer.Findings, answer.Notes)
-			}
-		})
+		t.Run(name, func(t *testing.T) { healthy(t, ns) })
 	}
+	t.Run("with a TUN device", func(t *testing.T) {
+		lab.Device(t, "/dev/net/tun")
+		ip(t, extra.Netns, "tuntap add dev tun7 mode tun")
+		healthy(t, extra.Netns)
+	})
 }
 
 // TestIPv4OnlyContainer: Docker disables IPv6 in containers of networks without

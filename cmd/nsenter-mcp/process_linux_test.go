@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"nsenter-mcp/internal/lab"
 )
 
 // serverProcess is the program as a client starts it.
@@ -258,23 +260,23 @@ func openTerminal(t *testing.T) *os.File {
 	return slave
 }
 
+// asNobody is the program as a user without rights, where another user can be had.
+func asNobody(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	lab.OtherUsers(t)
+	cmd := program(t, args...)
+	cmd.Path = "/proc/self/exe" // the path of the test binary is closed to others, the link is not
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	cmd.Dir = "/"
+	return cmd
+}
+
 func TestWithoutPrivileges(t *testing.T) {
 	t.Parallel()
-	// The path of the test binary is closed to others, the link is not.
-	asNobody := func(args ...string) *exec.Cmd {
-		cmd := program(t, args...)
-		cmd.Path = "/proc/self/exe"
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-		cmd.Dir = "/"
-		return cmd
-	}
 	var out, errOut strings.Builder
-	cmd := asNobody("doctor", "--json")
+	cmd := asNobody(t, "doctor", "--json")
 	cmd.Stdout, cmd.Stderr = &out, &errOut
-	if err := cmd.Start(); err != nil {
-		t.Skipf("another user cannot be had in this user namespace: %v", err)
-	}
-	_ = cmd.Wait() // the state tells
+	_ = cmd.Run() // the state tells
 	if code := cmd.ProcessState.ExitCode(); code != exitFailed {
 		t.Fatalf("doctor: exit code %d\n%s\n%s", code, out.String(), errOut.String())
 	}
@@ -304,7 +306,7 @@ func TestWithoutPrivileges(t *testing.T) {
 	}
 
 	out.Reset()
-	cmd = asNobody("call", "netns_ip_addr", fmt.Sprintf("pid=%d", os.Getpid()))
+	cmd = asNobody(t, "call", "netns_ip_addr", fmt.Sprintf("pid=%d", os.Getpid()))
 	cmd.Stdout = &out
 	_ = cmd.Run()
 	answer := decode[struct {

@@ -430,11 +430,7 @@ func TestViaWithoutItsProgram(t *testing.T) {
 // A machine that cannot enter anything is a good front all the same.
 func TestDoctorOfAFront(t *testing.T) {
 	t.Parallel()
-	cmd := program(t, "--via", "cat {node}", "doctor", "--json")
-	cmd.Path = "/proc/self/exe" // nobody may not read the folder of the test binary
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
-	cmd.Dir = "/"
-	out, err := cmd.Output()
+	out, err := asNobody(t, "--via", "cat {node}", "doctor", "--json").Output()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -108,6 +108,10 @@ func TestSameAsIP(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if name == "tun" { // its devices belong to other users, too
+				lab.Device(t, "/dev/net/tun")
+				lab.OtherUsers(t)
+			}
 			ns := l.Pod(t, lab.PodSpec{Style: lab.Plain}).Netns
 			batch(t, ns, test.commands)
 			sameAsIP(t, ns)
