@@ -49,7 +49,7 @@ test: ## every test that needs no engine; the race detector watches
 	CGO_ENABLED=0 $(GOTEST) $(TESTFLAGS) -exec '$(CURDIR)/.ci/as-root $(CURDIR)/.ci/on-tmpfs' -timeout 5m ./nsexec/... ./resolve/...
 
 .PHONY: e2e e2e-node e2e-kube
-e2e: e2e-node e2e-kube ## the built program with real parts: Docker, ssh, sudo, MCP clients, Kubernetes
+e2e: e2e-node e2e-kube ## the built program with real parts: Docker, podman, ssh, sudo, MCP clients, Kubernetes
 
 e2e-node: build
 	.ci/install-packages test e2e

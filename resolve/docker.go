@@ -38,6 +38,9 @@ type DockerOptions struct {
 // that a kubelet has made of them. DOCKER_HOST, DOCKER_API_VERSION,
 // DOCKER_CERT_PATH and DOCKER_TLS_VERIFY mean what they mean to docker.
 type Docker struct {
+	name    string
+	env     string   // the variable that names the engine's address; "" for none
+	places  []string // of its socket, below the root
 	options DockerOptions
 
 	mu   sync.Mutex
@@ -48,11 +51,18 @@ type Docker struct {
 // caller closes it.
 func NewDocker(options DockerOptions) *Docker {
 	options.Root = filepath.Join("/", options.Root)
-	return &Docker{options: options}
+	// docker's own default, and the link that /var/run usually is.
+	places := []string{"/var/run/docker.sock", "/run/docker.sock"}
+	return &Docker{name: dockerFamily, env: client.EnvOverrideHost, places: places, options: options}
 }
 
-// Name is "docker".
-func (*Docker) Name() string { return "docker" }
+// dockerFamily is what those are called together that speak the Docker API.
+const dockerFamily = "docker"
+
+// Name is "docker" or "podman".
+func (d *Docker) Name() string { return d.name }
+
+func (*Docker) family() string { return dockerFamily }
 
 // Close gives up idle connections. The source may be asked again.
 func (d *Docker) Close() error {
@@ -139,6 +149,9 @@ type dockerConn struct {
 	// elsewhere: the engine may be another machine's.
 	elsewhere bool
 	recent    recentPods
+	// podman reaches podman's socket for what the client has no call; nil for
+	// another engine. It is set before negotiated is.
+	podman *http.Client
 
 	negotiate  func(context.Context) error
 	turn       chan struct{} // holds one token: who negotiates the version
@@ -196,23 +209,23 @@ func (c *dockerConn) ready(ctx context.Context) error {
 
 // host picks the engine's address.
 func (d *Docker) host() (string, error) {
-	if named := cmp.Or(d.options.Host, os.Getenv(client.EnvOverrideHost)); named != "" {
+	if named := cmp.Or(d.options.Host, os.Getenv(d.env)); named != "" {
 		return d.namedHost(named)
 	}
-	// docker's own default, and the link that /var/run usually is.
-	places := []string{
-		hostPath(d.options.Root, "/var/run/docker.sock"),
-		hostPath(d.options.Root, "/run/docker.sock"),
+	var places []string
+	for _, p := range d.places {
+		places = append(places, hostPath(d.options.Root, p))
 	}
 	if dir := os.Getenv("XDG_RUNTIME_DIR"); filepath.IsAbs(dir) {
-		places = append(places, filepath.Join(dir, "docker.sock"), hostPath(d.options.Root, filepath.Join(dir, "docker.sock")))
+		own := filepath.Join(dir, strings.TrimPrefix(d.places[len(d.places)-1], "/run"))
+		places = append(places, own, hostPath(d.options.Root, own))
 	}
 	for _, p := range places {
 		if isSocket(p) {
 			return "unix://" + p, nil
 		}
 	}
-	return "", fmt.Errorf("no socket %s: %w", places[0], ErrAbsent)
+	return "", &absentError{what: "no socket " + places[0]}
 }
 
 // CheckDockerHost reports an address of the engine whose scheme nobody knows: the
@@ -260,16 +273,23 @@ func newDockerConn(host string) (*dockerConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &dockerConn{
-		host: host, api: c, elsewhere: isElsewhere(host), turn: make(chan struct{}, 1),
-		negotiate: func(ctx context.Context) error {
-			ping, err := c.Ping(ctx)
-			if err == nil {
-				c.NegotiateAPIVersionPing(ping)
+	conn := &dockerConn{host: host, api: c, elsewhere: isElsewhere(host), turn: make(chan struct{}, 1)}
+	conn.negotiate = func(ctx context.Context) error {
+		ping, err := c.Ping(ctx)
+		if err != nil {
+			return err
+		}
+		c.NegotiateAPIVersionPing(ping)
+		if socket := c.HTTPClient(); strings.HasPrefix(host, "unix://") {
+			podman, err := servesPodman(ctx, socket)
+			if err == nil && podman {
+				conn.podman = socket
 			}
 			return err
-		},
-	}, nil
+		}
+		return nil
+	}
+	return conn, nil
 }
 
 // isElsewhere reports whether the engine may be on another machine, whose

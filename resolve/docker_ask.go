@@ -26,7 +26,7 @@ func (c *dockerConn) list(ctx context.Context, pairs ...filters.KeyValuePair) ([
 	for i := range summaries {
 		all = append(all, fromSummary(&summaries[i]))
 	}
-	return all, nil
+	return all, c.joinPods(ctx, all)
 }
 
 func label(key, value string) filters.KeyValuePair { return filters.Arg("label", key+"="+value) }
@@ -65,6 +65,9 @@ func (c *dockerConn) pod(ctx context.Context, q Query) ([]Workload, error) {
 		return nil, err
 	}
 	ws, err := c.detail(ctx, all)
+	if err == nil && len(all) == 0 {
+		ws, err = c.podmanPod(ctx, q.Pod)
+	}
 	if len(ws) == 1 && ws[0].settled() {
 		c.recent.put(q, ws[0].ids(), asked)
 	}
@@ -99,6 +102,9 @@ func (c *dockerConn) again(ctx context.Context, q Query, ids []string) ([]Worklo
 			all = append(all, d)
 		}
 	}
+	if err := c.joinPods(ctx, all); err != nil {
+		return nil, err
+	}
 	ws := c.workloads(all)
 	if len(all) != len(ids) || len(ws) != 1 || !ws[0].settled() || !exactly(q, ws) {
 		return nil, nil
@@ -116,6 +122,9 @@ func (w *Workload) settled() bool {
 // podOf returns the pod that a container belongs to: what is needed to enter it,
 // or with describe all of it.
 func (c *dockerConn) podOf(ctx context.Context, found dockerContainer, describe bool) ([]Workload, error) {
+	if found.podman.UID != "" {
+		return c.podmanPod(ctx, found.podman.UID)
+	}
 	if id := found.sandboxID(); id != "" && !describe {
 		all, err := c.inspectAll(ctx, []string{id})
 		if err != nil {
@@ -155,12 +164,16 @@ func (c *dockerConn) container(ctx context.Context, q Query) ([]Workload, error)
 	default:
 		return nil, err
 	}
-	ws := c.workloads([]dockerContainer{found})
+	all := []dockerContainer{found}
+	if err := c.joinPods(ctx, all); err != nil {
+		return nil, err
+	}
+	ws := c.workloads(all)
 	if q.brief {
 		return ws, nil
 	}
-	if _, ok := found.pod(); ok {
-		return c.podOf(ctx, found, q.Describe)
+	if _, ok := all[0].pod(); ok {
+		return c.podOf(ctx, all[0], q.Describe)
 	}
 	owner, err := c.networkOwner(ctx, found)
 	if err != nil {

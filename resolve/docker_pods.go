@@ -29,12 +29,17 @@ type dockerContainer struct {
 	// restless: it is being restarted or runs for a few minutes only, so that it may
 	// be one that crashes again and again. A list does not tell.
 	restless bool
+	// podman says which of podman's pods it is in; zero for none.
+	podman k8sName
 }
 
 // pod says which pod the container belongs to, by its labels, else by its name.
 // Labels are free text of whoever made the container, so what cannot be a name
 // does not count.
 func (c *dockerContainer) pod() (k8sName, bool) {
+	if c.podman.Pod != "" {
+		return c.podman, true
+	}
 	named, byName := parseK8sName(c.Name)
 	pod := k8sName{
 		Container: c.labels[labelContainer],
@@ -109,7 +114,7 @@ func groupDocker(all []dockerContainer) []Workload {
 			workloads = append(workloads, podWorkload(members))
 		} else {
 			workloads = append(workloads, Workload{
-				Source: "docker", Containers: []Container{members[0].Container}, HostNetwork: members[0].network == "host",
+				Containers: []Container{members[0].Container}, HostNetwork: members[0].network == "host",
 			})
 		}
 	}
@@ -119,7 +124,7 @@ func groupDocker(all []dockerContainer) []Workload {
 // podWorkload makes one workload of the containers of a pod, past ones included.
 func podWorkload(members []dockerContainer) Workload {
 	pod, _ := members[0].pod()
-	w := Workload{Source: "docker", Pod: pod.Pod, Namespace: pod.Namespace, UID: pod.UID}
+	w := Workload{Pod: pod.Pod, Namespace: pod.Namespace, UID: pod.UID}
 	sandboxes, rest := splitSandboxes(members)
 	slices.SortStableFunc(sandboxes, func(a, b dockerContainer) int {
 		return cmp.Or(

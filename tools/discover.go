@@ -83,7 +83,7 @@ func workloadRow(w *resolve.Workload) workloadOut {
 	row := workloadOut{State: w.State(), Reason: words.Printable(w.Why()), Containers: len(w.Containers), HostNetwork: w.HostNetwork}
 	switch {
 	case w.Pod != "":
-		row.Pod = words.Printable(w.Namespace + "/" + w.Pod)
+		row.Pod = words.Printable(podName(w))
 	case w.UID != "": // without a runtime that is all there is
 		row.UID = words.Printable(w.UID)
 	case len(w.Containers) > 0:
@@ -96,6 +96,11 @@ func workloadRow(w *resolve.Workload) workloadOut {
 		row.Image = c.Image
 	}
 	return row
+}
+
+// podName is namespace/name, and for podman, which has no namespaces, the name.
+func podName(w *resolve.Workload) string {
+	return strings.TrimPrefix(w.Namespace+"/"+w.Pod, "/")
 }
 
 // nameOf are the arguments that name a workload.

@@ -137,7 +137,7 @@ func handleResolvePodPID(ctx context.Context, env *dispatch.Env, t *resolve.Targ
 		Steps:      t.Steps,
 	}
 	if w.Pod != "" {
-		out.Pod = w.Namespace + "/" + w.Pod
+		out.Pod = podName(w)
 	}
 	if t.Process != nil {
 		out.PIDStart = t.Process.Started().UTC().Format(time.RFC3339)
@@ -263,7 +263,7 @@ func describeTarget(t *resolve.Target) string {
 	var b strings.Builder
 	switch w := &t.Workload; {
 	case w.Pod != "":
-		fmt.Fprintf(&b, "pod %s/%s", words.Printable(w.Namespace), words.Printable(w.Pod))
+		fmt.Fprintf(&b, "pod %s", words.Printable(podName(w)))
 		if t.Container != "" {
 			fmt.Fprintf(&b, ", container %s", words.Printable(t.Container))
 		}

@@ -212,8 +212,9 @@ func (n *node) sources(root string) ([]resolve.Source, error) {
 		return nil, usagef("%s: %v", n.policy.DockerHost.Who(), err)
 	}
 	docker := resolve.NewDocker(resolve.DockerOptions{Host: n.policy.DockerHost.Or(""), Root: root})
-	n.close = append(n.close, docker.Close)
-	all := []resolve.Source{docker}
+	podman := resolve.NewPodman(root)
+	n.close = append(n.close, docker.Close, podman.Close)
+	all := []resolve.Source{docker, podman}
 	runtimes, err := resolve.NewCRI(resolve.CRIOptions{Endpoint: n.policy.RuntimeEndpoint.Or(""), Root: root})
 	if err != nil {
 		return nil, usagef("%s: %v", n.policy.RuntimeEndpoint.Who(), err)

@@ -102,8 +102,14 @@ func (e *engine) inspect(t *testing.T, container, format string) string {
 	return e.docker(t, "inspect", "--format", format, container)
 }
 
-// load builds the guest and makes an image from scratch of it.
+// load makes an image from scratch of the guest.
 func (e *engine) load(t *testing.T) {
+	t.Helper()
+	run(t, guestLayer(t), "docker", "--host", "unix://"+e.socket, "import", "--change", `ENTRYPOINT ["/guest"]`, "-", image)
+}
+
+// guestLayer builds the guest and packs it.
+func guestLayer(t *testing.T) *bytes.Buffer {
 	t.Helper()
 	guest := filepath.Join(t.TempDir(), "guest")
 	build := exec.Command("go", "build", "-o", guest, "./testdata/guest")
@@ -124,7 +130,7 @@ func (e *engine) load(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	run(t, &layer, "docker", "--host", "unix://"+e.socket, "import", "--change", `ENTRYPOINT ["/guest"]`, "-", image)
+	return &layer
 }
 
 // pod is what the kubelet makes on a Docker node: a pause container and

@@ -1,0 +1,206 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"nsenter-mcp/internal/mcpserve/mcpclient"
+)
+
+// podmanSocket is where podman's service listens by default.
+const podmanSocket = "/run/podman/podman.sock"
+
+// TestPodman walks through what is found on a node with podman: with its service,
+// which few people start, and without.
+func TestPodman(t *testing.T) {
+	p := startPodman(t)
+	plain := p.run(t, "run", "--detach", "--name", "plain", image)
+	p.run(t, "run", "--detach", "--name", "joined", "--network", "container:plain", image)
+	p.run(t, "run", "--detach", "--name", "hosted", "--network", "host", image)
+	p.run(t, "run", "--detach", "--name", "stopped", image, "exit", "7")
+	p.run(t, "wait", "stopped")
+	p.run(t, "pod", "create", "--name", "shop")
+	p.run(t, "run", "--detach", "--pod", "shop", "--name", "shop-app", image)
+
+	stop := p.serve(t)
+	client := connect(t, program())
+	t.Run("with its service", func(t *testing.T) {
+		podmanFinds(t, p, client, plain)
+		answer := fail(t, client, "not_running", "netns_ip_addr", map[string]any{"container": "stopped"})
+		if answer.Error.Details.ExitCode == nil || *answer.Error.Details.ExitCode != 7 {
+			t.Errorf("the exit code is not told: %+v", answer.Error)
+		}
+	})
+	stop()
+}
+
+// podmanFinds asks for what TestPodman has started.
+func podmanFinds(t *testing.T, p *podman, client *mcpclient.Client, plain string) {
+	t.Run("a container", func(t *testing.T) {
+		want := p.run(t, "inspect", "--format", "{{.NetworkSettings.IPAddress}}", "plain")
+		for _, name := range []string{"plain", plain, plain[:12], "joined"} {
+			answer := succeed(t, client, "netns_ip_addr", map[string]any{"container": name})
+			if got := addresses(t, answer, "eth0"); !slices.Equal(got, []string{want}) {
+				t.Errorf("container %s: eth0 has %v, podman inspect says %s", name, got, want)
+			}
+		}
+		fail(t, client, "not_found", "netns_ip_addr", map[string]any{"container": "plian"})
+	})
+	t.Run("a pod", func(t *testing.T) {
+		infra := p.run(t, "pod", "inspect", "--format", "{{.InfraContainerID}}", "shop")
+		pid := p.run(t, "inspect", "--format", "{{.State.Pid}}", infra)
+		want := p.run(t, "inspect", "--format", "{{.NetworkSettings.IPAddress}}", infra)
+		for _, arguments := range []map[string]any{
+			{"pod": "shop"},
+			{"pod": "shop", "container": "shop-app"},
+			{"pod": p.run(t, "pod", "inspect", "--format", "{{.ID}}", "shop")},
+			{"container": "shop-app"},
+		} {
+			answer := succeed(t, client, "netns_ip_addr", arguments)
+			if got := addresses(t, answer, "eth0"); !slices.Equal(got, []string{want}) {
+				t.Errorf("%v: eth0 has %v, want %s", arguments, got, want)
+			}
+			if answer.Target.Via != "sandbox" || strconv.Itoa(answer.Target.PID) != pid || answer.Target.Pod != "shop" {
+				t.Errorf("%v: %+v; the infra container has pid %s", arguments, answer.Target, pid)
+			}
+		}
+	})
+	t.Run("the host's network", func(t *testing.T) {
+		answer := succeed(t, client, "netns_ip_addr", map[string]any{"container": "hosted"})
+		if !answer.Target.HostNetwork {
+			t.Errorf("%+v", answer.Target)
+		}
+	})
+	t.Run("whose is this pid", func(t *testing.T) {
+		pid, err := strconv.Atoi(p.run(t, "inspect", "--format", "{{.State.Pid}}", "shop-app"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer := succeed(t, client, "resolve_pod_pid", map[string]any{"pid": pid})
+		if answer.Target.Pod != "shop" || answer.Target.Container != "shop-app" {
+			t.Errorf("%+v", answer.Target)
+		}
+	})
+	t.Run("which are there", func(t *testing.T) {
+		answer := succeed(t, client, "list_pods", nil)
+		for _, name := range []string{`"pod":"shop"`, `"container":"plain"`, `"container":"joined"`} {
+			if strings.Count(string(answer.Data), name) != 1 {
+				t.Errorf("%s is not there once in %s", name, answer.Data)
+			}
+		}
+	})
+}
+
+// podman runs the command with its files below folders that only this run sees.
+type podman struct{ env []string }
+
+// podmanConf asks for what needs no systemd, no privilege that CI lacks, and no
+// version of the cgroups.
+const podmanConf = `
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[engine]
+runtime = "runc"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+`
+
+// startPodman prepares podman and loads the image; the test's end removes all.
+func startPodman(t *testing.T) *podman {
+	t.Helper()
+	// Not in the machine's own folders: a file system laid over them goes with the run.
+	const state = "/var/lib/containers"
+	made := os.Mkdir(state, 0o755) == nil
+	if err := unix.Mount("tmpfs", state, "tmpfs", 0, "mode=0755"); err != nil {
+		t.Fatal(err)
+	}
+	conf := filepath.Join(t.TempDir(), "containers.conf")
+	if err := os.WriteFile(conf, []byte(podmanConf), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := &podman{env: append(os.Environ(), "CONTAINERS_CONF="+conf)}
+	t.Cleanup(func() {
+		p.run(t, "pod", "rm", "--all", "--force", "--time", "0")
+		p.run(t, "rm", "--ignore", "--force", "--time", "0", "joined") // before the one whose network it uses
+		p.run(t, "rm", "--all", "--force", "--time", "0")
+		unmountBelow(t, state)
+		if err := unix.Unmount(state, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+		if made {
+			_ = os.Remove(state) // unless somebody else uses it by now
+		}
+		for _, group := range []string{"/libpod_parent/conmon", "/libpod_parent"} {
+			for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
+				groups, _ := filepath.Glob(filepath.Join(root, group))
+				for _, g := range groups {
+					_ = unix.Rmdir(g) // unless it is in use
+				}
+			}
+		}
+	})
+	cmd := p.command("import", "--change", `ENTRYPOINT ["/guest"]`, "-", image)
+	cmd.Stdin = guestLayer(t)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return p
+}
+
+func (p *podman) command(args ...string) *exec.Cmd {
+	cmd := exec.Command("podman", args...)
+	cmd.Env = p.env
+	return cmd
+}
+
+// run returns what the command prints.
+func (p *podman) run(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := p.command(args...).Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		t.Fatalf("podman %s: %v\n%s", strings.Join(args, " "), err, exit.Stderr)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// serve starts podman's service and returns what stops it.
+func (p *podman) serve(t *testing.T) (stop func()) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(podmanSocket), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	service := p.command("system", "service", "--time", "0", "unix://"+podmanSocket)
+	if err := service.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = func() {
+		_ = service.Process.Signal(syscall.SIGTERM)
+		_ = service.Wait() // ended by the signal
+		_ = os.Remove(podmanSocket)
+	}
+	t.Cleanup(func() {
+		if service.ProcessState == nil {
+			stop()
+		}
+	})
+	await(t, 60*time.Second, "podman's service answers", func() bool {
+		return p.command("--remote", "--url", "unix://"+podmanSocket, "version").Run() == nil
+	})
+	return stop
+}
