@@ -118,7 +118,8 @@ func enterError(what string, err error) *Error {
 		e.Kind = KindPermission
 		e.Message = fmt.Sprintf("%s: %v", what, permission)
 		e.Hint = "Run the server as root or with these capabilities; nsenter-mcp doctor says what is missing. " +
-			"If it has them, a security module (AppArmor, SELinux, Yama) or another user namespace is in the way."
+			"If it has them, a security module (AppArmor, SELinux, Yama) or another user namespace is in the way. " +
+			"Containers of rootless podman are entered by 'podman unshare nsenter-mcp', as their user."
 	case errors.As(err, &tooOld):
 		e.Kind = KindKernelTooOld
 		e.Hint = "Run the server on a node with a newer kernel."

@@ -4,7 +4,8 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // KubeReport is how well the Kubernetes API serves.
@@ -12,6 +13,8 @@ type KubeReport struct {
 	Server string // host and port
 	// Denied are requests that RBAC does not allow, in words: "list pods".
 	Denied []string
+	// ExecDenied are those that kubectl exec makes and RBAC does not allow.
+	ExecDenied []string
 	// Node is the node that this machine is; "" for none of the cluster's.
 	Node    string
 	NodeErr error
@@ -23,23 +26,52 @@ type KubeReport struct {
 func kubeRights() []kubeRight {
 	const get, list = "get", "list"
 	return []kubeRight{
-		{get, "", kubePods}, {list, "", kubePods}, {get, "", kubeNodes}, {list, "", kubeNodes},
-		{list, "", kubeServices}, {list, "discovery.k8s.io", "endpointslices"}, {list, "", kubeEvents},
-		{get, "apps", "deployments"}, {list, "apps", "replicasets"}, {get, "apps", "statefulsets"}, {get, "apps", "daemonsets"},
-		{get, "batch", "cronjobs"}, {list, "batch", "jobs"},
+		{Verb: get, Resource: kubePods}, {Verb: list, Resource: kubePods}, {Verb: get, Resource: kubeNodes}, {Verb: list, Resource: kubeNodes},
+		{Verb: list, Resource: kubeServices}, {Verb: list, Group: "discovery.k8s.io", Resource: "endpointslices"}, {Verb: list, Resource: kubeEvents},
+		{Verb: get, Group: "apps", Resource: "deployments"}, {Verb: list, Group: "apps", Resource: "replicasets"},
+		{Verb: get, Group: "apps", Resource: "statefulsets"}, {Verb: get, Group: "apps", Resource: "daemonsets"},
+		{Verb: get, Group: "batch", Resource: "cronjobs"}, {Verb: list, Group: "batch", Resource: "jobs"},
 	}
 }
 
-type kubeRight struct{ verb, group, resource string }
+// execRights are the requests of kubectl exec, after finding a pod. Over a websocket,
+// exec is a GET that the API also wants create for (Kubernetes 1.35).
+func execRights(namespace string) []kubeRight {
+	return []kubeRight{
+		{Verb: "list", Resource: kubePods, Namespace: namespace},
+		{Verb: "get", Resource: kubePods, Subresource: "exec", Namespace: namespace},
+		{Verb: "create", Resource: kubePods, Subresource: "exec", Namespace: namespace},
+	}
+}
 
-func (r kubeRight) String() string { return r.verb + " " + r.full() }
+// kubeRight is a request that a SelfSubjectAccessReview asks about, in all namespaces
+// or in one.
+type kubeRight struct {
+	Verb        string `json:"verb"`
+	Group       string `json:"group,omitempty"`
+	Resource    string `json:"resource"`
+	Subresource string `json:"subresource,omitempty"`
+	Namespace   string `json:"namespace,omitempty"`
+}
+
+func (r kubeRight) String() string {
+	text := r.Verb + " " + r.full()
+	if r.Namespace != "" {
+		text += " in namespace " + r.Namespace
+	}
+	return text
+}
 
 // full is the resource as kubectl takes it.
 func (r kubeRight) full() string {
-	if r.group == "" {
-		return r.resource
+	text := r.Resource
+	if r.Subresource != "" {
+		text += "/" + r.Subresource
 	}
-	return r.resource + "." + r.group
+	if r.Group != "" {
+		text += "." + r.Group
+	}
+	return text
 }
 
 // kubeReview is a SelfSubjectAccessReview.
@@ -47,28 +79,25 @@ type kubeReview struct {
 	Kind       string `json:"kind"`
 	APIVersion string `json:"apiVersion"`
 	Spec       struct {
-		ResourceAttributes kubeAttributes `json:"resourceAttributes"`
+		ResourceAttributes kubeRight `json:"resourceAttributes"`
 	} `json:"spec"`
 	Status struct {
 		Allowed bool `json:"allowed"`
 	} `json:"status,omitzero"`
 }
 
-type kubeAttributes struct {
-	Verb     string `json:"verb"`
-	Group    string `json:"group,omitempty"`
-	Resource string `json:"resource"`
-}
-
 func (r *kubeReview) kind() string { return r.Kind }
 
-// Report asks the API what it allows, and which node this machine is. It fails
-// with [ErrAbsent] where no API is configured.
-func (k *Kube) Report(ctx context.Context) (KubeReport, error) {
+// Report asks the API what it allows, and which node this machine is; where execIn is
+// not "", also whether it allows kubectl exec in that namespace. It fails with
+// [ErrAbsent] where no API is configured.
+func (k *Kube) Report(ctx context.Context, execIn string) (KubeReport, error) {
 	report, err := kubeAsk(ctx, k, func(c *kubeConn) (KubeReport, error) {
 		report := KubeReport{Server: c.base.Host, Grant: grantCommand()}
 		var err error
-		report.Denied, err = c.denied(ctx)
+		if report.Denied, err = c.denied(ctx, kubeRights()); err == nil && execIn != "" {
+			report.ExecDenied, err = c.denied(ctx, execRights(execIn))
+		}
 		return report, err
 	})
 	if err == nil {
@@ -79,30 +108,24 @@ func (k *Kube) Report(ctx context.Context) (KubeReport, error) {
 
 // denied asks for each right by itself: rules may come from several places, and
 // only the API knows what they add up to.
-func (c *kubeConn) denied(ctx context.Context) ([]string, error) {
-	const parallel = 4
-	rights := kubeRights()
-	denied, failed := make([]string, len(rights)), make([]error, len(rights))
-	slots := make(chan struct{}, parallel)
-	var wg sync.WaitGroup
+func (c *kubeConn) denied(ctx context.Context, rights []kubeRight) ([]string, error) {
+	denied := make([]string, len(rights))
+	var questions errgroup.Group
+	questions.SetLimit(4)
 	for i, right := range rights {
-		slots <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-slots }()
+		questions.Go(func() error {
 			review := kubeReview{Kind: "SelfSubjectAccessReview", APIVersion: "authorization.k8s.io/v1"}
-			review.Spec.ResourceAttributes = kubeAttributes{Verb: right.verb, Group: right.group, Resource: right.resource}
+			review.Spec.ResourceAttributes = right
 			var got kubeReview
-			failed[i] = c.post(ctx, kubeRequest{group: kubeAuthorization, resource: "selfsubjectaccessreviews"}, review, &got)
+			err := c.post(ctx, kubeRequest{group: kubeAuthorization, resource: "selfsubjectaccessreviews"}, review, &got)
 			if !got.Status.Allowed {
 				denied[i] = right.String()
 			}
+			return err
 		})
 	}
-	wg.Wait()
-	for _, err := range failed {
-		if err != nil {
-			return nil, err // they are all alike
-		}
+	if err := questions.Wait(); err != nil {
+		return nil, err
 	}
 	return slices.DeleteFunc(denied, func(s string) bool { return s == "" }), nil
 }

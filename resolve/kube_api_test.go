@@ -282,6 +282,9 @@ func (a *kubeAPI) review(w http.ResponseWriter, r *http.Request) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	what := review.string("spec", "resourceAttributes", "verb") + " " + review.string("spec", "resourceAttributes", "resource")
+	if sub := review.string("spec", "resourceAttributes", "subresource"); sub != "" {
+		what += "/" + sub
+	}
 	review["status"] = object{"allowed": !a.denied[what]}
 	send(w, http.StatusCreated, review)
 }

@@ -26,7 +26,7 @@ capabilities it has, the kernel, the container runtimes that answer and the view
 of the host, and says for each lack what it costs and how to mend it. With --via
 it looks whether the command is there, and with --node NAME goes to that node.
 
-The exit code is 0 if the tools work, 1 if something essential is missing.`
+The exit code is 0 if the tools work, if only in part, and 1 if they do not.`
 
 func newDoctor(o *options) *cobra.Command {
 	var asJSON bool
@@ -86,7 +86,11 @@ func examine(cmd *cobra.Command, o *options, other string) (doctor.Report, error
 		Kubernetes: func(ctx context.Context) (resolve.KubeReport, error) {
 			ctx, cancel := context.WithTimeout(ctx, kubernetesLimit)
 			defer cancel()
-			return n.kube.Report(ctx)
+			execIn := ""
+			if n.forwarder != nil {
+				execIn = n.forwarder.ExecNamespace()
+			}
+			return n.kube.Report(ctx, execIn)
 		},
 	}), nil
 }

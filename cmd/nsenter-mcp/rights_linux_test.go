@@ -101,6 +101,37 @@ func TestRefusesSecureExecution(t *testing.T) {
 	}
 }
 
+// A user namespace of one's own, as "podman unshare" makes it, is enough for what lies in
+// it: the doctor enters, although the thread that did cannot come back.
+func TestDoctorInAUserNamespace(t *testing.T) {
+	t.Parallel()
+	cmd := program(t, "doctor", "--json")
+	cmd.Path, cmd.Dir = openProgram(t), "/"
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{HostID: nobody, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{HostID: nobody, Size: 1}},
+		Credential:  &syscall.Credential{NoSetGroups: true},
+	}
+	out, err := cmd.Output()
+	if cmd.ProcessState == nil {
+		t.Skipf("no user namespace can be had here: %v", err)
+	}
+	r := decode[struct {
+		OK     bool
+		Checks []struct{ ID, Status, Detail, Cost string }
+	}](t, string(out))
+	for _, c := range r.Checks {
+		if c.ID == "enter" && (c.Status != "ok" || !strings.Contains(c.Detail, "the way back is closed")) ||
+			c.ID == "user_namespace" && (c.Status != "info" || !strings.Contains(c.Cost, "rootless podman")) {
+			t.Errorf("%+v", c)
+		}
+	}
+	if !r.OK || err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // unit is deploy/nsenter-mcp.service.
 func unit(t *testing.T) (text string, setting func(key string) string) {
 	t.Helper()

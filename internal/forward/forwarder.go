@@ -76,6 +76,9 @@ func New(cfg Config) *Forwarder {
 // Command is the program that is started for each node.
 func (f *Forwarder) Command() string { return f.cfg.Template.Command() }
 
+// ExecNamespace is [Template.ExecNamespace] of that command.
+func (f *Forwarder) ExecNamespace() string { return f.cfg.Template.ExecNamespace() }
+
 // ServerVersion is the version of a node's server, "" where there is no connection
 // to it.
 func (f *Forwarder) ServerVersion(node string) string {

@@ -3,6 +3,7 @@ package forward
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -65,6 +66,36 @@ func ParseTemplate(line string) (Template, error) {
 
 // Command is the name of the program.
 func (t Template) Command() string { return t.words[0] }
+
+// ExecNamespace is the Kubernetes namespace into whose pods the command goes by kubectl
+// exec, as deploy/on-node does; "" for another command, or one that is not known to.
+func (t Template) ExecNamespace() string {
+	switch filepath.Base(t.words[0]) {
+	case "on-node":
+		return "nsenter-mcp"
+	case "kubectl", "kubectl.exe":
+	default:
+		return ""
+	}
+	namespace, exec := "default", false
+	for i, word := range t.words {
+		value, given := strings.CutPrefix(word, "--namespace=")
+		switch {
+		case word == "--": // what follows is the command in the pod
+			if exec {
+				return namespace
+			}
+			return ""
+		case word == "exec":
+			exec = true
+		case given:
+			namespace = value
+		case (word == "-n" || word == "--namespace") && i+1 < len(t.words):
+			namespace = t.words[i+1]
+		}
+	}
+	return ""
+}
 
 // Argv returns the command for a node. A name that no node can have never comes
 // to stand in it.

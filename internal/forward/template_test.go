@@ -90,3 +90,24 @@ func FuzzParseTemplate(f *testing.F) {
 		}
 	})
 }
+
+func TestExecNamespace(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"ssh -T {node} sudo -n nsenter-mcp":                      "",
+		"/opt/deploy/on-node {node}":                             "nsenter-mcp",
+		"kubectl -n mine exec -i p-{node} -- /nsenter-mcp -n x":  "mine",
+		"kubectl exec --namespace=a -i p-{node} -- /nsenter-mcp": "a",
+		"kubectl exec --namespace a -i p-{node} -- /nsenter-mcp": "a",
+		"kubectl exec -i p-{node} -- /nsenter-mcp":               "default",
+		"kubectl debug node/{node} -- /nsenter-mcp":              "",
+	} {
+		template, err := ParseTemplate(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := template.ExecNamespace(); got != want {
+			t.Errorf("%s: %q, want %q", line, got, want)
+		}
+	}
+}

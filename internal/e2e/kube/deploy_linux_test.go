@@ -128,6 +128,47 @@ func TestNodePod(t *testing.T) {
 		}
 	})
 
+	// The roles of docs/cluster.md are what a front needs, and without them the doctor
+	// says so.
+	t.Run("as the user of the documentation", func(t *testing.T) {
+		page, err := os.ReadFile(filepath.Join(filepath.Dir(manifest), "..", "docs", "cluster.md"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, roles, _ := strings.Cut(string(page), "```yaml\n")
+		roles, _, _ = strings.Cut(roles, "```")
+		if _, err := tryKubectl(roles, "apply", "-f", "-"); err != nil {
+			t.Fatalf("%v\nof\n%s", err, roles)
+		}
+		t.Cleanup(func() {
+			if _, err := tryKubectl(roles, "delete", "-f", "-"); err != nil {
+				t.Error(err)
+			}
+		})
+		script, err := filepath.Abs(onNode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		front := func(account string, words ...string) *exec.Cmd {
+			cmd := exec.Command(program(), append(laptop(t, script+" {node}"), words...)...)
+			cmd.Env = append(os.Environ(), "KUBECONFIG="+accountConfig(t, own, account))
+			return cmd
+		}
+		for _, p := range []*pod{server, loop} {
+			through(t, start(t, front("nsenter-mcp-user")), p)
+		}
+		report, _ := front("nsenter-mcp-user", "doctor", "--node", node).CombinedOutput() // the text tells
+		if !strings.HasSuffix(string(report), "\nReady.\n") {
+			t.Errorf("%s", report)
+		}
+		report, _ = front("default", "doctor").CombinedOutput()
+		for _, want := range []string{"list pods", "create pods/exec in namespace nsenter-mcp", "docs/cluster.md", "\nReady in part only: see what stands above at kubernetes.rbac, kubernetes.exec.\n"} {
+			if !strings.Contains(string(report), want) {
+				t.Errorf("%q is missing in\n%s", want, report)
+			}
+		}
+	})
+
 	t.Run("one call", func(t *testing.T) {
 		out := run(t, onNode, node, "call", "resolve_pod_pid", "pod="+string(n)+"/scratch")
 		if !strings.Contains(out, `"via": "sandbox"`) {

@@ -226,7 +226,13 @@ func kubeconfigOf(t *testing.T, server string) string {
 // powerless is the kubeconfig of a service account that may do nothing.
 func powerless(t *testing.T, n namespace) string {
 	t.Helper()
-	token := n.kubectl(t, "create", "token", "default")
+	return accountConfig(t, n, "default")
+}
+
+// accountConfig is the kubeconfig of a service account.
+func accountConfig(t *testing.T, n namespace, account string) string {
+	t.Helper()
+	token := n.kubectl(t, "create", "token", account)
 	server := kubectl(t, "config", "view", "-o", "jsonpath={.clusters[0].cluster.server}")
 	return writeFile(t, fmt.Sprintf(`apiVersion: v1
 kind: Config

@@ -5,6 +5,7 @@ package doctor
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 
@@ -16,7 +17,8 @@ import (
 // Status is the outcome of one check.
 type Status string
 
-// The outcomes. Only Fail makes the report as a whole a bad one.
+// The outcomes. Only Fail makes the report as a whole a bad one; a Warn that is
+// Essential withholds the word that all is ready.
 const (
 	OK   Status = "ok"
 	Info Status = "info" // worth knowing, nothing is missing
@@ -31,6 +33,8 @@ type Check struct {
 	Detail string `json:"detail"`         // what was found
 	Cost   string `json:"cost,omitempty"` // what does not work because of it
 	Fix    string `json:"fix,omitempty"`
+	// Essential: whoever starts out with this Warn does not get what he came for.
+	Essential bool `json:"essential,omitempty"`
 }
 
 // Tool says what is to be expected of one tool here.
@@ -96,7 +100,8 @@ func Run(ctx context.Context, cfg Config) Report {
 		supported = true
 	}
 	if supported {
-		r.addSources(cfg.Sources(ctx))
+		states, err := cfg.Sources(ctx)
+		r.addSources(states, err, cfg.Front != nil)
 		report, err := cfg.Kubernetes(ctx)
 		r.addKubernetes(report, err, cfg.Front != nil)
 	}
@@ -106,7 +111,7 @@ func Run(ctx context.Context, cfg Config) Report {
 	r.Checks = append(r.Checks, cfg.Policy...)
 	r.judge(cfg.Tools, missing)
 	if len(missing) > 0 {
-		r.Grant = grant(missing, cfg.Executable)
+		r.Grant = grant(missing, cfg.Executable, os.Geteuid())
 	}
 	return r
 }
@@ -145,11 +150,12 @@ func (r *Report) judge(list []dispatch.Tool, missing []string) {
 	}
 }
 
-// addSources reports who could be asked for workloads.
-func (r *Report) addSources(states []resolve.SourceState, err error) {
+// addSources reports who could be asked for workloads of this machine. front: calls
+// are to go to other nodes.
+func (r *Report) addSources(states []resolve.SourceState, err error, front bool) {
 	const cost = "pods and containers that only it knows cannot be named"
 	if err != nil {
-		r.add(Check{ID: "sources", Status: Warn, Detail: err.Error(), Cost: cost})
+		r.add(Check{ID: "sources", Status: Warn, Essential: !front, Detail: err.Error(), Cost: cost})
 		return
 	}
 	answered := false
@@ -178,22 +184,26 @@ func (r *Report) addSources(states []resolve.SourceState, err error) {
 	}
 	if !answered {
 		r.add(Check{
-			ID: "sources", Status: Warn, Detail: "nobody who knows pods or containers answered",
+			ID: "sources", Status: Warn, Essential: !front, Detail: "nobody who knows pods or containers answered",
 			Cost: "targets can be named by pid and netns only",
 			Fix:  "run it on the node where the pods are; in a container, mount the runtime's socket",
 		})
 	}
 }
 
-// grant lists the ways to get capabilities, for this program at path.
-func grant(capabilities []string, path string) []Way {
+// grant lists the ways to get capabilities, for this program at path, started by uid.
+func grant(capabilities []string, path string, uid int) []Way {
 	bare := make([]string, len(capabilities))
 	for i, c := range capabilities {
 		bare[i] = strings.TrimPrefix(c, "CAP_")
 	}
-	return []Way{
+	ways := []Way{
 		{"as root", "sudo " + path},
 		{"systemd", "AmbientCapabilities=" + strings.Join(capabilities, " ") + ", as in deploy/nsenter-mcp.service"},
 		{"container", "hostPID: true, securityContext.capabilities.add: [" + strings.Join(bare, ", ") + "]"},
 	}
+	if uid > 0 { // -1 on Windows
+		ways = append(ways, Way{"podman", "podman unshare " + path + ", for this user's containers of rootless podman alone"})
+	}
+	return ways
 }

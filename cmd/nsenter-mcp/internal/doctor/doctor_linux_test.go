@@ -175,7 +175,7 @@ func TestSources(t *testing.T) {
 		{"error", nil, errors.New("no"), map[string]Status{"sources": Warn}},
 	} {
 		var r Report
-		r.addSources(c.states, c.err)
+		r.addSources(c.states, c.err, false)
 		for id, want := range c.want {
 			if got := r.status(id); got != want {
 				t.Errorf("%s: %s is %q, want %q", c.name, id, got, want)
@@ -189,7 +189,7 @@ func TestPrint(t *testing.T) {
 	r := Report{
 		Checks: []Check{{ID: "enter", Status: OK, Detail: "fine"}, {ID: "cap_sys_admin", Status: Fail, Detail: "missing", Cost: "nothing works", Fix: "sudo"}},
 		Tools:  []Tool{{Name: "a", State: Works}, {Name: "b", State: Broken, Lacks: []string{"cap_sys_admin"}}},
-		Grant:  grant([]string{"CAP_SYS_ADMIN", "CAP_NET_RAW"}, "/bin/x"),
+		Grant:  grant([]string{"CAP_SYS_ADMIN", "CAP_NET_RAW"}, "/bin/x", 1000),
 	}
 	var b strings.Builder
 	if err := r.Print(&b); err != nil {
@@ -208,11 +208,36 @@ One of these gives the missing capabilities:
   as root:     sudo /bin/x
   systemd:     AmbientCapabilities=CAP_SYS_ADMIN CAP_NET_RAW, as in deploy/nsenter-mcp.service
   container:   hostPID: true, securityContext.capabilities.add: [SYS_ADMIN, NET_RAW]
+  podman:      podman unshare /bin/x, for this user's containers of rootless podman alone
 
 Not ready: see what is marked FAIL.
 `
 	if b.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", b.String(), want)
+	}
+}
+
+// "Ready." is said only where somebody knows names, and a front may ask and go.
+func TestWhenItIsReady(t *testing.T) {
+	t.Parallel()
+	for want, checks := range map[string][]Check{
+		"\nReady.\n": {{ID: "a", Status: OK}, {ID: "b", Status: Warn}},
+		"\nReady in part only: see what stands above at sources, via.\n": {{ID: "sources", Status: Warn, Essential: true}, {ID: "b", Status: Warn}, {ID: "via", Status: Warn, Essential: true}},
+		"\nNot ready: see what is marked FAIL.\n":                        {{ID: "sources", Status: Warn, Essential: true}, {ID: "enter", Status: Fail}},
+	} {
+		r := Report{Checks: checks}
+		r.judge(nil, nil)
+		var b strings.Builder
+		if err := r.Print(&b); err != nil || !strings.HasSuffix(b.String(), want) {
+			t.Errorf("got %s, %v, want %s", b.String(), err, want)
+		}
+	}
+	for _, front := range []bool{false, true} {
+		var r Report
+		r.addSources([]resolve.SourceState{{Name: "docker", State: "absent"}}, nil, front)
+		if c := r.Checks[1]; c.ID != "sources" || c.Essential == front {
+			t.Errorf("front %v: %+v", front, c)
+		}
 	}
 }
 
@@ -231,25 +256,35 @@ func TestKubernetes(t *testing.T) {
 		err    error
 		want   map[string]Status
 		says   string
+
+		essential string // the check that withholds "Ready."
 	}{
-		"absent":            {err: fmt.Errorf("no kubeconfig: %w", resolve.ErrAbsent), want: map[string]Status{"kubernetes": Info}, says: "no API is configured"},
-		"absent of a front": {err: fmt.Errorf("no kubeconfig: %w", resolve.ErrAbsent), want: map[string]Status{"kubernetes": Warn}, says: "no API is configured"},
-		"down":              {err: errors.New("cannot be reached"), want: map[string]Status{"kubernetes": Warn}, says: "cannot be reached"},
-		"well":              {report: resolve.KubeReport{Server: "s", Node: "node-1"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": OK}, says: "this is node node-1"},
-		"forbidden":         {report: resolve.KubeReport{Denied: []string{"list pods"}, Node: "n", Grant: "kubectl create"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": Warn, "kubernetes.node": OK}, says: "list pods"},
-		"other":             {report: resolve.KubeReport{}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": Info}, says: "another cluster's"},
-		"nameless":          {report: resolve.KubeReport{NodeErr: errors.New("not allowed to list nodes")}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": Warn}, says: "not allowed to list nodes"},
+		"absent":              {err: fmt.Errorf("no kubeconfig: %w", resolve.ErrAbsent), want: map[string]Status{"kubernetes": Info}, says: "no API is configured"},
+		"absent of a front":   {err: fmt.Errorf("no kubeconfig: %w", resolve.ErrAbsent), want: map[string]Status{"kubernetes": Warn}, says: "no API is configured", essential: "kubernetes"},
+		"down":                {err: errors.New("cannot be reached"), want: map[string]Status{"kubernetes": Warn}, says: "cannot be reached"},
+		"well":                {report: resolve.KubeReport{Server: "s", Node: "node-1"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": OK}, says: "this is node node-1"},
+		"no pods":             {report: resolve.KubeReport{Denied: []string{"list pods"}, Node: "n"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": Warn, "kubernetes.node": OK}, says: "list pods"},
+		"no pods of a front":  {report: resolve.KubeReport{Denied: []string{"list pods"}, Node: "n"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": Warn, "kubernetes.node": OK}, says: "list pods", essential: "kubernetes.rbac"},
+		"no nodes of a front": {report: resolve.KubeReport{Denied: []string{"get nodes"}, Node: "n"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": Warn, "kubernetes.node": OK}, says: "get nodes"},
+		"no exec of a front":  {report: resolve.KubeReport{ExecDenied: []string{"create pods/exec in namespace x"}, Node: "n"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.exec": Warn, "kubernetes.node": OK}, says: "create pods/exec in namespace x", essential: "kubernetes.exec"},
+		"down of a front":     {err: errors.New("cannot be reached"), want: map[string]Status{"kubernetes": Warn}, says: "cannot be reached", essential: "kubernetes"},
+		"forbidden":           {report: resolve.KubeReport{Denied: []string{"list pods"}, Node: "n", Grant: "kubectl create"}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": Warn, "kubernetes.node": OK}, says: "list pods"},
+		"other":               {report: resolve.KubeReport{}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": Info}, says: "another cluster's"},
+		"nameless":            {report: resolve.KubeReport{NodeErr: errors.New("not allowed to list nodes")}, want: map[string]Status{"kubernetes": OK, "kubernetes.rbac": OK, "kubernetes.node": Warn}, says: "not allowed to list nodes"},
 	}
 	for name, test := range tests {
 		var r Report
 		r.addKubernetes(test.report, test.err, strings.HasSuffix(name, "of a front"))
-		got, said := map[string]Status{}, ""
+		got, said, essential := map[string]Status{}, "", ""
 		for _, c := range r.Checks {
+			if c.Essential {
+				essential = c.ID
+			}
 			got[c.ID] = c.Status
 			said += c.Detail + "\n"
 		}
-		if !maps.Equal(got, test.want) || !strings.Contains(said, test.says) {
-			t.Errorf("%s: got %v and %q, want %v with %q", name, got, said, test.want, test.says)
+		if !maps.Equal(got, test.want) || !strings.Contains(said, test.says) || essential != test.essential {
+			t.Errorf("%s: got %v, essential %q, and %q, want %v with %q", name, got, essential, said, test.want, test.says)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -13,22 +12,30 @@ import (
 	"nsenter-mcp/nsexec"
 )
 
-// enter makes a network namespace, opens a socket in it and sees that the
-// socket is there and everything else still here.
+// enter makes a network namespace, opens a socket in it and comes back. In a user
+// namespace the way back is closed: the thread ends then, and with it the goroutine
+// that entered.
 func enter(home *nsexec.Home) Check {
-	took, err := visit(home)
-	if err == nil {
+	var took time.Duration
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		took, err = visit(home)
+	}()
+	<-done
+	switch {
+	case errors.Is(err, unix.EPERM):
+		return Check{ID: "enter", Status: Fail, Detail: err.Error(), Cost: "no pod can be entered", Fix: "see the capabilities below"}
+	case err != nil:
 		return Check{
-			ID: "enter", Status: OK,
-			Detail: fmt.Sprintf("entered a network namespace and came back in %.3f ms", float64(took.Nanoseconds())/1e6),
+			ID: "enter", Status: Fail, Detail: err.Error(), Cost: "no pod can be entered",
+			Fix: "a security module (AppArmor, SELinux, seccomp) may be in the way: see the kernel's log",
 		}
 	}
-	c := Check{
-		ID: "enter", Status: Fail, Detail: err.Error(),
-		Cost: "no pod can be entered", Fix: "see the capabilities below",
-	}
-	if !errors.Is(err, unix.EPERM) {
-		c.Fix = "a security module (AppArmor, SELinux, seccomp) may be in the way: see the kernel's log"
+	c := Check{ID: "enter", Status: OK, Detail: fmt.Sprintf("entered a network namespace and came back in %.3f ms", float64(took.Nanoseconds())/1e6)}
+	if home.RetiredThreads() > 0 {
+		c.Detail = "entered a network namespace; the way back is closed, as in a user namespace, so each entry uses up a thread"
 	}
 	return c
 }
@@ -65,7 +72,7 @@ func visit(home *nsexec.Home) (time.Duration, error) {
 			return 0, errors.New("the socket is in another network namespace than the one entered")
 		}
 	}
-	return took, threadsAreHome(here.Inode)
+	return took, nil
 }
 
 // newNamespace makes a network namespace that lives as long as the returned
@@ -88,41 +95,4 @@ func newNamespace() (*os.File, error) {
 	}()
 	r := <-done
 	return r.file, r.err
-}
-
-// threadsAreHome looks at every thread of the process. The one that made the
-// namespace may still be ending.
-func threadsAreHome(inode uint64) error {
-	const patience = time.Second
-	for start := time.Now(); ; {
-		stray, err := threadElsewhere(inode)
-		if err != nil || stray == 0 {
-			return err
-		}
-		if time.Since(start) > patience {
-			return fmt.Errorf("thread %d is still in another network namespace", stray)
-		}
-		runtime.Gosched()
-	}
-}
-
-func threadElsewhere(inode uint64) (int, error) {
-	threads, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		return 0, err
-	}
-	for _, t := range threads {
-		var st unix.Stat_t
-		err := unix.Stat("/proc/self/task/"+t.Name()+"/ns/net", &st)
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH) {
-			continue // it has ended
-		}
-		if err != nil {
-			return 0, fmt.Errorf("thread %s: %w", t.Name(), err)
-		}
-		if st.Ino != inode {
-			return strconv.Atoi(t.Name())
-		}
-	}
-	return 0, nil
 }

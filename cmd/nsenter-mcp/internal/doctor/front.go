@@ -29,7 +29,7 @@ func (f *Front) examine(ctx context.Context, r *Report, useful bool) {
 		c.Status, c.Detail = Fail, fmt.Sprintf("%s: %v", f.Command, f.Err)
 		c.Cost, c.Fix = "no other node is reached", "install it, or give its full path in --via"
 		if useful {
-			c.Status, c.Cost = Warn, "no other node is reached; what is on this one is"
+			c.Status, c.Essential, c.Cost = Warn, true, "no other node is reached; what is on this one is"
 		}
 	}
 	r.add(c)

@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"nsenter-mcp/resolve"
@@ -10,33 +11,45 @@ import (
 // addKubernetes reports whether the API can be asked, what it allows, and which
 // node this is. front: calls are to go to other nodes.
 func (r *Report) addKubernetes(k resolve.KubeReport, err error, front bool) {
-	const cost = "pods of other nodes, owners (deploy/web), services, and why a pod does not start are not known"
-	switch {
-	case errors.Is(err, resolve.ErrAbsent) && front:
-		r.add(Check{
-			ID: "kubernetes", Status: Warn, Detail: "no API is configured: no kubeconfig, and not in a pod",
-			Cost: "--via does not know on which node a pod is: each call has to name the node (node), and " + cost, Fix: "give --kubeconfig or KUBECONFIG",
-		})
-		return
-	case errors.Is(err, resolve.ErrAbsent):
-		r.add(Check{ID: "kubernetes", Status: Info, Detail: "no API is configured: no kubeconfig, and not in a pod", Cost: cost, Fix: "give --kubeconfig or KUBECONFIG, if there is one"})
-		return
-	case err != nil:
-		detail := err.Error()
-		if said := resolve.Said(err); said != "" {
-			detail += "; it says: " + said
+	if err != nil {
+		c := Check{
+			ID: "kubernetes", Status: Warn, Essential: front, Detail: err.Error(),
+			Cost: "pods of other nodes, owners (deploy/web), services, and why a pod does not start are not known",
+			Fix:  "see whether kubectl get pods -A works with the same kubeconfig, as the same user",
 		}
-		r.add(Check{ID: "kubernetes", Status: Warn, Detail: detail, Cost: cost, Fix: "see whether kubectl get pods -A works with the same kubeconfig, as the same user"})
+		if said := resolve.Said(err); said != "" {
+			c.Detail += "; it says: " + said
+		}
+		if errors.Is(err, resolve.ErrAbsent) {
+			c.Detail, c.Fix = "no API is configured: no kubeconfig, and not in a pod", "give --kubeconfig or KUBECONFIG, if there is one"
+			if !front {
+				c.Status = Info
+			}
+		}
+		if front {
+			c.Cost = "--via does not know on which node a pod is: each call has to name the node (node), and " + c.Cost
+		}
+		r.add(c)
 		return
 	}
 	r.add(Check{ID: "kubernetes", Status: OK, Detail: "the API at " + k.Server + " answers"})
+	rights := Check{ID: "kubernetes.rbac", Status: OK, Detail: "everything that is asked for is allowed"}
 	if len(k.Denied) > 0 {
-		r.add(Check{
+		rights = Check{
 			ID: "kubernetes.rbac", Status: Warn, Detail: "not allowed in all namespaces: " + strings.Join(k.Denied, ", "),
 			Cost: "what it would tell is missing from answers", Fix: k.Grant,
+		}
+	}
+	if front && slices.Contains(k.Denied, "list pods") {
+		rights.Essential = true
+		rights.Cost = "--via does not find the node of a pod, since nobody may list pods for it, and " + rights.Cost
+	}
+	r.add(rights)
+	if len(k.ExecDenied) > 0 {
+		r.add(Check{
+			ID: "kubernetes.exec", Status: Warn, Essential: true, Detail: "not allowed: " + strings.Join(k.ExecDenied, ", "),
+			Cost: "the command of --via reaches no node by kubectl exec, if kubectl asks as the same user", Fix: "give the role of docs/cluster.md",
 		})
-	} else {
-		r.add(Check{ID: "kubernetes.rbac", Status: OK, Detail: "everything that is asked for is allowed"})
 	}
 	switch {
 	case k.NodeErr != nil:

@@ -36,10 +36,19 @@ func (r Report) Print(w io.Writer) error {
 			fmt.Fprintf(&b, "  %-12s %s\n", g.How+":", g.Use)
 		}
 	}
-	if r.OK {
-		b.WriteString("\nReady.\n")
-	} else {
+	var essential []string
+	for _, c := range r.Checks {
+		if c.Essential {
+			essential = append(essential, c.ID)
+		}
+	}
+	switch {
+	case !r.OK:
 		b.WriteString("\nNot ready: see what is marked FAIL.\n")
+	case len(essential) > 0:
+		fmt.Fprintf(&b, "\nReady in part only: see what stands above at %s.\n", strings.Join(essential, ", "))
+	default:
+		b.WriteString("\nReady.\n")
 	}
 	_, err := w.Write(b.Bytes())
 	return err
