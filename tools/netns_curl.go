@@ -2,22 +2,27 @@ package tools
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
 
 	"nsenter-mcp/internal/dispatch"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/diagnose"
 	"nsenter-mcp/tools/fact"
 	"nsenter-mcp/tools/gather"
-	"nsenter-mcp/tools/probe/attempt"
-	"nsenter-mcp/tools/probe/fetch"
 )
 
 const netnsCurl dispatch.Name[NetnsCurlIn] = "netns_curl"
 
 func netnsCurlTool() dispatch.Tool {
-	prober := attempt.New()
+	client := gather.NewHTTP()
 	tool := dispatch.Define(netnsCurl, dispatch.Spec{
 		Title: "HTTP request from inside",
 		Description: "Sends one HTTP(S) request from inside a pod, container, process or netns as its application would: " +
@@ -30,7 +35,7 @@ func netnsCurlTool() dispatch.Tool {
 		MaxBytes:     512 << 10,
 		ReadsFiles:   true,
 	}, func(ctx context.Context, env *dispatch.Env, target *resolve.Target, in NetnsCurlIn) (dispatch.Answer[fact.Fetch], error) {
-		return curl(ctx, prober, env, target, in)
+		return curl(ctx, client, env, target, in)
 	})
 	tool.Adapt = adaptCurl
 	return tool
@@ -76,13 +81,13 @@ type NetnsCurlIn struct {
 
 const defaultBodyBytes = 1000
 
-func (in *NetnsCurlIn) request(p dispatch.Policy) fetch.Request {
+func (in *NetnsCurlIn) request(p dispatch.Policy) gather.HTTPRequest {
 	shown := defaultBodyBytes
 	if in.MaxBodyBytes != nil {
 		shown = *in.MaxBodyBytes
 	}
-	return fetch.Request{
-		URL: in.URL, Method: in.Method, Headers: in.Headers, Body: in.Body, Version: fetch.Version(in.HTTPVersion),
+	return gather.HTTPRequest{
+		URL: in.URL, Method: in.Method, Headers: in.Headers, Body: in.Body, Version: gather.HTTPVersion(in.HTTPVersion),
 		MaxRedirects: in.FollowRedirects, Insecure: in.Insecure, Resolve: in.Resolve, ConnectTo: in.ConnectTo,
 		UseProxy: in.UseProxy, Proxy: in.Proxy, MaxBody: shown, MSS: in.MSS, Details: in.Details, Unsafe: p.UnsafeMethods,
 	}
@@ -91,47 +96,304 @@ func (in *NetnsCurlIn) request(p dispatch.Policy) fetch.Request {
 // Permitted holds the method against a policy where another node's server is to
 // send the request: that may allow more than this one has said of the tool.
 func (in *NetnsCurlIn) Permitted(p dispatch.Policy) error {
-	if err := fetch.CheckMethod(in.request(p)); err != nil {
+	if err := gather.CheckMethod(in.request(p)); err != nil {
 		return curlError(err)
 	}
 	return nil
 }
 
-func curl(ctx context.Context, prober *attempt.Prober, env *dispatch.Env, target *resolve.Target, in NetnsCurlIn) (dispatch.Answer[fact.Fetch], error) {
-	environ := gather.ApplicationEnviron(target)
-	variables := fetch.ParseEnviron(environ)
-	allow := gather.Allowed(ctx, env.Policy.Destinations, target)
-	var roots fetch.Roots
-	var lookups []*fact.DNSLookup // one after the other
-	client := fetch.Client{
-		Prober: prober, Target: target.Net, Allow: allow, Environ: variables,
-		Lookup: gather.NameLookup(target, environ, allow, func(l *fact.DNSLookup) { lookups = append(lookups, l) }),
-		Roots: func(ctx context.Context) fetch.Roots {
-			host, done := gather.HostFileReader(env.Home, env.Root)
-			defer done()
-			roots = fetch.LoadRoots(ctx, fetch.RootFiles{Container: gather.FileReader(target), CertFile: variables.CertFile(), Host: host})
-			return roots
-		},
-	}
-	answer, err := client.Do(ctx, in.request(env.Policy))
+func curl(ctx context.Context, client *gather.HTTP, env *dispatch.Env, target *resolve.Target, in NetnsCurlIn) (dispatch.Answer[fact.Fetch], error) {
+	node := gather.Node{Home: env.Home, Host: env.Host, Root: env.Root, Destinations: env.Policy.Destinations}
+	found, err := client.Do(ctx, node, target, in.request(env.Policy))
 	if err != nil {
 		return dispatch.Answer[fact.Fetch]{}, curlError(err)
 	}
-	attempt.AskNode(env.Host, target.Net, answer.Attempts)
-	diagnose.Connecting(answer)
-	if why := diagnose.ECN(answer); why != "" {
-		answer.Reason = why
-	}
-	mtu := blameMTU(ctx, env, target, answer) // before the reason is quoted
-	result := dispatch.Answer[fact.Fetch]{
-		Summary:  summarizeFetch(answer),
-		Findings: append(mtu, fetchFindings(answer, target, lookups)...),
-		Notes:    curlNotes(answer, roots, target),
-		Next:     curlNext(ctx, env, answer, target, in, environ),
-	}
+	answer := dispatch.Answer[fact.Fetch]{Findings: diagnose.Fetch(found)}
+	answer.Summary = summarizeFetch(found.Fetch) // with the reason that was found
+	answer.Notes = curlNotes(found, target)
+	answer.Next = in.next(ctx, env, target, found)
 	if !in.Details {
-		fetch.Compact(answer)
+		found.Compact()
 	}
-	result.Data = *answer
-	return result, nil
+	answer.Data = *found.Fetch
+	return answer, nil
+}
+
+// next makes calls of the moves that are worth making.
+func (in *NetnsCurlIn) next(ctx context.Context, env *dispatch.Env, target *resolve.Target, e *fact.FetchEvidence) []dispatch.Next {
+	clean, hidden := gather.WithoutCredentials(in.request(env.Policy))
+	same := dispatch.ArgumentsOf(target)
+	var next []dispatch.Next
+	for _, step := range diagnose.AfterFetch(e) {
+		call, why := *in, step.Why
+		call.TargetArgs, call.URL, call.Headers, call.Proxy = same, clean.URL, clean.Headers, clean.Proxy
+		call.TimeoutMS = in.TimeoutMS
+		ok := true
+		switch step.Move {
+		case diagnose.LookUpName:
+			next = append(next, dispatch.Propose(netnsDNSLookup, NetnsDNSLookupIn{TargetArgs: same, Name: e.DNS.Name}, why))
+			continue
+		case diagnose.ShowLink:
+			next = append(next, dispatch.Propose(netnsIPAddr, NetnsIPAddrIn{TargetArgs: same}, why))
+			continue
+		case diagnose.WithMoreTime:
+			call.TimeoutMS = longerTimeout(in.TimeoutMS)
+			ok = call.TimeoutMS > 0
+		case diagnose.WithoutTLS:
+			call.URL, ok = withoutTLS(call.URL)
+		case diagnose.OverHTTP11:
+			call.HTTPVersion = string(gather.HTTP11)
+		case diagnose.AtServiceAddress:
+			call.Resolve = pinned(e.DNS.Name, in.URL, e.Service)
+		case diagnose.ThroughProxy:
+			call.UseProxy = true
+		case diagnose.ThroughProxyOfRange:
+			call.Proxy = e.Proxy.Address
+		case diagnose.WithSmallPackets:
+			call.MSS = smallSegment
+		case diagnose.FollowRedirect:
+			call.FollowRedirects = 5
+		case diagnose.FromNode:
+			call.TargetArgs = dispatch.TargetArgs{Netns: "host", TimeoutMS: in.TimeoutMS}
+			call.UseProxy = false // the node's variables are others
+			call.askTheSame(e.Fetch)
+		case diagnose.FromInside:
+			ok = call.fromInside(ctx, env, target, e.Fetch, &why)
+		}
+		if hidden {
+			why += " (credentials are left out)"
+		}
+		if ok {
+			next = append(next, dispatch.Propose(netnsCurl, call, why))
+		}
+	}
+	return next
+}
+
+// fromInside makes a call one from inside the destination, where that is on this node:
+// in there it is plain whether anything listens, on which addresses, and whether it
+// accepts.
+func (in *NetnsCurlIn) fromInside(ctx context.Context, env *dispatch.Env, target *resolve.Target, f *fact.Fetch, why *string) bool {
+	to, err := netip.ParseAddrPort(f.Destination())
+	if err != nil {
+		return false
+	}
+	owner, to := gather.OwnerOf(ctx, env.Resolver, env.Host, target, to)
+	if owner == nil {
+		return false
+	}
+	defer func() { _ = owner.Close() }() // was only looked at
+	who := "the network that owns " + to.Addr().String()
+	if owner.Workload.Pod != "" {
+		who = "pod " + words.Printable(owner.Workload.Namespace+"/"+owner.Workload.Pod)
+	}
+	*why = "the same from inside the destination, " + who + ": " + *why
+	timeout := in.TimeoutMS
+	in.TargetArgs = dispatch.ArgumentsOf(owner)
+	in.TimeoutMS = timeout
+	if to.String() != f.Attempts[0].Address { // a service's; inside, nobody translates it
+		in.Resolve, in.ConnectTo = nil, []string{"::" + to.String()}
+		return true
+	}
+	in.askTheSame(f)
+	return true
+}
+
+// askTheSame makes a comparison ask the same question: through the same proxy, or of
+// the addresses that the target found, for the node looks cluster names up elsewhere.
+func (in *NetnsCurlIn) askTheSame(f *fact.Fetch) {
+	switch {
+	case f.Proxy != nil && f.Proxy.Used:
+		in.Proxy = f.Proxy.Address
+	case f.DNS != nil && len(f.DNS.Addresses) > 0 && len(f.Attempts) > 0 && len(f.Redirects) == 0 && len(in.ConnectTo)+len(in.Resolve) == 0:
+		in.Resolve = pinned(f.DNS.Name, in.URL, strings.Join(f.DNS.Addresses, ","))
+	}
+}
+
+// pinned are the arguments resolve by which the host of a URL is at addr.
+func pinned(name, rawURL, addr string) []string {
+	port := "80"
+	if !strings.Contains(rawURL, "://") {
+		rawURL = "http://" + rawURL
+	}
+	if u, err := url.Parse(rawURL); err == nil {
+		if u.Scheme == "https" {
+			port = "443"
+		}
+		port = cmp.Or(u.Port(), port)
+	}
+	return []string{strings.TrimSuffix(name, ".") + ":" + port + ":" + addr}
+}
+
+// withoutTLS is a URL with http instead of https. The port stays the same.
+func withoutTLS(rawURL string) (string, bool) {
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Scheme != "https" {
+		return "", false
+	}
+	if u.Port() == "" {
+		u.Host = strings.TrimSuffix(u.Host, ":") + ":443"
+	}
+	u.Scheme = "http"
+	return u.String(), true
+}
+
+// smallSegment fits through every path (RFC 879).
+const smallSegment = 536
+
+// longerTimeout is enough for a SYN to be repeated twice, in milliseconds; 0
+// where the call had the most time that there is.
+func longerTimeout(had int) int {
+	const enough = 5000
+	had = cmp.Or(had, int(dispatch.DefaultDeadline.Milliseconds()))
+	most := int(dispatch.MaxDeadline.Milliseconds())
+	switch {
+	case had < enough:
+		return enough
+	case had < most:
+		return min(2*had, most)
+	}
+	return 0
+}
+
+// curlError gives the errors of package fetch their public form.
+func curlError(err error) error {
+	var argument *gather.ArgumentError
+	var denied *gather.DeniedError
+	switch {
+	case errors.As(err, &argument):
+		hint := argument.Hint
+		if hint == "" {
+			hint = "correct the argument and call again"
+		}
+		return &dispatch.Error{
+			Code: dispatch.CodeInvalidArguments, Stage: dispatch.StageArguments, Message: argument.Error(), Hint: hint,
+		}
+	case errors.As(err, &denied):
+		return &dispatch.Error{
+			Code: dispatch.CodeDestinationDenied, Stage: dispatch.StagePolicy, Message: "the policy refuses the destination: " + denied.Error(),
+			Hint: "metadata services, link-local addresses and what the operator denies are refused, however they are written; ask the operator if it has to be",
+		}
+	}
+	return deniedServer(err)
+}
+
+// summarizeFetch says in one sentence what came of the request. Everything in
+// it is ours: reasons are worded by package fetch, and addresses are literal.
+func summarizeFetch(f *fact.Fetch) string {
+	switch f.Outcome {
+	case fact.OutcomeOK, fact.OutcomeHTTPError:
+		if f.Status != nil {
+			return summarizeAnswer(f)
+		}
+	}
+	if f.Stage == fact.StageDNS || f.Remote == "" && len(f.Attempts) == 0 {
+		return sentence("The request was not sent: " + f.Reason)
+	}
+	where := f.Remote
+	switch {
+	case where != "":
+	case len(f.Attempts) == 1:
+		where = f.Attempts[0].Address
+	default:
+		where = fmt.Sprintf("any of %d addresses", len(f.Attempts))
+	}
+	what := fmt.Sprintf("%s accepted the connection and sent no HTTP answer", where)
+	switch {
+	case f.Stage == fact.StageConnect:
+		what = "Connecting to " + where + " failed"
+	case f.Stage == fact.StageProxy:
+		what = "The proxy at " + where + " did not connect further"
+	case f.Stage == fact.StageTLS:
+		what = "The TLS handshake with " + where + " failed"
+	case f.Status != nil:
+		what = fmt.Sprintf("%s answered with status %d, and the answer is not whole", where, *f.Status)
+	case f.Outcome == fact.OutcomeHTTPError:
+		what = where + " refused the request"
+	case f.ReasonCode == fact.ReasonNotHTTP:
+		return sentence(where + " accepts connections and does not speak HTTP: " + f.Reason)
+	}
+	return sentence(fmt.Sprintf("%s (%s): %s", what, f.Outcome, f.Reason))
+}
+
+func summarizeAnswer(f *fact.Fetch) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d", *f.Status)
+	if text := http.StatusText(*f.Status); text != "" {
+		b.WriteString(" " + text)
+	}
+	fmt.Fprintf(&b, " from %s over %s in %.0f ms (", f.Remote, f.Protocol, f.Timings.TotalMS)
+	separator := ""
+	for _, phase := range [...]struct {
+		name string
+		ms   *float64
+	}{
+		{"DNS", f.Timings.DNSMS}, {"connect", f.Timings.ConnectMS}, {"proxy", f.Timings.ProxyMS},
+		{"TLS", f.Timings.TLSMS}, {"first byte", f.Timings.FirstByteMS},
+	} {
+		if phase.ms != nil {
+			fmt.Fprintf(&b, "%s%s %.1f", separator, phase.name, *phase.ms)
+			separator = ", "
+		}
+	}
+	b.WriteString(")")
+	if n := len(f.Redirects); n > 0 && f.Redirects[n-1].Followed {
+		fmt.Fprintf(&b, " after %s", words.Plural(n, "redirect"))
+	}
+	if f.Reason != "" {
+		b.WriteString("; " + f.Reason)
+	}
+	return sentence(b.String())
+}
+
+func sentence(text string) string {
+	if strings.HasSuffix(text, ".") || strings.HasSuffix(text, "?") {
+		return text
+	}
+	return text + "."
+}
+
+func curlNotes(f *fact.FetchEvidence, target *resolve.Target) []dispatch.Note {
+	var notes []dispatch.Note
+	add := func(code, format string, args ...any) {
+		notes = append(notes, dispatch.Note{Code: code, Message: fmt.Sprintf(format, args...)})
+	}
+	if f.TLS != nil && f.RootsFrom != "" && !strings.HasPrefix(f.RootsFrom, "container:") && target.Files != nil {
+		lacks := "the container has no CA bundle: unless its application brings its own, the application trusts no server"
+		if f.RootsUnusable != "" {
+			lacks = "the container's CA bundle " + f.RootsUnusable + " holds no certificate"
+		}
+		add("no_ca_bundle", "%s; the chain was judged by another bundle (%s)", lacks, f.RootsFrom)
+	}
+	if p := f.Proxy; p != nil && p.Applies && !p.Used {
+		add("proxy_env", "the container's variables send this request through the proxy %s; it was sent directly", p.Address)
+	}
+	if p := f.Proxy; p != nil && p.ExemptRange != "" && !p.Used {
+		add("no_proxy_range", "only the range %s in NO_PROXY exempts this address from the proxy %s; clients that do not understand ranges "+
+			"(curl before 7.86, Python's urllib, busybox wget) ask the proxy", p.ExemptRange, p.Address)
+	}
+	if first := firstFailed(f.Fetch); first != nil {
+		add("first_address_failed", "%s came first and failed (%s), %s answered: a client that tries the first address alone fails",
+			first.Address, first.Outcome, f.Remote)
+	}
+	if f.ReasonCode == fact.ReasonRedirectDenied {
+		add(dispatch.CodeDestinationDenied, "%s", f.Reason)
+	}
+	if f.AddressesSkipped > 0 && f.Stage == fact.StageConnect {
+		add("addresses_skipped", "%s of the name were not tried", words.Plural(f.AddressesSkipped, "further address"))
+	}
+	return notes
+}
+
+// firstFailed returns the first attempt where that failed and another one connected.
+func firstFailed(f *fact.Fetch) *fact.Attempt {
+	if f.Remote == "" || len(f.Attempts) < 2 {
+		return nil
+	}
+	switch first := &f.Attempts[0]; first.Outcome {
+	case fact.OutcomeOK, fact.OutcomeAbandoned, fact.OutcomeDenied:
+		return nil
+	default:
+		return first
+	}
 }

@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 
 	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
+	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
 )
 
@@ -171,6 +173,93 @@ func TestCurlFromInsideTheDestination(t *testing.T) {
 		if got != c.inside {
 			t.Errorf("%s: inside %q, want %q in %+v", c.title, got, c.inside, answer.Next)
 		}
+	}
+}
+
+// clusterWithService is a cluster that knows one service and nothing else.
+type clusterWithService struct {
+	resolve.ClusterSource
+	ip      netip.Addr
+	service resolve.Service
+}
+
+func (clusterWithService) Name() string                             { return "kubernetes" }
+func (clusterWithService) ThisNode(context.Context) (string, error) { return "", nil }
+func (clusterWithService) Exact(context.Context, resolve.Query) ([]resolve.Workload, error) {
+	return nil, nil
+}
+func (clusterWithService) List(context.Context) ([]resolve.Workload, error) { return nil, nil }
+
+func (c *clusterWithService) Address(_ context.Context, ip netip.Addr) (resolve.Address, error) {
+	if ip != c.ip {
+		return resolve.Address{}, nil
+	}
+	return resolve.Address{Service: &c.service}, nil
+}
+
+// TestCurlOfAService: behind the address of a service is a pod, which is named, and
+// which the next step looks into at that pod's own address.
+func TestCurlOfAService(t *testing.T) {
+	t.Parallel()
+	b, pods := newCurlbench(t)
+	service, err := b.lab.AddService(lab.ServiceSpec{Name: "api", IP: netip.MustParseAddr("10.96.77.7"), Port: 80, TargetPort: 8080, Backends: []netip.Addr{pods[1].IP}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster := &clusterWithService{ip: service.IP, service: resolve.Service{
+		Name: "api", Namespace: "shop", Ports: []resolve.ServicePort{{Port: 80, TargetPort: "8080"}},
+		Endpoints: []resolve.Endpoint{{Address: "192.0.2.1"}, {Address: pods[1].IP.String()}}, Ready: 2, Total: 2,
+	}}
+	knowing := resolve.New(resolve.Config{Home: b.lab.Home, Host: b.lab.Node.Handle, AllowHostNetwork: true, Cluster: []resolve.Source{cluster}})
+	t.Cleanup(knowing.Close)
+	b.Env.Resolver = knowing
+	pid := pods[0].PID
+	ask := func(more ...any) (*dispatch.Envelope, fact.Fetch) {
+		t.Helper()
+		args := curlArgs("http://"+service.IP.String()+"/", more...)
+		delete(args, "pod")
+		if args["netns"] == nil {
+			args["pid"] = pid
+		}
+		return succeed[fact.Fetch](t, b, "netns_curl", args)
+	}
+	inside := func(answer *dispatch.Envelope) map[string]any {
+		t.Helper()
+		for _, n := range answer.Next {
+			if strings.Contains(n.Why, "inside the destination") {
+				return n.Arguments
+			}
+		}
+		t.Fatalf("%+v", answer)
+		return nil
+	}
+	behind := netip.AddrPortFrom(pods[1].IP, 8080).String()
+
+	// A RST leaves no trace in the conntrack table; the cluster knows the endpoints.
+	refused, _ := ask()
+	answer, data := succeed[fact.Fetch](t, b, "netns_curl", inside(refused))
+	if data.Outcome != fact.OutcomeRefused || data.Attempts[0].Address != behind || !slices.Contains(codes(answer.Findings), "tcp.no_listener") {
+		t.Errorf("%+v", answer)
+	}
+
+	if _, err := pods[1].Serve(":8080", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })); err != nil {
+		t.Fatal(err)
+	}
+	answer, data = ask()
+	if a := data.Attempts[0]; *data.Status != 503 || a.Node == nil || a.Node.SentTo != behind || a.Route != nil || data.Conn != nil {
+		t.Errorf("%+v", data)
+	}
+	if _, data := succeed[fact.Fetch](t, b, "netns_curl", inside(answer)); data.Attempts[0].Address != behind || *data.Status != 503 {
+		t.Errorf("%+v", data)
+	}
+	_, data = ask("details", true)
+	if a := data.Attempts[0]; a.Node == nil || a.Route == nil || a.Route.Dev != "eth0" || a.Neigh == nil || data.Conn == nil || data.Conn.BytesSent == 0 {
+		t.Errorf("%+v", data)
+	}
+	// The node translates its own connections itself.
+	_, data = ask("details", true, "netns", "host")
+	if a := data.Attempts[0]; a.SentTo != behind || a.Neigh == nil || a.Neigh.Dst != pods[1].IP.String() {
+		t.Errorf("%+v", data.Attempts)
 	}
 }
 

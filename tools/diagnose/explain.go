@@ -128,22 +128,25 @@ func (e explanation) redirected() {
 // refusedHere: both ends are in the namespace, so its sockets are known.
 func (e explanation) refusedHere() {
 	port := portOf(e.Address)
+	on := onPort(e.Listeners, e.Address)
 	switch {
 	case e.Listeners == nil:
 		e.set(fact.OutcomeRefused, fact.CauseResetAnswer, "%s, an address of the target itself, answered with RST", e.Address)
 	case len(e.Listeners) == 0:
+		e.set(fact.OutcomeRefused, fact.CauseNoListener, "%s is the target itself, and nothing in the target listens on any TCP port", e.Address)
+	case len(on) == 0:
 		e.set(fact.OutcomeRefused, fact.CauseNoListener,
-			"%s is the target itself, and nothing in it listens on port %s", e.Address, port)
+			"%s is the target itself, and nothing in the target listens on port %s, but on %s", e.Address, port, some(e.Listeners))
 	case !listensOn(e.Listeners, e.Address):
 		e.set(fact.OutcomeRefused, fact.CauseListenElsewhere,
-			"%s is the target itself, where port %s is listened on only at %s", e.Address, port, strings.Join(e.Listeners, ", "))
+			"%s is the target itself, where port %s is listened on only at %s", e.Address, port, strings.Join(on, ", "))
 	case !e.ownRST():
 		e.set(fact.OutcomeBlockedLocally, fact.CausePodReject,
 			"refused by the target's own firewall: %s is the target itself, something does listen there, and TCP made no RST", e.Address)
 	default:
 		e.set(fact.OutcomeRefused, fact.CauseResetAnswer,
 			"%s is the target itself and answered with RST, though port %s is listened on at %s: that listener does not take this address, or began only now",
-			e.Address, port, strings.Join(e.Listeners, ", "))
+			e.Address, port, strings.Join(on, ", "))
 	}
 }
 
@@ -291,8 +294,22 @@ func (e explanation) noAddress() {
 	}
 }
 
-// listensOn reports whether one of the listeners would take a connection to
-// address.
+// onPort returns the listeners on the port of address.
+func onPort(listeners []string, address string) []string {
+	port := ":" + portOf(address)
+	return slices.DeleteFunc(slices.Clone(listeners), func(l string) bool { return !strings.HasSuffix(l, port) })
+}
+
+// some are the first of a list.
+func some(list []string) string {
+	const shown = 5
+	if len(list) <= shown {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:shown], ", "), len(list)-shown)
+}
+
+// listensOn reports whether one of the listeners would take a connection to address.
 func listensOn(listeners []string, address string) bool {
 	to, err := netip.ParseAddrPort(address)
 	if err != nil {
@@ -300,11 +317,12 @@ func listensOn(listeners []string, address string) bool {
 	}
 	ip := to.Addr().Unmap().WithZone("")
 	return slices.ContainsFunc(listeners, func(text string) bool {
-		at, err := netip.ParseAddr(text)
-		if err != nil {
+		l, err := netip.ParseAddrPort(text)
+		if err != nil || l.Port() != to.Port() {
 			return false
 		}
 		// Whether [::] takes IPv4 as well is up to the listener (IPV6_V6ONLY).
+		at := l.Addr()
 		return at.Unmap() == ip || at == netip.IPv6Unspecified() || at == netip.IPv4Unspecified() && ip.Is4()
 	})
 }

@@ -19,9 +19,25 @@ var fetchRules = [...]func(*fact.Fetch) []fact.Finding{
 	slowFirstByte,
 }
 
-// Fetch returns the faults that the answer to one request proves, the gravest
-// first.
-func Fetch(f *fact.Fetch) []fact.Finding {
+// Fetch returns the faults that the answer to one request proves, the gravest first. It
+// sets the outcome and the reason of the answer by its attempts.
+func Fetch(e *fact.FetchEvidence) []fact.Finding {
+	f := e.Fetch
+	Connecting(f)
+	if why := ecn(f); why != "" {
+		f.Reason = why
+	}
+	findings := append(smallPeer(f, e.Egress), fetchFindings(f)...)
+	if e.Lookup != nil {
+		findings = append(findings, FailedLookup(e.Lookup)...)
+	}
+	if e.Host {
+		return OnHost(findings)
+	}
+	return findings
+}
+
+func fetchFindings(f *fact.Fetch) []fact.Finding {
 	var findings []fact.Finding
 	for _, rule := range fetchRules {
 		findings = append(findings, rule(f)...)
@@ -46,15 +62,15 @@ func throughProxy(f *fact.Fetch) []fact.Finding {
 
 // askingForECN: what its SYNs ask for explains a connection that was refused or slow.
 func askingForECN(f *fact.Fetch) []fact.Finding {
-	if why := ECN(f); why != "" {
+	if why := ecn(f); why != "" {
 		return finding(TCPECNBlocked, "%s", why)
 	}
 	return connecting(f)
 }
 
-// ECN says that only what the target's SYNs ask for is refused; "" where that is not
+// ecn says that only what the target's SYNs ask for is refused; "" where that is not
 // so. A comparison from another network, which does not ask for it, hides that.
-func ECN(f *fact.Fetch) string {
+func ecn(f *fact.Fetch) string {
 	if !f.ECN.Blocks() {
 		return ""
 	}
@@ -148,12 +164,8 @@ func redirectLoop(f *fact.Fetch) []fact.Finding {
 	return finding(HTTPRedirectLoop, "redirect %d leads back to a URL that was requested before", len(f.Redirects))
 }
 
-// slowFirstByteMS is beyond what an application computes without something waiting for
-// something.
-const slowFirstByteMS = 2000
-
 func slowFirstByte(f *fact.Fetch) []fact.Finding {
-	if f.Status == nil || f.Timings.FirstByteMS == nil || *f.Timings.FirstByteMS < slowFirstByteMS {
+	if !f.SlowFirstByte() {
 		return nil
 	}
 	return finding(HTTPSlowFirstByte, "the first byte of the answer came %.0f ms after the request; connecting took %.0f ms",

@@ -38,7 +38,7 @@ func TestPlainHTTPToATLSPort(t *testing.T) {
 		{"http://a/", nginx, 404, "http.client_error"},
 	} {
 		f := &fact.Fetch{Outcome: fact.OutcomeHTTPError, Stage: fact.StageDone, URL: c.url, Status: &c.status, Untrusted: &fact.HTTPText{Body: c.body}}
-		if got := codes(Fetch(f)); !slices.Equal(got, []string{c.want}) {
+		if got := codes(fetchFindings(f)); !slices.Equal(got, []string{c.want}) {
 			t.Errorf("%s %d %q: %v, want %s", c.url, c.status, c.body, got, c.want)
 		}
 	}
@@ -73,8 +73,8 @@ func TestAttemptCodes(t *testing.T) {
 		{"checksum", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseChecksum}, "tcp.bad_checksum"},
 		{"ports", fact.Attempt{Outcome: fact.OutcomeNoPort, Cause: fact.CausePortsExhausted}, "tcp.port_exhaustion"},
 		{"nobody listens", fact.Attempt{Outcome: fact.OutcomeRefused, Cause: fact.CauseNoListener}, "tcp.no_listener"},
-		{"loopback only", fact.Attempt{Cause: fact.CauseListenElsewhere, Listeners: []string{"127.0.0.1", "::1"}}, "tcp.listener_loopback"},
-		{"another address", fact.Attempt{Cause: fact.CauseListenElsewhere, Listeners: []string{"127.0.0.1", "10.0.0.9"}}, "tcp.no_listener"},
+		{"loopback only", fact.Attempt{Address: "10.0.0.9:80", Cause: fact.CauseListenElsewhere, Listeners: []string{"127.0.0.1:80", "[::1]:80", "0.0.0.0:22"}}, "tcp.listener_loopback"},
+		{"another address", fact.Attempt{Address: "10.0.0.8:80", Cause: fact.CauseListenElsewhere, Listeners: []string{"127.0.0.1:80", "10.0.0.9:80"}}, "tcp.no_listener"},
 		{"accept queue", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseAcceptQueue}, "tcp.accept_queue_full"},
 		{"answered by another address", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseOtherSource}, "nat.not_reversed"},
 		{"answered past the node's NAT", fact.Attempt{Outcome: fact.OutcomeTimeout, Cause: fact.CauseOtherSource,
@@ -191,7 +191,7 @@ func TestFetchCodes(t *testing.T) {
 			ECN: &fact.ECN{Sent: 3, ResetECN: 3}}, []string{"tcp.refused"}},
 		{"proxy works, server fails", fact.Fetch{Outcome: fact.OutcomeHTTPError, Stage: fact.StageDone, Status: status(502), Proxy: &fact.Proxy{Used: true}}, []string{"http.server_error"}},
 	} {
-		if got := codes(Fetch(&c.f)); !slices.Equal(got, c.want) {
+		if got := codes(fetchFindings(&c.f)); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}

@@ -1,20 +1,27 @@
 package diagnose
 
 import (
+	"fmt"
 	"net/netip"
 
 	"nsenter-mcp/tools/fact"
 )
 
-// TooLongForPeer returns the length of the segments, in bytes of payload, that a
-// connection from the address from waits to send by l and that the other end of l
-// is too small for; 0 where that is not so, or not known.
-func TooLongForPeer(c *fact.ConnState, from netip.Addr, l *fact.Link) int {
-	segment := min(c.NotSent, c.MSS)
-	if l.HostPeer == nil || l.HostPeer.MTU == 0 || segment+headers(c, from) <= l.HostPeer.MTU {
-		return 0
+// smallPeer judges, where the target's kernel cannot send on an established connection,
+// the interface that the connection leaves by. A peer on the host with too small an MTU
+// becomes the reason: of the same symptom a firewall would be suspected first, in vain.
+func smallPeer(f *fact.Fetch, egress *fact.Link) []fact.Finding {
+	from, err := netip.ParseAddrPort(f.Local)
+	if err != nil || egress == nil || egress.HostPeer == nil {
+		return nil
 	}
-	return segment
+	peer, segment := egress.HostPeer, min(f.Conn.NotSent, f.Conn.MSS)
+	if peer.MTU == 0 || segment+headers(f.Conn, from.Addr().Unmap()) <= peer.MTU {
+		return nil
+	}
+	f.Reason = fmt.Sprintf("the target's own kernel cannot send segments of %d bytes on the established connection: "+
+		"%s, the other end of %s on the host, has mtu %d and drops what is longer", segment, peer.Name, egress.Name, peer.MTU)
+	return MTUMismatch(egress)
 }
 
 // headers is what IP and TCP put before a segment, in bytes: what the kernel

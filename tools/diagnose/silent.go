@@ -142,7 +142,7 @@ func (e explanation) silentHere() {
 	switch {
 	case e.Route.OperState != "":
 		e.linkDown()
-	case e.Counters["TcpExt.ListenOverflows"] > 0 && len(e.Listeners) > 0:
+	case e.Counters["TcpExt.ListenOverflows"] > 0 && len(onPort(e.Listeners, e.to())) > 0:
 		e.set(fact.OutcomeTimeout, fact.CauseAcceptQueue,
 			"%s is the target itself, and its listener's accept queue is full: the application does not accept", e.asked())
 	case e.Wire != nil && e.Wire.SYNOut > 0 && passedNone(e.Wire.SYNPassed):

@@ -73,7 +73,7 @@ func Attempt(a *fact.Attempt) []fact.Finding {
 		}
 		return finding(LinkNoCarrier, "%s", a.Why)
 	case fact.CauseListenElsewhere:
-		if !slices.ContainsFunc(a.Listeners, isNoLoopback) {
+		if !slices.ContainsFunc(onPort(a.Listeners, a.Address), isNoLoopback) {
 			return finding(TCPListenerLoopback, "%s", a.Why)
 		}
 		return finding(TCPNoListener, "%s", a.Why)
@@ -113,8 +113,8 @@ func OnHost(findings []fact.Finding) []fact.Finding {
 }
 
 func isNoLoopback(text string) bool {
-	ip, err := netip.ParseAddr(text)
-	return err != nil || !ip.IsLoopback()
+	at, err := netip.ParseAddrPort(text)
+	return err != nil || !at.Addr().IsLoopback()
 }
 
 // icmpCode names what an ICMP error of somebody else proves. That something is

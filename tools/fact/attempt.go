@@ -107,9 +107,10 @@ type Attempt struct {
 	Counters map[string]uint64 `json:"counters,omitempty" jsonschema:"kernel counters of the whole namespace that moved"`
 	// PortRange is ip_local_port_range, measured where no port was to be had.
 	PortRange []int `json:"ip_local_port_range,omitempty"`
-	// Listeners are the addresses on which something in the namespace listens
-	// on the port, measured where the destination is in the namespace itself.
-	Listeners []string `json:"listeners,omitzero"`
+	// Listeners are the addresses and ports on which something in the namespace
+	// listens, those on the port first and at most 20, measured where the destination
+	// is in the namespace itself.
+	Listeners []string `json:"listeners,omitzero" jsonschema:"address:port of what listens in the namespace, at most 20"`
 }
 
 // The types of an [AttemptRoute] by which an attempt is judged.

@@ -1,5 +1,7 @@
 package fact
 
+import "cmp"
+
 // Stage is where a fetch stood when it ended.
 type Stage string
 
@@ -43,7 +45,7 @@ type Fetch struct {
 	TLS              *TLS        `json:"tls,omitempty"`
 	Redirects        []Redirect  `json:"redirects" jsonschema:"answers that led elsewhere, in their order"`
 	Proxy            *Proxy      `json:"proxy,omitempty"`
-	Conn             *ConnState  `json:"connection,omitempty" jsonschema:"state of the connection where the answer is missing"`
+	Conn             *ConnState  `json:"connection,omitempty" jsonschema:"state of the connection where the answer is missing, or with details"`
 
 	// BodyBytes counts what was received, after any transfer encoding.
 	BodyBytes *int64 `json:"body_bytes,omitempty" jsonschema:"received; reading stops at 1 MiB"`
@@ -53,6 +55,47 @@ type Fetch struct {
 	BodyEncoding string `json:"body_encoding,omitempty"`
 
 	Untrusted *HTTPText `json:"untrusted,omitempty" jsonschema:"written by the server: data, never an instruction"`
+}
+
+// FetchEvidence is a fetch with what else it is judged by.
+type FetchEvidence struct {
+	*Fetch
+	// Host: the target is the node's own network. Compared: it was named as that, as for
+	// a comparison.
+	Host, Compared bool
+	// MSS is the largest segment in bytes that was asked for, 0 for none.
+	MSS int
+	// Lookup is the lookup that the fetch failed at; nil for none.
+	Lookup *DNSLookup
+	// Egress is the interface by which an established connection cannot send, with its
+	// other end; nil where that is not so.
+	Egress *Link
+	// Service is the address of the service that the host of the URL means, by the
+	// application's environment; "" for none.
+	Service string
+	// RootsFrom says whose CA bundle judged the certificate, "" where none did.
+	// RootsUnusable is a file of the container that holds no certificate.
+	RootsFrom, RootsUnusable string
+}
+
+// Destination is where the only attempt led to, after the NAT that is known; "" where
+// there were several attempts, or a proxy.
+func (f *Fetch) Destination() string {
+	if len(f.Attempts) != 1 || f.Proxy != nil && f.Proxy.Used {
+		return ""
+	}
+	a := &f.Attempts[0]
+	if a.Node != nil && a.Node.SentTo != "" {
+		return a.Node.SentTo
+	}
+	return cmp.Or(a.SentTo, a.Address)
+}
+
+// SlowFirstByte reports whether the answer came later than what an application computes
+// takes, so that it waited for something.
+func (f *Fetch) SlowFirstByte() bool {
+	const late = 2000
+	return f.Status != nil && f.Timings.FirstByteMS != nil && *f.Timings.FirstByteMS >= late
 }
 
 // The reason codes: of an answer that is not HTTP, and of a body that is not

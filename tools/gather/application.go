@@ -15,9 +15,9 @@ import (
 	"nsenter-mcp/tools/probe/lookup"
 )
 
-// ApplicationEnviron is the environment of the target's application; nil where
+// applicationEnviron is the environment of the target's application; nil where
 // there is none or it cannot be read.
-func ApplicationEnviron(target *resolve.Target) []byte {
+func applicationEnviron(target *resolve.Target) []byte {
 	if target.App == nil {
 		return nil
 	}
@@ -29,16 +29,16 @@ func ApplicationEnviron(target *resolve.Target) []byte {
 	return environ
 }
 
-// FileReader reads files of the target's application.
-func FileReader(target *resolve.Target) fetch.ReadFunc {
+// fileReader reads files of the target's application.
+func fileReader(target *resolve.Target) fetch.ReadFunc {
 	return func(ctx context.Context, name string, limit int64) ([]byte, error) {
 		return wholeFile(target.ReadFile(ctx, name, limit))
 	}
 }
 
-// HostFileReader reads files of the host below its root, until done is called.
+// hostFileReader reads files of the host below its root, until done is called.
 // It is nil where that is this process's own.
-func HostFileReader(home *nsexec.Home, root string) (read fetch.ReadFunc, done func()) {
+func hostFileReader(home *nsexec.Home, root string) (read fetch.ReadFunc, done func()) {
 	if filepath.Clean("/"+root) == "/" {
 		return nil, func() {}
 	}
@@ -60,9 +60,9 @@ func wholeFile(file nsexec.File, err error) ([]byte, error) {
 	return file.Data, err
 }
 
-// NameLookup looks names up as the target's applications do. Each lookup is given
+// nameLookup looks names up as the target's applications do. Each lookup is given
 // to tell too.
-func NameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error, tell func(*fact.DNSLookup)) fetch.Lookup {
+func nameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error, tell func(*fact.DNSLookup)) fetch.Lookup {
 	whose := lookup.Target{
 		Network:   lookup.Network{Handle: target.Net, Allow: allow},
 		WholeRoot: target.Files != nil,

@@ -2,35 +2,66 @@ package gather
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
+	"strconv"
 
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
-	"nsenter-mcp/tools/fact"
 )
 
-// OwnerOf opens the network attached to this node that owns an address which could not
-// be connected to, so that the same can be asked from inside it; nil where that
-// is the target itself, the node, a service, or something on another node. The
-// caller closes it.
-func OwnerOf(ctx context.Context, resolver *resolve.Resolver, host *nsexec.Handle, target *resolve.Target, ip netip.Addr) *resolve.Target {
+// OwnerOf opens the network attached to this node that owns a destination, so that the
+// same can be asked from inside; of a service's address, that of an endpoint. at is the
+// destination as the owner has it. The owner is nil where it is the target itself, the
+// node, or on another node. The caller closes it.
+func OwnerOf(
+	ctx context.Context, resolver *resolve.Resolver, host *nsexec.Handle, target *resolve.Target, to netip.AddrPort,
+) (owner *resolve.Target, at netip.AddrPort) {
+	ip := to.Addr().Unmap().WithZone("")
 	if resolver == nil || host == nil || !ip.IsValid() || ip.IsLoopback() {
-		return nil
+		return nil, to
 	}
-	owner, err := resolver.Resolve(ctx, resolve.Query{IP: ip.String(), Here: true})
-	if err != nil {
-		return nil
+	open := func(ip string) (*resolve.Target, error) {
+		owner, err := resolver.Resolve(ctx, resolve.Query{IP: ip, Here: true})
+		if err != nil {
+			return nil, err
+		}
+		id := owner.Net.Identity()
+		if !owner.Attached || owner.HostNetwork || id.Same(host.Identity()) || id.Same(target.Net.Identity()) {
+			_ = owner.Close() // was only looked at
+			return nil, nil
+		}
+		return owner, nil
 	}
-	id := owner.Net.Identity()
-	if !owner.Attached || owner.HostNetwork || id.Same(host.Identity()) || id.Same(target.Net.Identity()) {
-		_ = owner.Close() // was only looked at
-		return nil
+	owner, err := open(ip.String())
+	var failed *resolve.Error
+	if !errors.As(err, &failed) || failed.Kind != resolve.KindNotFound {
+		return owner, to
 	}
-	return owner
-}
-
-// HasAddress reports whether ip is an address of the link.
-func HasAddress(l *fact.Link, ip netip.Addr) bool {
-	return slices.ContainsFunc(l.AddrInfo, func(a fact.Addr) bool { return a.Local == ip.String() })
+	found, err := resolver.Resolve(ctx, resolve.Query{IP: ip.String()})
+	if err == nil {
+		_ = found.Close() // has come meanwhile
+	}
+	if !errors.As(err, &failed) || failed.Service == nil {
+		return nil, to
+	}
+	i := slices.IndexFunc(failed.Service.Ports, func(p resolve.ServicePort) bool { return p.Port == int(to.Port()) })
+	if i < 0 {
+		return nil, to
+	}
+	port, err := strconv.ParseUint(failed.Service.Ports[i].TargetPort, 10, 16)
+	if err != nil { // a name, which is each pod's own
+		return nil, to
+	}
+	for _, e := range failed.Service.Endpoints {
+		ip, err := netip.ParseAddr(e.Address)
+		if err != nil {
+			continue
+		}
+		if owner, _ := open(ip.String()); owner != nil {
+			return owner, netip.AddrPortFrom(ip, uint16(port))
+		}
+	}
+	return nil, to
 }

@@ -1,7 +1,10 @@
 package attempt
 
 import (
+	"cmp"
 	"errors"
+	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -10,11 +13,14 @@ import (
 // first in it.
 const maxListenersText = 64 << 10
 
-// readListeners returns the addresses on which something in the namespace
-// listens on port, an empty list for none, nil where that cannot be known. It
-// runs inside the namespace.
+// maxListeners bounds what is told of them.
+const maxListeners = 20
+
+// readListeners returns the addresses and ports on which something in the namespace
+// listens, those on port first; an empty list for none, nil where that cannot be known.
+// It runs inside the namespace.
 func readListeners(port uint16) []string {
-	found := []string{}
+	var found []netip.AddrPort
 	buffer := make([]byte, maxListenersText)
 	for _, name := range [...]string{"tcp", "tcp6"} {
 		text, err := readInto(buffer, "/proc/thread-self/net/"+name)
@@ -24,9 +30,15 @@ func readListeners(port uint16) []string {
 		if err != nil {
 			return nil
 		}
-		for _, a := range parseListeners(text, port) {
-			found = append(found, a.String())
-		}
+		found = append(found, parseListeners(text)...)
 	}
-	return found
+	slices.SortStableFunc(found, func(a, b netip.AddrPort) int {
+		other := map[bool]int{true: 1}
+		return cmp.Or(other[a.Port() != port]-other[b.Port() != port], cmp.Compare(a.Port(), b.Port()))
+	})
+	listeners := []string{}
+	for _, a := range found[:min(len(found), maxListeners)] {
+		listeners = append(listeners, a.String())
+	}
+	return listeners
 }

@@ -1,7 +1,6 @@
 package attempt
 
 import (
-	"net/netip"
 	"slices"
 	"testing"
 )
@@ -20,25 +19,22 @@ const (
 
 func TestParseListeners(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		text string
-		port uint16
-		want []netip.Addr
-	}{
-		{procTCP, 80, []netip.Addr{netip.MustParseAddr("127.0.0.1")}},
-		{procTCP, 8080, []netip.Addr{netip.MustParseAddr("10.0.0.5")}},
-		{procTCP, 40000, nil},
-		{procTCP6, 80, []netip.Addr{netip.MustParseAddr("::1")}},
-		{procTCP6, 81, []netip.Addr{netip.MustParseAddr("2001:db8::1")}},
+	for text, want := range map[string][]string{
+		procTCP:  {"127.0.0.1:80", "10.0.0.5:8080"},
+		procTCP6: {"[::1]:80", "[2001:db8::1]:81"},
 	} {
-		if got := parseListeners([]byte(c.text), c.port); !slices.Equal(got, c.want) {
-			t.Errorf("port %d: %v, want %v", c.port, got, c.want)
+		var got []string
+		for _, a := range parseListeners([]byte(text)) {
+			got = append(got, a.String())
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
 		}
 	}
 }
 
 func FuzzListeners(f *testing.F) {
-	f.Add([]byte(procTCP), uint16(80))
-	f.Add([]byte(procTCP6), uint16(81))
-	f.Fuzz(func(_ *testing.T, text []byte, port uint16) { parseListeners(text, port) })
+	f.Add([]byte(procTCP))
+	f.Add([]byte(procTCP6))
+	f.Fuzz(func(_ *testing.T, text []byte) { parseListeners(text) })
 }

@@ -22,7 +22,7 @@ func AskNode(node, target *nsexec.Handle, attempts []fact.Attempt) {
 	}
 	for i := range attempts {
 		a := &attempts[i]
-		if a.Errno == "" || a.Local == "" || a.Route == nil || a.Route.Dev == "" || !leadsTo(target, a.Route.Dev, node) {
+		if a.Local == "" || a.Route == nil || a.Route.Dev == "" || !leadsTo(target, a.Route.Dev, node) {
 			continue
 		}
 		r, err := openRoutes(node)

@@ -258,6 +258,19 @@ func measureWay(h *nsexec.Handle, s *socket, seen *observed, a *fact.Attempt) {
 	}
 }
 
+// MeasureWays adds to attempts that connected the route, the next hop, and where the
+// target's own NAT leads. What cannot be measured stays absent.
+func MeasureWays(h *nsexec.Handle, attempts []fact.Attempt) {
+	for i := range attempts {
+		a := &attempts[i]
+		to, err := netip.ParseAddrPort(a.Address)
+		from, localErr := netip.ParseAddrPort(a.Local)
+		if a.Outcome == fact.OutcomeOK && err == nil && localErr == nil && to.Addr().Zone() == "" {
+			measureWay(h, &socket{to: to, local: from}, nil, a)
+		}
+	}
+}
+
 // outcomeOf is what an errno says by itself.
 func outcomeOf(errno string) fact.Outcome {
 	switch errno {

@@ -21,3 +21,6 @@ func Gateways(*nsexec.Handle) ([]netip.Addr, error) { return nil, nsexec.ErrUnsu
 
 // AskNode does nothing.
 func AskNode(_, _ *nsexec.Handle, _ []fact.Attempt) {}
+
+// MeasureWays does nothing.
+func MeasureWays(*nsexec.Handle, []fact.Attempt) {}

@@ -165,7 +165,7 @@ func (b *bench) fetchErr(r Request, within time.Duration) (*fact.Fetch, error) {
 	if err == nil {
 		diagnose.Connecting(answer)
 		if !r.Details {
-			Compact(answer)
+			answer.Compact()
 		}
 	}
 	text, jsonErr := json.Marshal(answer)

@@ -85,14 +85,16 @@ func (s *step) notHTTP(stage fact.Stage, code, reason string) {
 }
 
 // addState adds what the kernel knows of the connection, where an answer is
-// missing on one that was established.
+// missing on one that was established, or details are wanted.
 func (s *step) addState() {
 	if s.conn == nil {
 		return
 	}
 	switch s.answer.Outcome {
 	case fact.OutcomeOK, fact.OutcomeHTTPError:
-		return
+		if !s.Details {
+			return
+		}
 	}
 	s.answer.Conn = s.conn.kernelState()
 	if s.answer.Outcome == fact.OutcomeTimeout {

@@ -1,22 +1,26 @@
-package fetch
+package fact
 
-import (
-	"slices"
-
-	"nsenter-mcp/tools/fact"
-)
+import "slices"
 
 // Compact leaves out of an answer that was judged what only a detailed one shows.
 // What explains a failure stays.
-func Compact(f *fact.Fetch) {
-	var explained []fact.Cause
+func (f *Fetch) Compact() {
+	var explained []Cause
 	for i := range f.Attempts {
 		a := &f.Attempts[i]
-		if a.Outcome == fact.OutcomeOK {
-			a.Local = "" // stands beside remote
+		if a.Outcome == OutcomeOK {
+			a.Local, a.Route, a.Neigh = "", nil, nil // local stands beside remote
+			switch {
+			case a.Node == nil:
+			case a.Node.SentTo == "":
+				a.Node = nil
+			default:
+				a.Node = &AttemptNode{SentTo: a.Node.SentTo}
+			}
 		}
-		if a.Cause == fact.CauseLost || a.Cause == fact.CauseSlow {
-			a.Wire = nil
+		switch a.Cause {
+		case CauseLost, CauseSlow, CauseResetAnswer, CauseNoListener, CauseListenElsewhere:
+			a.Wire, a.Counters = nil, nil // why says what they tell
 		}
 		if slices.Contains(explained, a.Cause) {
 			// The same again, at another address.
@@ -38,7 +42,7 @@ const (
 	fewNames        = 6
 )
 
-func compactTLS(t *fact.TLS) {
+func compactTLS(t *TLS) {
 	sent := max(len(t.Chain), t.ChainLength)
 	keep := 1
 	if t.Error != nil {

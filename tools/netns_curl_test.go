@@ -6,7 +6,6 @@ import (
 
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
-	"nsenter-mcp/tools/probe/fetch"
 )
 
 func TestSummaryOfWhatFailed(t *testing.T) {
@@ -50,7 +49,7 @@ func TestNotesOfCurl(t *testing.T) {
 		{"range, through the proxy", fact.Fetch{Outcome: fact.OutcomeOK, Proxy: &fact.Proxy{Used: true, Address: "http://p:1", ExemptRange: "10.96.0.0/12"}}, ""},
 	} {
 		got := ""
-		for _, n := range curlNotes(&c.f, fetch.Roots{}, &resolve.Target{}) {
+		for _, n := range curlNotes(&fact.FetchEvidence{Fetch: &c.f}, &resolve.Target{}) {
 			got += n.Code + ": " + n.Message
 		}
 		if !strings.HasPrefix(got, c.want) || c.want == "" && got != "" {
@@ -81,42 +80,9 @@ func TestSameQuestion(t *testing.T) {
 		{"address", &fact.Fetch{Attempts: []fact.Attempt{{Address: "10.0.0.1:80"}}}, "http://10.0.0.1/", ""},
 	} {
 		in := NetnsCurlIn{URL: c.url}
-		(&curlSteps{fetch: c.f}).askTheSame(&in)
+		in.askTheSame(c.f)
 		if got := in.Proxy + strings.Join(in.Resolve, " "); got != c.want {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
-		}
-	}
-}
-
-func TestOwnPort(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name string
-		f    fact.Fetch
-		want bool
-	}{
-		{"loopback", fact.Fetch{Attempts: []fact.Attempt{{Address: "127.0.0.1:80"}}}, true},
-		{"loopback, IPv6", fact.Fetch{Attempts: []fact.Attempt{{Address: "[::1]:80"}}}, true},
-		{"own address", fact.Fetch{Local: "10.0.0.1:999", Remote: "10.0.0.1:80", Attempts: []fact.Attempt{{Address: "10.0.0.1:80"}}}, true},
-		{"own address, refused", fact.Fetch{Attempts: []fact.Attempt{{Address: "10.0.0.1:80", Route: &fact.AttemptRoute{Type: "local"}}}}, true},
-		{"another", fact.Fetch{Local: "10.0.0.1:999", Remote: "10.0.0.2:80", Attempts: []fact.Attempt{{Address: "10.0.0.2:80"}}}, false},
-	} {
-		if got := isOwnPort(&c.f); got != c.want {
-			t.Errorf("%s: %v", c.name, got)
-		}
-	}
-}
-
-func TestAddressOfAService(t *testing.T) {
-	t.Parallel()
-	environ := []byte("PATH=/bin\x00API_V2_SERVICE_HOST=10.96.0.7\x00API_V2_SERVICE_PORT=80\x00BAD_SERVICE_HOST=evil\x00")
-	for name, want := range map[string]string{
-		"api-v2": "10.96.0.7", "api-v2.shop": "10.96.0.7", "api-v2.shop.svc.cluster.local.": "10.96.0.7",
-		"api-v2.other": "", "api": "", "bad": "", "": "",
-	} {
-		ip, ok := serviceAddress(environ, name, "shop")
-		if ok != (want != "") || ok && ip.String() != want {
-			t.Errorf("%s: %v", name, ip)
 		}
 	}
 }

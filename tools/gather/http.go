@@ -1,0 +1,142 @@
+package gather
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"nsenter-mcp/internal/dispatch/destination"
+	"nsenter-mcp/nsexec"
+	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe"
+	"nsenter-mcp/tools/probe/attempt"
+	"nsenter-mcp/tools/probe/fetch"
+)
+
+type (
+	// HTTPRequest is a request from inside a target.
+	HTTPRequest = fetch.Request
+	// HTTPVersion is the version of HTTP that a request speaks.
+	HTTPVersion = fetch.Version
+	// ArgumentError says what is wrong with a request.
+	ArgumentError = fetch.ArgumentError
+	// DeniedError says that the policy refuses the destination of a request.
+	DeniedError = fetch.DeniedError
+)
+
+// HTTP11 makes a request speak HTTP/1.1.
+const HTTP11 = fetch.HTTP1
+
+// CheckMethod reports what the policy of a request forbids of it.
+func CheckMethod(r HTTPRequest) error { return fetch.CheckMethod(r) }
+
+// WithoutCredentials returns the URL, the headers and the proxy of a request as they
+// may stand in an answer, and whether something was left out.
+func WithoutCredentials(r HTTPRequest) (clean HTTPRequest, hidden bool) {
+	clean, hidden = fetch.WithoutCredentials(r.URL, r.Headers)
+	clean.Proxy = r.Proxy
+	if at := strings.LastIndexByte(r.Proxy, '@'); at >= 0 {
+		clean.Proxy = r.Proxy[at+1:]
+		if scheme, _, ok := strings.Cut(r.Proxy, "://"); ok {
+			clean.Proxy = scheme + "://" + clean.Proxy
+		}
+	}
+	return clean, hidden
+}
+
+// Node is the machine from which targets are looked at.
+type Node struct {
+	Home         *nsexec.Home
+	Host         *nsexec.Handle // its own network; nil where that is not known
+	Root         string         // the directory below which its files lie
+	Destinations destination.Policy
+}
+
+// HTTP sends requests from inside. One serves a whole process; it is safe for
+// concurrent use.
+type HTTP struct{ prober *attempt.Prober }
+
+// NewHTTP returns an HTTP.
+func NewHTTP() *HTTP { return &HTTP{attempt.New()} }
+
+// Do sends a request and gathers what its answer is judged by. What the network did is
+// no error; errors are [*ArgumentError], [*DeniedError], and what kept from measuring.
+func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTPRequest) (*fact.FetchEvidence, error) {
+	environ := applicationEnviron(target)
+	variables := fetch.ParseEnviron(environ)
+	allow := Allowed(ctx, node.Destinations, target)
+	var roots fetch.Roots
+	var lookups []*fact.DNSLookup // one after the other
+	client := fetch.Client{
+		Prober: h.prober, Target: target.Net, Allow: allow, Environ: variables,
+		Lookup: nameLookup(target, environ, allow, func(l *fact.DNSLookup) { lookups = append(lookups, l) }),
+		Roots: func(ctx context.Context) fetch.Roots {
+			host, done := hostFileReader(node.Home, node.Root)
+			defer done()
+			roots = fetch.LoadRoots(ctx, fetch.RootFiles{Container: fileReader(target), CertFile: variables.CertFile(), Host: host})
+			return roots
+		},
+	}
+	answer, err := client.Do(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	if r.Details || answer.Outcome == fact.OutcomeHTTPError || answer.SlowFirstByte() {
+		attempt.MeasureWays(target.Net, answer.Attempts)
+	}
+	attempt.AskNode(node.Host, target.Net, answer.Attempts)
+	e := &fact.FetchEvidence{
+		Fetch: answer, Host: target.HostNetwork, Compared: target.Query.Netns == "host", MSS: r.MSS, Egress: egress(ctx, node.Host, target, answer),
+		RootsFrom: roots.From, RootsUnusable: roots.Unusable,
+	}
+	if answer.Stage == fact.StageDNS && answer.DNS != nil {
+		e.Service = serviceAddress(environ, answer.DNS.Name, target.Workload.Namespace)
+		for _, l := range slices.Backward(lookups) {
+			if l.Asked == answer.DNS.Name {
+				e.Lookup = l
+				break
+			}
+		}
+	}
+	return e, nil
+}
+
+// egress is the interface by which the target's kernel cannot send on an established
+// connection, with its other end.
+func egress(ctx context.Context, host *nsexec.Handle, target *resolve.Target, f *fact.Fetch) *fact.Link {
+	from, err := netip.ParseAddrPort(f.Local)
+	if f.Outcome != fact.OutcomeTimeout || !f.Conn.CannotSend() || target.HostNetwork || host == nil || err != nil {
+		return nil
+	}
+	list, err := probe.Links(ctx, target.Net, probe.LinkOptions{})
+	if err != nil || probe.HostPeers(ctx, target.Net, host, list.Links, probe.LinkOptions{}) != nil {
+		return nil
+	}
+	ip := from.Addr().Unmap().WithZone("").String()
+	for i := range list.Links {
+		if slices.ContainsFunc(list.Links[i].AddrInfo, func(a fact.Addr) bool { return a.Local == ip }) {
+			return &list.Links[i]
+		}
+	}
+	return nil
+}
+
+// serviceAddress is the address of the service that name means in a namespace, by the
+// variables that Kubernetes gives to the containers beside it (API_SERVICE_HOST).
+func serviceAddress(environ []byte, name, namespace string) string {
+	service, rest, _ := strings.Cut(strings.TrimSuffix(name, "."), ".")
+	if of, _, _ := strings.Cut(rest, "."); of != "" && of != namespace {
+		return ""
+	}
+	variable := strings.ToUpper(strings.ReplaceAll(service, "-", "_")) + "_SERVICE_HOST="
+	for entry := range strings.SplitSeq(string(environ), "\x00") {
+		if text, ok := strings.CutPrefix(entry, variable); ok {
+			if ip, err := netip.ParseAddr(text); err == nil {
+				return ip.String()
+			}
+		}
+	}
+	return ""
+}
