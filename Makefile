@@ -48,6 +48,10 @@ test: ## every test that needs no engine; the race detector watches
 	@# The order of names in a directory is the file system's: here that of a tmpfs.
 	CGO_ENABLED=0 $(GOTEST) $(TESTFLAGS) -exec '$(CURDIR)/.ci/as-root $(CURDIR)/.ci/on-tmpfs' -timeout 5m ./nsexec/... ./resolve/...
 
+.PHONY: fresh
+fresh: ## demo and test in a bare Debian that debootstrap makes once, as root and as a user; FRESH=DIR
+	.ci/fresh
+
 .PHONY: e2e e2e-node e2e-kube
 e2e: e2e-node e2e-kube ## the built program with real parts: Docker, podman, ssh, sudo, MCP clients, Kubernetes
 
