@@ -44,13 +44,9 @@ func coverEtc() error {
 	return os.Unsetenv(operatorsText) // the demo runs itself again
 }
 
-// serverProgram is the program that the demo shows: the one of make test, or one
-// that is built here, which takes minutes where nothing is in the build cache.
-func serverProgram(t *testing.T) string {
+// buildServer builds the program that the demo shows.
+func buildServer(t *testing.T) string {
 	t.Helper()
-	if path := os.Getenv("NSENTER_MCP"); path != "" {
-		return path
-	}
 	path := filepath.Join(t.TempDir(), "nsenter-mcp")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "nsenter-mcp/cmd/nsenter-mcp")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
@@ -70,7 +66,7 @@ func program(t *testing.T, args ...string) *exec.Cmd {
 
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	server := serverProgram(t)
+	server := buildServer(t)
 	t.Run("whole", func(t *testing.T) {
 		t.Parallel()
 		out, err := program(t, server).CombinedOutput()

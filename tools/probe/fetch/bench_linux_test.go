@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,8 +18,12 @@ import (
 	"nsenter-mcp/tools/probe/attempt"
 )
 
-// soon is when what has to wait for nothing has ended on any machine, however busy.
-const soon = 10 * time.Second
+const (
+	// soon is when what has to wait for nothing has ended on any machine, however busy.
+	soon = 10 * time.Second
+	// hang is the time of a request that nobody answers: enough for the steps before.
+	hang = 3 * time.Second
+)
 
 // bench is a pod that fetches from servers on another pod of its node.
 type bench struct {
@@ -57,6 +63,23 @@ func (b *bench) must(err error) {
 	if err != nil {
 		b.Fatal(err)
 	}
+}
+
+// together runs subtests side by side, as most of them wait. They share what counts
+// as one parallel test.
+func (b *bench) together(tests map[string]func(b *bench)) {
+	b.Helper()
+	var all sync.WaitGroup
+	for name, test := range tests {
+		all.Go(func() { b.run(name, test) })
+	}
+	all.Wait()
+}
+
+// silent is the address of a server that accepts and never answers.
+func (b *bench) silent() string {
+	b.Helper()
+	return b.raw(func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) })
 }
 
 // serve serves HTTP in the server's pod and returns "address:port".
@@ -141,7 +164,7 @@ func (b *bench) secure(config *tls.Config, handler http.HandlerFunc) string {
 	return listener.Addr().String()
 }
 
-// fetch carries out a request within three seconds.
+// fetch carries out a request that needs no deadline.
 func (b *bench) fetch(r Request) *fact.Fetch {
 	b.Helper()
 	return b.fetchWithin(r, 3*soon)
@@ -149,12 +172,18 @@ func (b *bench) fetch(r Request) *fact.Fetch {
 
 func (b *bench) fetchWithin(r Request, within time.Duration) *fact.Fetch {
 	b.Helper()
-	answer, err := b.fetchErr(r, within)
+	answer, err := b.do(r, within)
 	b.must(err)
 	return answer
 }
 
-func (b *bench) fetchErr(r Request, within time.Duration) (*fact.Fetch, error) {
+// fetchErr is fetch for requests that are refused.
+func (b *bench) fetchErr(r Request) (*fact.Fetch, error) {
+	b.Helper()
+	return b.do(r, 3*soon)
+}
+
+func (b *bench) do(r Request, within time.Duration) (*fact.Fetch, error) {
 	b.Helper()
 	if r.MaxBody == 0 {
 		r.MaxBody = 1000

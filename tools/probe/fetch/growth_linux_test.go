@@ -40,7 +40,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	for range 30 {
 		round()
 	}
-	for end := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(3 * soon); ; time.Sleep(20 * time.Millisecond) {
 		nowFiles, nowRoutines := count()
 		if nowFiles <= files+2 && nowRoutines <= routines+4 { // the servers' last connections
 			return

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -78,7 +77,7 @@ func TestLinkLocalAddress(t *testing.T) {
 			t.Errorf("the server saw the host %s, want %s", f.Untrusted.Body, want)
 		}
 		for _, zone := range []string{"", "%nobody"} {
-			_, err = b.fetchErr(Request{URL: "http://[" + a.IP.String() + url.PathEscape(zone) + "]:8080/"}, time.Second)
+			_, err = b.fetchErr(Request{URL: "http://[" + a.IP.String() + url.PathEscape(zone) + "]:8080/"})
 			var argument *ArgumentError
 			if !errors.As(err, &argument) {
 				t.Errorf("zone %q: %v", zone, err)

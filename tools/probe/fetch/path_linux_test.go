@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
@@ -71,7 +70,7 @@ func TestPathThatCarriesSmallPacketsOnly(t *testing.T) {
 		b.expect(b.get("http://"+small), fact.OutcomeOK, fact.StageDone)
 		// The first message of a handshake with a post-quantum key is larger than
 		// one packet.
-		f := b.fetchWithin(Request{URL: "https://" + secure}, 3*time.Second)
+		f := b.fetchWithin(Request{URL: "https://" + secure}, hang)
 		b.expect(f, fact.OutcomeTimeout, fact.StageTLS)
 		b.expect(b.fetch(Request{URL: "https://" + secure, MSS: 536}), fact.OutcomeOK, fact.StageDone)
 		if f.Conn == nil || f.Conn.Unacked == 0 || f.Conn.Retransmits == 0 || !strings.Contains(f.Reason, "never confirmed") {
@@ -80,13 +79,19 @@ func TestPathThatCarriesSmallPacketsOnly(t *testing.T) {
 	})
 	b.narrow(far)
 	b.run("on the way back", func(b *bench) {
-		b.expect(b.fetchWithin(Request{URL: "http://" + large}, 3*time.Second), fact.OutcomeTimeout, fact.StageResponse)
-		b.expect(b.fetch(Request{URL: "http://" + large, MSS: 536}), fact.OutcomeOK, fact.StageDone)
-		f := b.fetchWithin(Request{URL: "http://" + medium}, 3*time.Second)
-		b.expect(f, fact.OutcomeTimeout, fact.StageResponse)
-		if f.Conn == nil || f.Conn.OutOfOrder == 0 || !strings.Contains(f.Reason, "lost on the way back") {
-			b.Errorf("%s %+v", f.Reason, f.Conn)
-		}
+		b.together(map[string]func(b *bench){
+			"large": func(b *bench) {
+				b.expect(b.fetchWithin(Request{URL: "http://" + large}, hang), fact.OutcomeTimeout, fact.StageResponse)
+				b.expect(b.fetch(Request{URL: "http://" + large, MSS: 536}), fact.OutcomeOK, fact.StageDone)
+			},
+			"medium": func(b *bench) {
+				f := b.fetchWithin(Request{URL: "http://" + medium}, hang)
+				b.expect(f, fact.OutcomeTimeout, fact.StageResponse)
+				if f.Conn == nil || f.Conn.OutOfOrder == 0 || !strings.Contains(f.Reason, "lost on the way back") {
+					b.Errorf("%s %+v", f.Reason, f.Conn)
+				}
+			},
+		})
 	})
 }
 
@@ -104,7 +109,7 @@ func TestEstablishedConnectionThatIsCut(t *testing.T) {
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: 2, Len: 2},
 		&expr.Cmp{Op: expr.CmpOpGt, Register: 1, Data: []byte{0, 80}},
 	})
-	f := b.fetchWithin(Request{URL: "http://" + at}, 2*time.Second)
+	f := b.fetchWithin(Request{URL: "http://" + at}, hang)
 	<-accepted
 	b.expect(f, fact.OutcomeTimeout, fact.StageResponse)
 	if f.Conn == nil || f.Conn.NotSent == 0 || !strings.Contains(f.Reason, "its firewall") {

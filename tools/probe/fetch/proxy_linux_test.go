@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"nsenter-mcp/tools/fact"
 )
@@ -122,16 +121,16 @@ func TestProxy(t *testing.T) {
 		{"a proxy that closes", secure, Environ{"https_proxy": "http://" + b.says("")}, false, fact.OutcomeNotHTTP, fact.StageProxy, true, "", 0},
 		{"an endless proxy", secure, Environ{"https_proxy": "http://" + b.says("HTTP/1.1 200 OK\r\nX: "+strings.Repeat("a", 2*maxProxyHeader))}, false,
 			fact.OutcomeNotHTTP, fact.StageProxy, true, "", 0},
-		{"a silent proxy", secure, Environ{"https_proxy": "http://" + b.raw(func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })}, false,
+		{"a silent proxy", secure, Environ{"https_proxy": "http://" + b.silent()}, false,
 			fact.OutcomeTimeout, fact.StageProxy, true, "", 0},
 	} {
 		b.run(c.name, func(b *bench) {
 			b.client.Environ = c.env
-			within := 3 * soon
+			fetch := b.fetch
 			if c.outcome == fact.OutcomeTimeout {
-				within = 2 * time.Second
+				fetch = func(r Request) *fact.Fetch { return b.fetchWithin(r, hang) }
 			}
-			f := b.fetchWithin(Request{URL: c.url, UseProxy: !c.direct}, within)
+			f := fetch(Request{URL: c.url, UseProxy: !c.direct})
 			b.expect(f, c.outcome, c.stage)
 			if c.body != "" && f.Untrusted.Body != c.body {
 				b.Errorf("body %q, want %q", f.Untrusted.Body, c.body)
@@ -164,7 +163,7 @@ func TestProxyOfTheCaller(t *testing.T) {
 		}
 	}
 	for _, proxy := range []string{"https://" + open, "http://", "http://user:swordfish@a b", open + "0000"} {
-		_, err := b.fetchErr(Request{URL: plain, Proxy: proxy}, time.Second)
+		_, err := b.fetchErr(Request{URL: plain, Proxy: proxy})
 		var argument *ArgumentError
 		if !errors.As(err, &argument) || argument.Field != "proxy" || strings.Contains(err.Error(), "swordfish") {
 			t.Errorf("%s: %v", proxy, err)
@@ -194,7 +193,7 @@ func TestProxyIsNoWayAroundThePolicy(t *testing.T) {
 		b.run(c.name, func(b *bench) {
 			d := &deny{}
 			b.client.Allow, b.client.Lookup, b.client.Environ = d.allow, rebound, c.env
-			f, err := b.fetchErr(Request{URL: c.url, UseProxy: true}, soon)
+			f, err := b.fetchErr(Request{URL: c.url, UseProxy: true})
 			var denied *DeniedError
 			if !errors.As(err, &denied) {
 				b.Errorf("%+v, %v", f, err)
@@ -213,7 +212,7 @@ func TestProxyThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
 	b.client.Environ = Environ{"https_proxy": "https://10.0.0.1:3128"}
-	_, err := b.fetchErr(Request{URL: "https://10.0.0.2", UseProxy: true}, time.Second)
+	_, err := b.fetchErr(Request{URL: "https://10.0.0.2", UseProxy: true})
 	var argument *ArgumentError
 	if !errors.As(err, &argument) || argument.Field != "use_proxy" {
 		t.Errorf("%v", err)

@@ -9,7 +9,6 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
 
 	"nsenter-mcp/tools/fact"
 )
@@ -142,7 +141,7 @@ func TestDestinationsAreCheckedWhereTheyAreConnectedTo(t *testing.T) {
 		b.run(c.name, func(b *bench) {
 			d := &deny{}
 			b.client.Allow, b.client.Lookup = d.allow, c.lookup
-			f, err := b.fetchErr(c.request, time.Second)
+			f, err := b.fetchErr(c.request)
 			var denied *DeniedError
 			if !errors.As(err, &denied) || f != nil {
 				b.Fatalf("%v, %+v", err, f)

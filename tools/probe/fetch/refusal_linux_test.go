@@ -87,6 +87,7 @@ func TestServerRefuses(t *testing.T) {
 func TestAnswerThatBegan(t *testing.T) {
 	t.Parallel()
 	b := newBench(t)
+	tests := map[string]func(b *bench){}
 	wait := func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 	for _, c := range []struct {
 		name   string
@@ -109,14 +110,15 @@ func TestAnswerThatBegan(t *testing.T) {
 			wait(conn)
 		}), fact.StageTLS, "the server began the TLS handshake (7 bytes) and did not end it in time"},
 	} {
-		b.run(c.name, func(b *bench) {
-			f := b.fetchWithin(Request{URL: c.url}, 2*time.Second)
+		tests[c.name] = func(b *bench) {
+			f := b.fetchWithin(Request{URL: c.url}, hang)
 			b.expect(f, fact.OutcomeTimeout, c.stage)
 			if f.Reason != c.reason || f.Conn == nil {
 				b.Errorf("%s, %+v", f.Reason, f.Conn)
 			}
-		})
+		}
 	}
+	b.together(tests)
 }
 
 // TestBodyThatIsWrong: what the server wrote is told from what was cut.
