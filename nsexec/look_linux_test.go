@@ -24,7 +24,10 @@ func TestLooksAreFew(t *testing.T) {
 			err := h.Self().Look(t.Context(), func() error {
 				now := inside.Add(1)
 				defer inside.Add(-1)
-				for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
+				for seen := most.Load(); now > seen; seen = most.Load() {
+					if most.CompareAndSwap(seen, now) {
+						break
+					}
 				}
 				if now == maxLooks {
 					once.Do(func() { close(full) })
