@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"nsenter-mcp/internal/words"
+	"nsenter-mcp/tools/fact"
 )
 
 // The limits that the libraries share (resolv.h of glibc, lookup.h of musl,
@@ -19,6 +20,19 @@ const (
 	defaultTimeout  = 5 * time.Second
 	defaultAttempts = 2
 	dnsPort         = 53
+)
+
+// The options without a value (resolv.conf(5)).
+const (
+	rotate              = "rotate"
+	singleRequest       = "single-request"
+	singleRequestReopen = "single-request-reopen"
+	edns0               = "edns0"
+	useVC               = "use-vc"
+	noAAAA              = "no-aaaa"
+	noTLDQuery          = "no-tld-query"
+	trustAD             = "trust-ad"
+	strictError         = "strict-error"
 )
 
 // Conf is resolv.conf as one library reads it.
@@ -34,22 +48,14 @@ type Conf struct {
 	Ndots    int
 	Timeout  time.Duration // of one try at one server
 	Attempts int           // tries at each server; glibc accepts 0 and then asks nobody
-
-	Rotate, SingleRequest, SingleRequestReopen bool
-	EDNS0, UseVC, NoAAAA, NoTLDQuery           bool
-	TrustAD, StrictError                       bool
+	// Flags are the options without a value that are on.
+	Flags map[string]bool
 
 	// Ignored are lines that look as if they were meant and have no effect.
-	Ignored []Ignored
+	Ignored []fact.DNSIgnored
 	// IgnoredTotal counts them; Ignored is bounded.
 	IgnoredTotal int
 	compared     int // lines, see maxCompared
-}
-
-// Ignored is a line without effect.
-type Ignored struct {
-	Line int
-	Why  string // our own words
 }
 
 // maxIgnored bounds Conf.Ignored.
@@ -58,7 +64,7 @@ const maxIgnored = 5
 func (c *Conf) ignore(line int, why string) {
 	c.IgnoredTotal++
 	if len(c.Ignored) < maxIgnored {
-		c.Ignored = append(c.Ignored, Ignored{line, why})
+		c.Ignored = append(c.Ignored, fact.DNSIgnored{Line: line, Why: why})
 	}
 }
 
@@ -94,12 +100,105 @@ func (c *Conf) ignoreNoKeyword(number int, line string) {
 	}
 }
 
-func (c *Conf) addServer(line int, ip netip.Addr) {
-	if len(c.Servers) == maxServers {
-		c.ignore(line, fmt.Sprintf("nameserver beyond the first %d", maxServers))
+// dialect is how a library reads the lines of resolv.conf.
+type dialect struct {
+	blank  func(rune) bool // between words
+	server func(string) (netip.Addr, bool)
+	// options takes what follows the keyword.
+	options func(c *Conf, value string)
+	// defaults are asked where the file names no server.
+	defaults []netip.Addr
+	// indented: blanks may precede a keyword.
+	indented bool
+	// bare: a keyword may stand alone on its line.
+	bare bool
+	// whole: domain takes all words, and search without any clears the list.
+	whole bool
+	// longest bounds a line, beyond which it is ignored; 0 is no bound.
+	longest int
+}
+
+// read reads resolv.conf.
+func (d *dialect) read(data []byte) Conf {
+	c := Conf{Ndots: 1, Timeout: defaultTimeout, Attempts: defaultAttempts, Flags: make(map[string]bool)}
+	for number, line := range lines(data) {
+		if d.longest > 0 && len(line) > d.longest {
+			c.ignore(number, "line is longer than musl reads")
+			continue
+		}
+		keyword, value := d.directive(line)
+		switch keyword {
+		case "nameserver":
+			address := value
+			if end := strings.IndexFunc(value, d.blank); end >= 0 {
+				address = value[:end]
+			}
+			ip, ok := d.server(address)
+			switch {
+			case !ok:
+				c.ignore(number, badServer(address))
+			case len(c.Servers) == maxServers:
+				c.ignore(number, fmt.Sprintf("nameserver beyond the first %d", maxServers))
+			default:
+				c.Servers = append(c.Servers, netip.AddrPortFrom(ip, dnsPort))
+			}
+		case "domain", "search":
+			domains := strings.FieldsFunc(value, d.blank)
+			if keyword == "domain" && !d.whole {
+				domains = domains[:min(len(domains), 1)]
+			}
+			if len(domains) > 0 || d.bare && (d.whole || keyword == "search") {
+				c.Search = domains // else the list before it stays
+			}
+		case "options":
+			d.options(&c, value)
+		default:
+			c.ignoreNoKeyword(number, line)
+		}
+	}
+	if c.Defaulted = len(c.Servers) == 0; c.Defaulted {
+		for _, ip := range d.defaults {
+			c.Servers = append(c.Servers, netip.AddrPortFrom(ip, dnsPort))
+		}
+	}
+	return c
+}
+
+// directive splits a line into a keyword and what follows the blanks after it; both
+// are "" where it begins with none, as a comment.
+func (d *dialect) directive(line string) (keyword, value string) {
+	if d.indented {
+		line = strings.TrimLeftFunc(line, d.blank)
+	}
+	for _, keyword := range keywords {
+		rest, found := strings.CutPrefix(line, keyword)
+		if found && (rest == "" && d.bare || rest != "" && d.blank(rune(rest[0]))) {
+			return keyword, strings.TrimLeftFunc(rest, d.blank)
+		}
+	}
+	return "", ""
+}
+
+// badServer says in our words what is wrong with the value of a nameserver line.
+func badServer(value string) string {
+	switch {
+	case value == "":
+		return "nameserver without an address"
+	case strings.ContainsRune(value, '\r'):
+		return "nameserver line ends in a carriage return (DOS line ends), which makes it no address"
+	}
+	return "nameserver is not an IP address"
+}
+
+// searchHostname makes the domain part of the host's own name the search list, where
+// there is none.
+func (c *Conf) searchHostname(hostname func() string) {
+	if len(c.Search) > 0 || hostname == nil {
 		return
 	}
-	c.Servers = append(c.Servers, netip.AddrPortFrom(ip, dnsPort))
+	if _, domain, ok := strings.Cut(hostname(), "."); ok && domain != "" && !strings.ContainsFunc(domain, space) {
+		c.Search = []string{domain}
+	}
 }
 
 // Options are those in effect, written as in resolv.conf: ndots always, the
@@ -112,29 +211,13 @@ func (c *Conf) Options() []string {
 	if c.Attempts != defaultAttempts {
 		options = append(options, "attempts:"+strconv.Itoa(c.Attempts))
 	}
-	for _, flag := range [...]struct {
-		name string
-		set  bool
-	}{
-		{"rotate", c.Rotate},
-		{"single-request", c.SingleRequest},
-		{"single-request-reopen", c.SingleRequestReopen},
-		{"edns0", c.EDNS0},
-		{"use-vc", c.UseVC},
-		{"no-aaaa", c.NoAAAA},
-		{"no-tld-query", c.NoTLDQuery},
-		{"trust-ad", c.TrustAD},
-		{"strict-error", c.StrictError},
-	} {
-		if flag.set {
-			options = append(options, flag.name)
+	for _, flag := range [...]string{rotate, singleRequest, singleRequestReopen, edns0, useVC, noAAAA, noTLDQuery, trustAD, strictError} {
+		if c.Flags[flag] {
+			options = append(options, flag)
 		}
 	}
 	return options
 }
-
-// Has reports whether server is one of the configured ones.
-func (c *Conf) Has(server netip.AddrPort) bool { return slices.Contains(c.Servers, server) }
 
 // Sources are the files and variables that decide how names are looked up, as
 // the target's applications see them.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"iter"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -21,7 +22,6 @@ const (
 type hostsEntry struct {
 	addresses []netip.Addr
 	line      int // the first that names it
-	canonical string
 }
 
 // maxHostsAddresses bounds what is taken for one name.
@@ -39,14 +39,14 @@ func glibcHosts(s *Sources, name string, want family) *hostsEntry {
 	multi := hostConfMulti(s.HostConf)
 	var entry *hostsEntry
 	for number, fields := range hostsLines(s.Hosts, name, fieldsBy(space)) {
-		if !slices.ContainsFunc(fields[1:], func(f string) bool { return equalFold(f, name) }) {
+		if !slices.ContainsFunc(fields[1:], func(f string) bool { return strings.EqualFold(f, name) }) {
 			continue
 		}
 		ip, ok := glibcHostsAddress(fields[0], want)
 		if !ok {
 			continue
 		}
-		entry = entry.add(ip, number, fields[1])
+		entry = entry.add(ip, number)
 		// Without "multi on" in /etc/host.conf the first line is the answer.
 		if !multi {
 			break
@@ -56,27 +56,17 @@ func glibcHosts(s *Sources, name string, want family) *hostsEntry {
 }
 
 func glibcHostsAddress(text string, want family) (netip.Addr, bool) {
-	v4, is4 := inetPton4(text)
-	v6, is6 := inetPton6(text)
-	switch want {
-	case onlyIPv6:
-		return v6, is6
-	case onlyIPv4:
-		switch {
-		case is4:
-			return v4, true
-		case is6 && v6.Is4In6():
-			return v6.Unmap(), true
-		case is6 && v6.IsLoopback():
-			// So that "::1 localhost" is an answer to those who want IPv4.
-			return netip.AddrFrom4([4]byte{127, 0, 0, 1}), true
-		}
+	ip, err := netip.ParseAddr(text)
+	if err != nil || ip.Zone() != "" || want == onlyIPv6 && ip.Is4() {
 		return netip.Addr{}, false
 	}
-	if is4 {
-		return v4, true
+	if want == onlyIPv4 && ip == loopback6 {
+		return loopback4, true // so that "::1 localhost" is an answer to those who want IPv4
 	}
-	return v6, is6
+	if want == onlyIPv4 {
+		ip = ip.Unmap()
+	}
+	return ip, want != onlyIPv4 || ip.Is4()
 }
 
 // muslHostsLine is how much musl reads of a line at a time. What follows it
@@ -103,7 +93,7 @@ func muslHosts(s *Sources, name string, want family) *hostsEntry {
 			continue
 		}
 		if ip, ok := addressLiteral(fields[0]); ok {
-			entry = entry.add(ip, number, fields[1])
+			entry = entry.add(ip, number)
 		}
 	}
 	return entry.only(want)
@@ -114,11 +104,11 @@ func muslHosts(s *Sources, name string, want family) *hostsEntry {
 func goHosts(s *Sources, name string, want family) *hostsEntry {
 	var entry *hostsEntry
 	for number, fields := range hostsLines(s.Hosts, strings.TrimSuffix(name, "."), fieldsBy(goBlank)) {
-		if !slices.ContainsFunc(fields[1:], func(f string) bool { return equalFold(goAbsolute(f), goAbsolute(name)) }) {
+		if !slices.ContainsFunc(fields[1:], func(f string) bool { return strings.EqualFold(goAbsolute(f), goAbsolute(name)) }) {
 			continue
 		}
 		if ip, err := netip.ParseAddr(fields[0]); err == nil {
-			entry = entry.add(ip, number, fields[1])
+			entry = entry.add(ip, number)
 		}
 	}
 	return entry.only(want)
@@ -155,9 +145,9 @@ func hostsLines(data []byte, name string, split func(line string) []string) iter
 	}
 }
 
-func (e *hostsEntry) add(ip netip.Addr, line int, canonical string) *hostsEntry {
+func (e *hostsEntry) add(ip netip.Addr, line int) *hostsEntry {
 	if e == nil {
-		e = &hostsEntry{line: line, canonical: canonical}
+		e = &hostsEntry{line: line}
 	}
 	if len(e.addresses) < maxHostsAddresses {
 		e.addresses = append(e.addresses, ip)
@@ -173,51 +163,21 @@ func (e *hostsEntry) only(want family) *hostsEntry {
 	return e
 }
 
-// equalFold compares ASCII letters without regard to case, and nothing else:
-// strcasecmp(3) in the C locale.
-func equalFold(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range len(a) {
-		if lower(a[i]) != lower(b[i]) {
-			return false
-		}
-	}
-	return true
-}
-
 func containsFold(s, part string) bool {
 	for i := 0; i+len(part) <= len(s); i++ {
-		if equalFold(s[i:i+len(part)], part) {
+		if strings.EqualFold(s[i:i+len(part)], part) {
 			return true
 		}
 	}
 	return false
 }
 
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		return c + 'a' - 'A'
-	}
-	return c
-}
+// multiLine matches the keyword multi of host.conf(5), with what begins its value.
+var multiLine = regexp.MustCompile(`(?im)^\s*multi\s+(on|off)`)
 
 // hostConfMulti reports whether host.conf(5) asks for all lines of the hosts
 // file. Debian's does; without the file it is off (resolv/res_hconf.c).
 func hostConfMulti(data []byte) bool {
-	multi := false
-	for _, line := range lines(data) {
-		fields := strings.FieldsFunc(line, space)
-		if len(fields) < 2 || !equalFold(fields[0], "multi") {
-			continue
-		}
-		switch value := strings.ToLower(fields[1]); {
-		case strings.HasPrefix(value, "on"):
-			multi = true
-		case strings.HasPrefix(value, "off"):
-			multi = false
-		}
-	}
-	return multi
+	found := multiLine.FindAllSubmatch(data, -1)
+	return len(found) > 0 && len(found[len(found)-1][1]) == len("on")
 }

@@ -58,18 +58,6 @@ func strtoul(s string) (uint32, bool) {
 	return uint32(value), err == nil
 }
 
-// inetPton4 reads a dotted quad, without leading zeros (inet_pton(3)).
-func inetPton4(s string) (netip.Addr, bool) {
-	ip, err := netip.ParseAddr(s)
-	return ip, err == nil && ip.Is4()
-}
-
-// inetPton6 reads an IPv6 address without a zone.
-func inetPton6(s string) (netip.Addr, bool) {
-	ip, err := netip.ParseAddr(s)
-	return ip, err == nil && ip.Is6() && ip.Zone() == ""
-}
-
 // addressLiteral reads what getaddrinfo(3) takes for an address and never looks
 // up: inet_aton's forms, and IPv6 with or without a zone.
 func addressLiteral(s string) (netip.Addr, bool) {

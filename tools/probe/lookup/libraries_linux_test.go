@@ -524,7 +524,8 @@ func (s *scenario) compare(t *testing.T, pod *lab.Pod, o *originals, flavour Fla
 	}
 	var differences []string
 	differ := func(format string, args ...any) { differences = append(differences, fmt.Sprintf(format, args...)) }
-	if theirs.result != result {
+	unsaid := ours.Error == "" && ours.Outcome != OutcomeAnswered // (*glibcWalk).eai
+	if theirs.result != result && !unsaid {
 		differ("it says %s, we say %s (%s)", theirs.result, result, ours.Outcome)
 	}
 	if a := sortedTexts(ours.Addresses); !slices.Equal(a, theirs.addresses) {
@@ -606,7 +607,7 @@ func predict(t *testing.T, pod *lab.Pod, files map[string]string, name string, f
 	for _, lib := range libraries(flavour) {
 		l.readers = append(l.readers, newReader(lib, &l.files.Sources, &l.Request))
 	}
-	l.questions = l.Request.questions(l.readers[0].conf.NoAAAA)
+	l.questions = l.Request.questions(l.readers[0].conf.Flags[noAAAA])
 	if err := l.ask(t.Context()); err != nil {
 		t.Fatal(err)
 	}

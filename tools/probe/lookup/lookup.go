@@ -131,7 +131,7 @@ func Run(ctx context.Context, t Target, r Request) (*fact.DNSLookup, error) {
 			break
 		}
 	}
-	l.questions = r.questions(l.readers[0].conf.NoAAAA)
+	l.questions = r.questions(l.readers[0].conf.Flags[noAAAA])
 	if err := l.ask(ctx); err != nil {
 		return nil, err
 	}
@@ -185,8 +185,8 @@ func (l *run) ask(ctx context.Context) error {
 	}
 	conf := &l.readers[0].conf
 	a := &asker{
-		dial: d.dial, edns: l.EDNS || conf.EDNS0, trustAD: conf.TrustAD, useTCP: conf.UseVC,
-		oneByOne: conf.SingleRequest || conf.SingleRequestReopen, resend: resendTimes(),
+		dial: d.dial, edns: l.EDNS || conf.Flags[edns0], trustAD: conf.Flags[trustAD], useTCP: conf.Flags[useVC],
+		oneByOne: conf.Flags[singleRequest] || conf.Flags[singleRequestReopen], resend: resendTimes(),
 	}
 	after := settle
 	if l.Hurry {

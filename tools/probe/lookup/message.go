@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/miekg/dns"
+
+	"nsenter-mcp/tools/fact"
 )
 
 const (
@@ -53,7 +56,7 @@ type Message struct {
 	// Aliases are the targets of CNAME records in their order.
 	Aliases []string
 	// Records are the answers of the type asked for, addresses left out.
-	Records []Record
+	Records []fact.DNSRecord
 	// Matching counts the answers of the type asked for.
 	Matching int
 	// TTL is the smallest of the answers that count, in seconds; -1 for none.
@@ -100,7 +103,7 @@ func readAnswer(packet []byte, id uint16, name string, qtype uint16) *Message {
 }
 
 func isQuestion(q dns.Question, name string, qtype uint16) bool {
-	return equalFold(withoutBlanks(q.Name), name) && q.Qtype == qtype && q.Qclass == dns.ClassINET
+	return strings.EqualFold(withoutBlanks(q.Name), name) && q.Qtype == qtype && q.Qclass == dns.ClassINET
 }
 
 func (m *Message) readAnswers(answers []dns.RR, name string, qtype uint16) {
@@ -130,7 +133,7 @@ func (m *Message) readAnswers(answers []dns.RR, name string, qtype uint16) {
 			continue
 		}
 		m.Loose = append(m.Loose, ip)
-		if equalFold(withoutBlanks(h.Name), owner) {
+		if strings.EqualFold(withoutBlanks(h.Name), owner) {
 			m.Addresses = append(m.Addresses, ip)
 		}
 	}

@@ -177,7 +177,7 @@ func glibcPlan(c *Conf, name string, search bool) plan {
 		fqdn, _ := absolute(name + "." + trimmed)
 		p.addSearch(candidate{name: fqdn, domain: domain})
 	}
-	p.last = !p.first && !root && (dots > 0 || len(p.search) == 0 || !c.NoTLDQuery)
+	p.last = !p.first && !root && (dots > 0 || len(p.search) == 0 || !c.Flags[noTLDQuery])
 	return p
 }
 

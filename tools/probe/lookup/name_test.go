@@ -55,7 +55,7 @@ func TestPlans(t *testing.T) {
 	} {
 		t.Run(c.title, func(t *testing.T) {
 			t.Parallel()
-			conf := Conf{Search: strings.Fields(c.search), Ndots: c.ndots, NoTLDQuery: c.noTLD}
+			conf := Conf{Search: strings.Fields(c.search), Ndots: c.ndots, Flags: map[string]bool{noTLDQuery: c.noTLD}}
 			for flavour, want := range map[Flavour]string{Glibc: c.glibc, Musl: c.musl, Go: c.golan} {
 				p := libraries(flavour)[0].plan(&conf, c.name, !c.off)
 				var got []string

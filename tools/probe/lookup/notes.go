@@ -39,7 +39,7 @@ func (l *run) noteConf(out *fact.DNSLookup) {
 		note(out, "search_cut", "%d names of the search list were not tried, only the first %d", p.plan.skipped, MaxNames-1)
 		out.Complete = false
 	}
-	if want, wanted := l.family(); wanted && want != onlyIPv4 && p.conf.NoAAAA {
+	if want, wanted := l.family(); wanted && want != onlyIPv4 && p.conf.Flags[noAAAA] {
 		note(out, "no_aaaa", "options no-aaaa makes %s ask for A alone, whatever the application wants", p.flavour)
 	}
 	if p.conf.Attempts == 0 {

@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -48,132 +49,76 @@ func newService(name string) service {
 	return s
 }
 
-// glibcOrder reads nsswitch.conf as glibc does (nss/nss_database.c and
-// nss_action_parse.c). Of several hosts lines the last counts. A syntax error
-// in the line of any database that glibc knows spoils all of them.
+// glibcOrder reads the hosts line of nsswitch.conf as glibc does (nss/nss_database.c
+// and nss_action_parse.c). Of several the last counts. An error in one spoils all.
 func glibcOrder(data []byte) order {
-	defaults := order{services: []service{newService("files"), newService("dns")}, defaulted: true}
-	o := defaults
+	o := order{services: []service{newService("files"), newService("dns")}, defaulted: true}
 	for _, line := range lines(data) {
 		line = strings.TrimLeftFunc(line, space)
 		end := strings.IndexFunc(line, func(c rune) bool { return space(c) || c == ':' })
-		if end <= 0 {
-			continue // no name, or nothing after it
-		}
-		database := line[:end]
-		if !slices.Contains(databases[:], database) {
+		if end <= 0 || line[:end] != "hosts" {
 			continue
 		}
 		services, ok := parseServices(strings.TrimLeftFunc(line[end:], func(c rune) bool { return space(c) || c == ':' }))
 		if !ok {
 			return order{broken: true}
 		}
-		if database == "hosts" {
-			o = order{services: services}
-		}
+		o = order{services: services}
 	}
 	return o
-}
-
-// databases are those of nss/databases.def.
-var databases = [...]string{
-	"aliases", "ethers", "group", "group_compat", "gshadow", "hosts", "initgroups", "netgroup", "networks",
-	"passwd", "passwd_compat", "protocols", "publickey", "rpc", "services", "shadow", "shadow_compat",
 }
 
 // maxServices bounds the hosts line; glibc has no bound.
 const maxServices = 64
 
-// parseServices reads
+// The parts of the hosts line:
 //
 //	( <service> ( "[" ( "!"? <status> "=" <action> )+ "]" )? )*
+var (
+	serviceForm   = regexp.MustCompile(`^\s*([^\s[]+)\s*(?:\[([^]]*)(\]?))?`)
+	criterionForm = regexp.MustCompile(`^\s*(!?)([^\s=]*)\s*=\s*([^\s=]*)\s*`)
+)
+
 func parseServices(line string) ([]service, bool) {
 	services := []service{}
 	for {
-		line = strings.TrimLeftFunc(line, space)
-		end := strings.IndexFunc(line, func(c rune) bool { return space(c) || c == '[' })
-		if end < 0 {
-			end = len(line)
-		}
-		if end == 0 {
+		m := serviceForm.FindStringSubmatch(line)
+		if m == nil {
 			return services, true
 		}
-		s := newService(line[:end])
-		line = strings.TrimLeftFunc(line[end:], space)
-		if rest, found := strings.CutPrefix(line, "["); found {
-			var ok bool
-			if line, ok = s.criteria(rest); !ok {
-				return nil, false
-			}
+		s := newService(m[1])
+		if strings.Contains(m[0], "[") && (m[3] == "" || !s.setStops(m[2])) {
+			return nil, false
 		}
 		if len(services) < maxServices {
 			services = append(services, s)
 		}
+		line = line[len(m[0]):]
 	}
 }
 
-// criteria reads what stands in brackets and returns what follows them.
-func (s *service) criteria(line string) (rest string, ok bool) {
-	line = strings.TrimLeftFunc(line, space)
-	for {
-		line, ok = s.criterion(line)
-		if !ok {
-			return "", false
+// setStops takes what stands in brackets.
+func (s *service) setStops(criteria string) (ok bool) {
+	for more := true; more; more = criteria != "" {
+		m := criterionForm.FindStringSubmatch(criteria)
+		if m == nil {
+			return false
 		}
-		if rest, found := strings.CutPrefix(line, "]"); found {
-			return rest, true
+		which := slices.Index([]string{"success", "notfound", "unavail", "tryagain"}, strings.ToLower(m[2]))
+		stop := strings.EqualFold(m[3], "return")
+		// The hosts database cannot merge: it goes on and fails.
+		if which < 0 || !stop && !strings.EqualFold(m[3], "continue") && !strings.EqualFold(m[3], "merge") {
+			return false
 		}
-	}
-}
-
-// criterion reads one status=action and the blanks after it.
-func (s *service) criterion(line string) (rest string, ok bool) {
-	line, negated := strings.CutPrefix(line, "!")
-	name, line := cutWord(line)
-	which, known := statusByName(name)
-	line = strings.TrimLeftFunc(line, space)
-	line, equals := strings.CutPrefix(line, "=")
-	if !known || !equals {
-		return "", false
-	}
-	action, line := cutWord(strings.TrimLeftFunc(line, space))
-	stop := false
-	switch strings.ToLower(action) {
-	case "return":
-		stop = true
-	case "continue", "merge": // the hosts database cannot merge: it goes on and fails
-	default:
-		return "", false
-	}
-	for i := range s.stops {
-		// "!" means every status but this one.
-		if (status(i) == which) != negated {
-			s.stops[i] = stop
+		for i := range s.stops {
+			// "!" means every status but this one.
+			if (i == which) != (m[1] == "!") {
+				s.stops[i] = stop
+			}
 		}
+		criteria = criteria[len(m[0]):]
 	}
-	return strings.TrimLeftFunc(line, space), true
-}
-
-func cutWord(line string) (word, rest string) {
-	end := strings.IndexFunc(line, func(c rune) bool { return space(c) || c == '=' || c == ']' })
-	if end < 0 {
-		end = len(line)
-	}
-	return line[:end], line[end:]
-}
-
-func statusByName(name string) (status, bool) {
-	switch strings.ToLower(name) {
-	case "success":
-		return statusSuccess, true
-	case "notfound":
-		return statusNotFound, true
-	case "unavail":
-		return statusUnavailable, true
-	case "tryagain":
-		return statusTryAgain, true
-	}
-	return 0, false
+	return true
 }
 
 // goOrder is the order that Go's resolver takes from nsswitch.conf

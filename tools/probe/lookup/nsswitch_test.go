@@ -47,7 +47,8 @@ func TestGlibcOrder(t *testing.T) {
 		"hosts: files [NOTFOUND=stop] dns":                   "broken",
 		"hosts: files [NOTFOUND] dns":                        "broken",
 		"hosts: files [NOTFOUND=return dns":                  "broken",
-		"hosts: files dns\npasswd: files [x=y]\n":            "broken",
+		"hosts: files [] dns":                                "broken",
+		"hosts: files dns\npasswd: files [x=y]\n":            "files(S) dns(S)",
 		"hosts: files dns\nsudoers: files [x=y]\n":           "files(S) dns(S)",
 		"hosts: [NOTFOUND=return] dns":                       "",
 	} {

@@ -16,13 +16,13 @@ const notable = time.Second
 // something else, or in another order, or would get it much later. results are
 // those of the readers.
 func (l *run) reportOthers(out *fact.DNSLookup, results []play) {
-	if l.readers[0].conf.NoAAAA {
+	if l.readers[0].conf.Flags[noAAAA] {
 		return // they do not know the option and ask for AAAA, which nobody did
 	}
 	own := results[0]
 	for i, p := range l.readers {
 		other := results[i]
-		if p.conf.UseVC != l.readers[0].conf.UseVC {
+		if p.conf.Flags[useVC] != l.readers[0].conf.Flags[useVC] {
 			continue // it would ask over UDP, and only TCP was measured
 		}
 		same := sameResult(own, other)

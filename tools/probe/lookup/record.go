@@ -6,37 +6,27 @@ import (
 	"strings"
 
 	"github.com/miekg/dns"
+
+	"nsenter-mcp/tools/fact"
 )
 
-// Record is one answer that is no address.
-type Record struct {
-	Name string
-	Type string
-	TTL  uint32 // seconds
-	// Data is the record's data in presentation form, printable ASCII. Free says
-	// that it holds text of the zone owner's choice, not only names and numbers.
-	Data string
-	Free bool
-}
-
-// maxData bounds Record.Data; a record has up to 65535 bytes.
+// maxData bounds the data of a record; a record has up to 65535 bytes.
 const maxData = 2048
 
 // newRecord shows a record. The fields of the types that services are found by
 // are names and numbers; everything else is free text.
-func newRecord(rr dns.RR) Record {
+func newRecord(rr dns.RR) fact.DNSRecord {
 	h := rr.Header()
-	r := Record{Name: withoutBlanks(h.Name), Type: TypeName(h.Rrtype), TTL: h.Ttl, Data: strings.TrimPrefix(rr.String(), h.String())}
+	r := fact.DNSRecord{Name: withoutBlanks(h.Name), Type: TypeName(h.Rrtype), TTL: h.Ttl}
+	data := strings.TrimPrefix(rr.String(), h.String())
 	switch rr := rr.(type) {
 	case *dns.CNAME, *dns.DNAME, *dns.NS, *dns.PTR, *dns.MX, *dns.SRV, *dns.SOA, *dns.A, *dns.AAAA:
-		r.Data = withoutBlanks(r.Data)
+		r.Data = printable(withoutBlanks(data), maxData)
+		return r
 	case *dns.RFC3597: // of a type without a name
-		r.Free = true
-		r.Data = fmt.Sprintf(`\# %d %s`, len(rr.Rdata)/2, rr.Rdata)
-	default:
-		r.Free = true
+		data = fmt.Sprintf(`\# %d %s`, len(rr.Rdata)/2, rr.Rdata)
 	}
-	r.Data = printable(r.Data, maxData)
+	r.Untrusted = printable(data, maxData)
 	return r
 }
 

@@ -96,10 +96,7 @@ func (l *run) reportResolver() fact.DNSResolver {
 			services := order{services: p.order.services[:min(len(p.order.services), maxShownServices)]}
 			r.Order = printable(services.String(), maxData)
 		}
-		for _, i := range p.conf.Ignored {
-			r.Ignored = append(r.Ignored, fact.DNSIgnored{Line: i.Line, Why: i.Why})
-		}
-		r.Options = p.conf.Options()
+		r.Ignored, r.Options = p.conf.Ignored, p.conf.Options()
 	}
 	if l.nobody() {
 		return r
@@ -163,7 +160,7 @@ func (l *run) reportVerdict(out *fact.DNSLookup, plays []play, chosen int) {
 			}
 			for _, record := range r.Records {
 				if total++; total <= maxShownRecords {
-					out.Records = append(out.Records, reportRecord(record))
+					out.Records = append(out.Records, record)
 				}
 			}
 		}
@@ -190,14 +187,6 @@ func addAliases(list, more []string) []string {
 		}
 	}
 	return list
-}
-
-func reportRecord(r Record) fact.DNSRecord {
-	shown := fact.DNSRecord{Name: r.Name, Type: r.Type, TTL: r.TTL, Data: r.Data}
-	if r.Free {
-		shown.Data, shown.Untrusted = "", r.Data
-	}
-	return shown
 }
 
 // reportHosts states the entry of the hosts file, and what DNS says beside it.
@@ -230,7 +219,7 @@ func (l *run) reportWait(out *fact.DNSLookup, plays []play) {
 	conf := &l.readers[0].conf
 	longest := slices.Clone(plays)
 	differs := false
-	if conf.Rotate {
+	if conf.Flags[rotate] {
 		for offset := 1; offset < len(conf.Servers); offset++ {
 			for i, p := range l.playsFrom(l.readers[0], l.seen, offset) {
 				differs = differs || p.Outcome != plays[i].Outcome || !sameAddresses(p.Addresses, plays[i].Addresses)
@@ -284,27 +273,12 @@ func (l *run) reportTries(out *fact.DNSLookup, plays []play) {
 		}
 		deciding[p.Name] = true
 	}
-	rest := make([]row, 0, len(l.seen))
-	for k := range l.seen {
-		rest = append(rest, row{k.name, k.server})
-	}
-	place := make(map[row]int)
-	for i, j := range l.jobs() {
-		if r := (row{j.name, j.server}); place[r] == 0 {
-			place[r] = i + 1
-		}
-	}
-	slices.SortFunc(rest, func(a, b row) int {
-		if deciding[a.name] != deciding[b.name] {
-			if deciding[a.name] {
-				return -1
+	for _, decides := range [...]bool{true, false} {
+		for _, j := range l.jobs() {
+			if l.seen[j.key] != nil && deciding[j.name] == decides {
+				add(row{j.name, j.server})
 			}
-			return 1
 		}
-		return cmp.Compare(place[a], place[b])
-	})
-	for _, r := range rest {
-		add(r)
 	}
 	ignored := 0
 	for i, r := range rows {

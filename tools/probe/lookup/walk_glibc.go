@@ -1,6 +1,8 @@
 package lookup
 
 import (
+	"cmp"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -23,14 +25,10 @@ const (
 
 // glibcFailure is a query without success.
 type glibcFailure struct {
+	candidate
 	code    glibcCode
 	outcome Outcome
-	candidate
-	server netip.AddrPort
-	// rcode is that of the first answer to the query, success where none came.
-	rcode int
-	// connectionRefused: errno is ECONNREFUSED, no server was reached at all.
-	connectionRefused bool
+	server  netip.AddrPort
 }
 
 // glibcWalk plays getaddrinfo(3), or res_search(3) for other types, of glibc.
@@ -41,18 +39,15 @@ type glibcWalk struct {
 	// Options set them, and so does a timeout after one of two answers. They
 	// then stay.
 	single, reopen bool
-	// rcode is that of the first answer to the current query.
+	// rcode is that of the last answer in the buffer, which is looked at afterwards.
 	rcode int
-	// unavailable: errno says that the last query reached no server, or got no
-	// answer.
-	unavailable bool
 }
 
 func walkGlibc(c *course) Verdict {
 	w := &glibcWalk{
 		progress: newProgress(c),
-		single:   c.conf.SingleRequest || c.conf.SingleRequestReopen,
-		reopen:   c.conf.SingleRequestReopen,
+		single:   c.conf.Flags[singleRequest] || c.conf.Flags[singleRequestReopen],
+		reopen:   c.conf.Flags[singleRequestReopen],
 	}
 	w.search()
 	return w.finish()
@@ -72,17 +67,16 @@ search:
 		if last = w.query(c); last == nil {
 			return
 		}
-		if last.connectionRefused {
-			w.fail(last) // nobody is there: not even the name as it is follows
-			return
-		}
 		switch {
+		case last.outcome == OutcomeUnreachable:
+			w.fail(last) // nobody is there (ECONNREFUSED): not even the name as it is follows
+			return
 		case last.code == noData:
 			if nodata == nil {
 				nodata = last
 			}
 		case last.code == hostNotFound:
-		case last.code == tryAgain && last.rcode == rcodeServFail:
+		case last.code == tryAgain && w.rcode == rcodeServFail:
 			if servfail == nil {
 				servfail = last
 			}
@@ -112,16 +106,17 @@ func (w *glibcWalk) fail(f *glibcFailure) {
 
 // eai is what getaddrinfo(3) makes of a code (nss/getaddrinfo.c): a failure for
 // good it calls an unknown name. Where IPv4 alone is wanted it goes another way
-// (try_simple_gethostbyname), on which only a query that failed as such is worth
-// trying again.
+// (try_simple_gethostbyname), on which these depend on more; then nothing is said.
 func (w *glibcWalk) eai(c glibcCode) string {
 	switch {
 	case c == noData:
 		return eaiNoData
-	case c == tryAgain && (w.want != onlyIPv4 || w.unavailable):
+	case c == hostNotFound:
+		return eaiNoName
+	case w.want == onlyIPv4:
+		return ""
+	case c == tryAgain:
 		return eaiAgain
-	case c == noRecovery && w.want == onlyIPv4 && w.unavailable:
-		return eaiNoData
 	}
 	return eaiNoName
 }
@@ -132,43 +127,37 @@ func (w *glibcWalk) query(c candidate) *glibcFailure {
 	if c.name == "" {
 		return &glibcFailure{code: noRecovery, outcome: OutcomeNXDomain, candidate: c}
 	}
-	sent := w.send(c.name)
-	if w.verdict.Pending || w.verdict.Forever {
-		if w.verdict.Forever {
-			w.verdict.Outcome, w.verdict.Name, w.verdict.Domain, w.verdict.Server = OutcomeTimeout, c.name, c.domain, sent.server
-		}
+	replies, server, why := w.send(c.name)
+	failure := &glibcFailure{code: tryAgain, outcome: why, candidate: c, server: server}
+	switch {
+	case w.verdict.Pending:
 		return nil
-	}
-	failure := &glibcFailure{code: tryAgain, outcome: sent.failure, candidate: c, server: sent.server, rcode: w.rcode}
-	w.unavailable = len(sent.replies) == 0 && !sent.hungUp
-	if len(sent.replies) == 0 {
-		failure.connectionRefused = sent.connectionRefused
+	case w.verdict.Forever:
+		w.verdict.Outcome, w.verdict.Name, w.verdict.Domain, w.verdict.Server = OutcomeTimeout, c.name, c.domain, server
+		return nil
+	case len(replies) == 0:
 		return failure
 	}
 	// With one answer alone both names stand for it.
-	one, two := sent.replies[0].Message, sent.replies[len(sent.replies)-1].Message
-	failure.rcode = one.Rcode
+	one, two := replies[0].Message, replies[len(replies)-1].Message
 	// With no-aaaa an answer for A says nothing but that the name exists.
-	thrownAway := w.want == onlyIPv6 && w.conf.NoAAAA
+	thrownAway := w.want == onlyIPv6 && w.conf.Flags[noAAAA]
 	if (positive(one) || positive(two)) && !thrownAway {
-		w.success(c, sent)
+		w.success(c, server, replies)
 		return nil
 	}
-	code := one.Rcode
-	if code == rcodeSuccess {
-		code = two.Rcode
+	if one.Rcode == rcodeSuccess {
+		one = two
 	}
-	switch code {
-	case rcodeNXDomain:
-		failure.code, failure.outcome = hostNotFound, OutcomeNXDomain
-	case rcodeServFail:
-		failure.code, failure.outcome = tryAgain, OutcomeServFail
+	w.rcode = one.Rcode
+	switch failure.outcome = one.failure(); one.Rcode {
 	case rcodeSuccess:
 		failure.code, failure.outcome = noData, OutcomeNoData
-	case rcodeRefused:
-		failure.code, failure.outcome = noRecovery, OutcomeRefused
+	case rcodeNXDomain:
+		failure.code = hostNotFound
+	case rcodeServFail:
 	default:
-		failure.code, failure.outcome = noRecovery, OutcomeServFail
+		failure.code = noRecovery
 	}
 	return failure
 }
@@ -178,17 +167,15 @@ func (w *glibcWalk) query(c candidate) *glibcFailure {
 func positive(m *Message) bool { return m.Rcode == rcodeSuccess && m.Answers > 0 }
 
 // success follows gaih_getanswer (resolv/nss_dns/dns-host.c).
-func (w *glibcWalk) success(c candidate, sent glibcSent) {
+func (w *glibcWalk) success(c candidate, server netip.AddrPort, replies []*Reply) {
 	v := &w.verdict
-	v.Name, v.Domain, v.Server = c.name, c.domain, sent.server
-	// Nothing of use is "no recovery" to the caller.
-	w.unavailable = true
-	if sent.replies[0].Malformed {
+	v.Name, v.Domain, v.Server = c.name, c.domain, server
+	if replies[0].Malformed {
 		v.Outcome, v.Error = OutcomeServFail, w.eai(noRecovery)
 		return
 	}
 	matching := 0
-	for _, r := range sent.replies {
+	for _, r := range replies {
 		if r.Rcode != rcodeSuccess || r.Malformed {
 			continue
 		}
@@ -201,92 +188,57 @@ func (w *glibcWalk) success(c candidate, sent glibcSent) {
 	}
 }
 
-// glibcSent is the result of sending a query to the servers.
-type glibcSent struct {
-	// replies are the answers in the order in which they came, none on failure.
-	replies []*Reply
-	server  netip.AddrPort // that gave them
-	failure Outcome        // why there are none
-	// connectionRefused: see glibcFailure.
-	connectionRefused bool
-	// hungUp: the last connection ended without an errno.
-	hungUp bool
-}
-
-// send follows __res_context_send (resolv/res_send.c).
-func (w *glibcWalk) send(name string) glibcSent {
-	w.rcode = rcodeSuccess
+// send follows __res_context_send (resolv/res_send.c). It returns the answers in the
+// order in which they came, or none and why.
+func (w *glibcWalk) send(name string) (replies []*Reply, server netip.AddrPort, failure Outcome) {
+	w.rcode, failure = rcodeSuccess, OutcomeUnreachable
 	servers := w.conf.Servers
-	overTCP := w.conf.UseVC
-	gotSomewhere, streamState := false, Answered
-	result := glibcSent{failure: OutcomeUnreachable}
+	overTCP := w.conf.Flags[useVC]
 	for try := 0; try < w.conf.Attempts; try++ {
 		for shift := range servers {
 			n := (shift + w.offset) % len(servers)
 			x := w.visit(name, servers[n], try)
 			if x == nil {
-				return glibcSent{}
+				return nil, server, failure
 			}
 			if !overTCP {
-				replies, next := w.datagrams(x, n, &gotSomewhere)
-				switch next {
-				case useReplies:
-					return glibcSent{replies: replies, server: x.Server}
-				case useStream:
-					overTCP = true
-				}
+				replies, overTCP = w.datagrams(x, n)
 			}
 			if overTCP {
 				try = w.conf.Attempts // one try at each server that is left
-				replies, state := w.stream(x)
-				if w.verdict.Forever || len(replies) > 0 {
-					return glibcSent{replies: replies, server: x.Server}
-				}
-				streamState = state
+				replies = w.stream(x)
 			}
-			if failure := failureOf(x.finals()); result.failure != graver(result.failure, failure) || !result.server.IsValid() {
-				result.failure, result.server = graver(result.failure, failure), x.Server
+			if len(replies) > 0 || w.verdict.Forever {
+				return replies, x.Server, failure
+			}
+			if worse := graver(failure, failureOf(x.finals())); worse != failure || !server.IsValid() {
+				failure, server = worse, x.Server
 			}
 		}
 	}
-	result.connectionRefused = !gotSomewhere && !overTCP || overTCP && streamState == PortClosed
-	result.hungUp = overTCP && streamState == HungUp
-	return result
+	return nil, server, failure
 }
-
-// What follows one server's datagrams.
-type afterDatagrams uint8
-
-const (
-	useNext afterDatagrams = iota // ask the next server
-	useReplies
-	useStream
-)
 
 // datagrams follows send_dg: one server, one try, both questions. n is the
 // server's place in the list.
-func (w *glibcWalk) datagrams(x *Exchange, n int, gotSomewhere *bool) ([]*Reply, afterDatagrams) {
+func (w *glibcWalk) datagrams(x *Exchange, n int) (replies []*Reply, useTCP bool) {
 	if len(x.Datagrams) == 0 {
-		return nil, useStream // measured over TCP alone
+		return nil, true // measured over TCP alone
 	}
-	timeout := w.timeout(n)
 	for {
-		before := *gotSomewhere
-		replies, next, timedOut := w.round(x, timeout, gotSomewhere)
-		if !timedOut || len(replies) == 0 {
-			return replies, next
-		}
+		replies, useTCP, timedOut := w.round(x, w.timeout(n))
 		// One answer came and the other did not: some servers cannot handle two
 		// questions at a time, some firewalls not two from one port.
 		switch {
+		case !timedOut || len(replies) == 0:
+			return replies, useTCP
 		case !w.single:
 			w.single = true
 		case !w.reopen:
 			w.reopen = true
 		default:
-			return replies, useReplies
+			return replies, false
 		}
-		*gotSomewhere = before
 	}
 }
 
@@ -300,169 +252,95 @@ func (w *glibcWalk) timeout(n int) time.Duration {
 	return time.Duration(max(seconds, 1)) * time.Second
 }
 
-// round sends the questions once and waits for the answers.
-func (w *glibcWalk) round(x *Exchange, timeout time.Duration, gotSomewhere *bool) (replies []*Reply, next afterDatagrams, timedOut bool) {
-	end := w.clock + timeout
-	if w.single {
-		return w.serial(x, end, gotSomewhere)
+// dueReply is a reply with the time at which it comes.
+type dueReply struct {
+	*Reply
+	at time.Duration
+}
+
+// never is later than any end.
+const never = time.Duration(math.MaxInt64)
+
+// ask sends a question now.
+func (w *glibcWalk) ask(r *Reply) dueReply {
+	at, comes := w.arrival(r, w.clock)
+	// glibc drops answers without a question, but for three errors.
+	if !comes || r.OK() && r.Bare && !isServerError(r.Message) {
+		at = never
 	}
-	errors := 0
-	for i, r := range w.inOrder(x) {
-		if r.never || r.at > end {
-			break // and so are all after it
+	return dueReply{r, at}
+}
+
+// round sends the questions, both at once or one after the other, and waits for the
+// answers.
+func (w *glibcWalk) round(x *Exchange, timeout time.Duration) (replies []*Reply, useTCP, timedOut bool) {
+	end := w.clock + timeout
+	due := make([]dueReply, len(x.Datagrams))
+	if !w.single {
+		for i := range due {
+			due[i] = w.ask(&x.Datagrams[i])
+		}
+		slices.SortStableFunc(due, func(a, b dueReply) int { return cmp.Compare(a.at, b.at) })
+	}
+	for i := range due {
+		if w.single {
+			due[i] = w.ask(&x.Datagrams[i])
+		}
+		r := due[i]
+		if r.at > end {
+			w.clock = end
+			return replies, false, true
 		}
 		w.clock = max(w.clock, r.at)
-		switch w.judge(r.reply, i == 0, gotSomewhere) {
-		case replyFails:
-			return nil, useNext, false
-		case replyTruncated:
-			return nil, useStream, false
-		case replyGood:
-			replies = append(replies, r.reply)
-		case replyIsError:
-			errors++
-			if w.conf.StrictError || len(x.Datagrams) == 1 {
-				return nil, useNext, false
+		if !r.OK() {
+			return nil, false, false // an error on the socket: the next server
+		}
+		if i == 0 {
+			w.rcode = r.Rcode & 0xf
+		}
+		switch {
+		case isServerError(r.Message), r.Lame:
+			if w.conf.Flags[strictError] || len(due) == 1 || w.single && len(replies) == 0 {
+				return nil, false, false
 			}
 			if len(replies) > 0 {
-				return replies, useReplies, false // the other one suffices
+				return replies, false, false // the other one suffices
 			}
-		}
-		if errors+len(replies) == len(x.Datagrams) {
-			if len(replies) == 0 {
-				return nil, useNext, false
-			}
-			return replies, useReplies, false
+		case r.TC:
+			return nil, true, false
+		default: // also NXDOMAIN, NODATA and FORMERR
+			replies = append(replies, r.Reply)
 		}
 	}
-	w.clock = end
-	*gotSomewhere = true
-	return replies, useNext, true
-}
-
-// serial is round with the second question sent after the first is answered.
-func (w *glibcWalk) serial(x *Exchange, end time.Duration, gotSomewhere *bool) (replies []*Reply, next afterDatagrams, timedOut bool) {
-	for i := range x.Datagrams {
-		r := &x.Datagrams[i]
-		at, comes := w.arrival(r, w.clock)
-		if !comes || at > end || w.isSkipped(r) {
-			w.clock = end
-			*gotSomewhere = true
-			return replies, useNext, true
-		}
-		w.clock = max(w.clock, at)
-		switch w.judge(r, i == 0, gotSomewhere) {
-		case replyTruncated:
-			return nil, useStream, false
-		case replyGood:
-			replies = append(replies, r)
-		case replyIsError:
-			if !w.conf.StrictError && len(replies) > 0 {
-				return replies, useReplies, false
-			}
-			return nil, useNext, false
-		case replyFails:
-			return nil, useNext, false
-		}
-	}
-	return replies, useReplies, false
-}
-
-// timedReply is a reply with the time at which it comes.
-type timedReply struct {
-	reply *Reply
-	at    time.Duration
-	never bool
-}
-
-func (w *glibcWalk) inOrder(x *Exchange) []timedReply {
-	order := make([]timedReply, len(x.Datagrams))
-	for i := range x.Datagrams {
-		r := &x.Datagrams[i]
-		at, comes := w.arrival(r, w.clock)
-		order[i] = timedReply{reply: r, at: at, never: !comes || w.isSkipped(r)}
-	}
-	slices.SortStableFunc(order, func(a, b timedReply) int {
-		switch {
-		case a.never != b.never:
-			if b.never {
-				return -1
-			}
-			return 1
-		case a.at < b.at:
-			return -1
-		case a.at > b.at:
-			return 1
-		}
-		return 0
-	})
-	return order
-}
-
-// isSkipped reports whether glibc drops the answer as if it did not belong to
-// the question: of those without a question it accepts three errors.
-func (w *glibcWalk) isSkipped(r *Reply) bool {
-	return r.OK() && r.Bare && !isServerError(r.Message)
+	return replies, false, false
 }
 
 func isServerError(m *Message) bool {
 	return m.Rcode == rcodeServFail || m.Rcode == rcodeNotImp || m.Rcode == rcodeRefused
 }
 
-// replyKind is how send_dg takes one datagram.
-type replyKind uint8
-
-const (
-	replyGood      replyKind = iota // also NXDOMAIN, NODATA and FORMERR
-	replyIsError                    // the server has no answer, another may
-	replyTruncated                  // to be asked again over TCP
-	replyFails                      // an error on the socket: the next server
-)
-
-// judge takes one reply; first says that it is the first of its round.
-func (w *glibcWalk) judge(r *Reply, first bool, gotSomewhere *bool) replyKind {
-	if r.State == Undersized {
-		*gotSomewhere = true
-	}
-	if !r.OK() {
-		return replyFails
-	}
-	*gotSomewhere = true
-	if first {
-		w.rcode = r.Rcode & 0xf // it lies in the buffer that is looked at afterwards
-	}
-	switch {
-	case isServerError(r.Message), r.Lame:
-		return replyIsError
-	case r.TC:
-		return replyTruncated
-	}
-	return replyGood
-}
-
 // stream follows send_vc. Neither connecting nor reading has a time limit.
-// Without replies the state says why.
-func (w *glibcWalk) stream(x *Exchange) (replies []*Reply, state State) {
+func (w *glibcWalk) stream(x *Exchange) (replies []*Reply) {
 	s := x.Stream
 	if s == nil {
 		// TCP was not tried at this server, as its answers were not truncated.
 		for i := range x.Datagrams {
 			r := &x.Datagrams[i]
 			if !r.OK() {
-				return nil, r.State
+				return nil
 			}
 			replies = append(replies, r)
 			w.clock += r.After
 		}
-		return replies, Answered
+		return replies
 	}
 	if s.Connect == Silent {
 		w.clock += tcpConnectWait
-		return nil, Silent
+		return nil
 	}
 	w.clock += s.ConnectTime
 	if s.Connect != Answered {
-		return nil, s.Connect
+		return nil
 	}
 	last := time.Duration(0)
 	for i := range s.Replies {
@@ -473,12 +351,12 @@ func (w *glibcWalk) stream(x *Exchange) (replies []*Reply, state State) {
 			replies = append(replies, r)
 		case r.State == Silent || r.State == Garbage:
 			w.verdict.Forever = true
-			return nil, r.State
+			return nil
 		}
 	}
 	w.clock += last
 	if len(replies) < len(s.Replies) {
-		return nil, HungUp
+		return nil
 	}
-	return replies, Answered
+	return replies
 }

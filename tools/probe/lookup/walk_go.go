@@ -38,7 +38,7 @@ func (w *goWalk) search() {
 		matching := 0
 		var from netip.AddrPort
 		for i := range w.types {
-			if w.conf.SingleRequest {
+			if w.conf.Flags[singleRequest] {
 				start = end
 			}
 			r := w.tryOneName(c.name, i)
@@ -131,7 +131,7 @@ func (w *goWalk) tryOneName(name string, question int) goResult {
 // nil reply is a timeout.
 func (w *goWalk) exchange(x *Exchange, question, tries int) (*Reply, time.Duration) {
 	took := time.Duration(0)
-	if len(x.Datagrams) > 0 && !w.conf.UseVC {
+	if len(x.Datagrams) > 0 && !w.conf.Flags[useVC] {
 		r := &x.Datagrams[question]
 		// The socket does not ask for errors about hosts and networks, and a
 		// header without a question is no answer.

@@ -71,7 +71,7 @@ func walkOver(t *testing.T, flavour Flavour, conf Conf, name string, m measured,
 }
 
 func twoServers(options ...func(*Conf)) Conf {
-	c := Conf{Servers: servers("10.0.0.1", "10.0.0.2"), Ndots: 1, Timeout: defaultTimeout, Attempts: defaultAttempts}
+	c := Conf{Servers: servers("10.0.0.1", "10.0.0.2"), Ndots: 1, Timeout: defaultTimeout, Attempts: defaultAttempts, Flags: map[string]bool{}}
 	for _, o := range options {
 		o(&c)
 	}
@@ -145,7 +145,7 @@ func TestWaits(t *testing.T) {
 
 func TestRotate(t *testing.T) {
 	t.Parallel()
-	conf := twoServers(func(c *Conf) { c.Rotate = true })
+	conf := twoServers(func(c *Conf) { c.Flags[rotate] = true })
 	seen := measured{"* 10.0.0.1": {silence(), silence()}, "* 10.0.0.2": {has("192.0.2.1"), told(rcodeSuccess)}}
 	for offset, want := range []string{"answered www.example 5s", "answered www.example 0s"} {
 		lib := libraries(Glibc)[0]
