@@ -62,20 +62,7 @@ func lookUpName(ctx context.Context, env *dispatch.Env, t *resolve.Target, in Ne
 	}
 	request.Window = in.window(ctx)
 	request.Beside = besideNames(t, in.Name)
-	target := lookup.Target{
-		Network:   lookup.Network{Handle: t.Net, Allow: gather.Allowed(ctx, env.Policy.Destinations, t)},
-		WholeRoot: t.Files != nil, From: t.FilesFrom,
-	}
-	if t.FilesFrom != "" {
-		target.Files = t
-	}
-	if t.App != nil {
-		// Some containers hide it even from root; nothing then depends on it.
-		if environ, err := t.App.ReadFile("environ", maxEnviron); err == nil {
-			target.LocalDomain, target.ResOptions = lookup.ParseEnvironment(environ)
-		}
-		target.Hostname = t.App.Hostname
-	}
+	target := gather.LookupTarget(t, gather.Allowed(ctx, env.Policy.Destinations, t))
 	found, err := lookup.Run(ctx, target, request)
 	if err != nil {
 		return dispatch.Answer[fact.DNSLookup]{}, deniedServer(err)
@@ -94,10 +81,6 @@ func lookUpName(ctx context.Context, env *dispatch.Env, t *resolve.Target, in Ne
 	answer.Data = *found
 	return answer, nil
 }
-
-// maxEnviron bounds what is read of an environment; the kernel's limit for one
-// string is 128 kB.
-const maxEnviron = 1 << 20
 
 // request checks the arguments.
 func (in *NetnsDNSLookupIn) request() (lookup.Request, error) {
@@ -234,7 +217,7 @@ func describeLookup(l *fact.DNSLookup) string {
 	case l.Source == "literal":
 		return words.Printable(l.Asked) + " is an address; nothing has to be looked up (type PTR asks for its name)."
 	case l.Source == "hosts":
-		fmt.Fprintf(&b, "%s is %s, from line %d of %s; DNS is not asked", words.Printable(l.Asked), listed(l.Addresses), l.Hosts.Line, l.Hosts.File)
+		fmt.Fprintf(&b, "%s is %s, from line %d of %s; DNS is not asked", words.Printable(l.Asked), diagnose.SomeOf(l.Addresses), l.Hosts.Line, l.Hosts.File)
 	case l.Outcome == "answered":
 		describeAnswer(&b, l)
 	case l.Outcome == "no_nameserver" && l.Resolver.File == "":
@@ -262,7 +245,7 @@ func describeAnswer(b *strings.Builder, l *fact.DNSLookup) {
 	b.WriteString(words.Printable(l.Asked))
 	switch {
 	case len(l.Addresses) > 0:
-		b.WriteString(" is " + listed(l.Addresses))
+		b.WriteString(" is " + diagnose.SomeOf(l.Addresses))
 		for _, n := range l.Notes {
 			switch n.Code {
 			case "null_address":
@@ -312,7 +295,7 @@ func describeFailure(b *strings.Builder, l *fact.DNSLookup) {
 		}
 	}
 	if len(names) > 0 {
-		fmt.Fprintf(b, " (%s at %s)", words.Plural(len(names), "name"), listed(servers))
+		fmt.Fprintf(b, " (%s at %s)", words.Plural(len(names), "name"), diagnose.SomeOf(servers))
 	}
 	if l.AppError != "" {
 		with := l.Resolver.Library
@@ -321,15 +304,6 @@ func describeFailure(b *strings.Builder, l *fact.DNSLookup) {
 		}
 		fmt.Fprintf(b, "; an application with %s gets %s after %s", with, l.AppError, waited(l))
 	}
-}
-
-// listed shows the first of many values, which are validated.
-func listed(values []string) string {
-	const shown = 3
-	if len(values) <= shown {
-		return strings.Join(values, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(values[:shown], ", "), len(values)-shown)
 }
 
 func waited(l *fact.DNSLookup) string {

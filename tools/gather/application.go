@@ -60,9 +60,13 @@ func wholeFile(file nsexec.File, err error) ([]byte, error) {
 	return file.Data, err
 }
 
-// nameLookup looks names up as the target's applications do. Each lookup is given
-// to tell too.
-func nameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error, tell func(*fact.DNSLookup)) fetch.Lookup {
+// LookupTarget is whose lookups are played: the target's network, files, host name and
+// environment. allow is asked for each server.
+func LookupTarget(target *resolve.Target, allow func(netip.AddrPort) error) lookup.Target {
+	return lookupTarget(target, applicationEnviron(target), allow)
+}
+
+func lookupTarget(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error) lookup.Target {
 	whose := lookup.Target{
 		Network:   lookup.Network{Handle: target.Net, Allow: allow},
 		WholeRoot: target.Files != nil,
@@ -75,6 +79,13 @@ func nameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPor
 	if target.App != nil {
 		whose.Hostname = target.App.Hostname
 	}
+	return whose
+}
+
+// nameLookup looks names up as the target's applications do. Each lookup is given
+// to tell too.
+func nameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error, tell func(*fact.DNSLookup)) fetch.Lookup {
+	whose := lookupTarget(target, environ, allow)
 	return func(ctx context.Context, name string) ([]netip.Addr, fact.Resolution, error) {
 		found, err := lookup.Run(ctx, whose, lookup.Request{Name: name, Hurry: true})
 		if err != nil {

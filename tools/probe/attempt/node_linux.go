@@ -10,6 +10,7 @@ import (
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/fact"
 	"nsenter-mcp/tools/probe"
+	"nsenter-mcp/tools/probe/conntrack"
 )
 
 // AskNode adds to each attempt of the target that failed what its node knows of the
@@ -58,10 +59,10 @@ func askNode(node *nsexec.Handle, r *routes, a *fact.Attempt) (known fact.Attemp
 	if err != nil {
 		return known
 	}
-	if entry, err := conntrack(node, from, to); err == nil {
-		known.Tracked, known.Replied = true, entry.replied
-		if entry.sentTo != bare(to) {
-			known.SentTo = entry.sentTo.String()
+	if entry, err := conntrack.Get(node, conntrack.TCP, from, to); err == nil {
+		known.Tracked, known.Replied = true, entry.Replied
+		if elsewhere := entry.Rewritten(to); elsewhere.IsValid() {
+			known.SentTo = elsewhere.String()
 		}
 	}
 	if gateway, err := netip.ParseAddr(a.Route.Gateway); err == nil {

@@ -14,6 +14,7 @@ import (
 
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe/conntrack"
 )
 
 // Connect makes one attempt. It returns the connection where it came about, and
@@ -249,8 +250,8 @@ func measureWay(h *nsexec.Handle, s *socket, seen *observed, a *fact.Attempt) {
 	to := s.to
 	if seen != nil && seen.sentTo.IsValid() {
 		to = seen.sentTo
-	} else if entry, err := conntrack(h, s.local, s.to); err == nil && entry.sentTo != bare(s.to) {
-		to = entry.sentTo
+	} else if entry, err := conntrack.Get(h, conntrack.TCP, s.local, s.to); err == nil && entry.Rewritten(s.to).IsValid() {
+		to = entry.SentTo
 	}
 	if to != s.to {
 		a.SentTo = to.String()

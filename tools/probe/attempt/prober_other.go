@@ -24,3 +24,6 @@ func AskNode(_, _ *nsexec.Handle, _ []fact.Attempt) {}
 
 // MeasureWays does nothing.
 func MeasureWays(*nsexec.Handle, []fact.Attempt) {}
+
+// CompareECN measures nothing.
+func CompareECN(context.Context, *nsexec.Handle, netip.AddrPort) *fact.ECN { return nil }

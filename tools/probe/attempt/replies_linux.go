@@ -244,10 +244,6 @@ func (r *replies) sendSYN(local, remote netip.AddrPort, zone int) error {
 	if !r.hasTCP {
 		return nil
 	}
-	header := make([]byte, 20)
-	binary.BigEndian.PutUint16(header, local.Port())
-	binary.BigEndian.PutUint16(header[2:], remote.Port())
-	header[12], header[13] = 5<<4, flagSYN
 	level, option := unix.IPPROTO_IP, unix.IP_RECVERR
 	from, to := sockaddr(netip.AddrPortFrom(local.Addr(), 0), zone), sockaddr(netip.AddrPortFrom(remote.Addr(), 0), zone)
 	if r.v6 {
@@ -256,7 +252,17 @@ func (r *replies) sendSYN(local, remote netip.AddrPort, zone int) error {
 	if unix.Bind(r.tcp, from) != nil || unix.SetsockoptInt(r.tcp, level, option, 1) != nil { // else ENOBUFS is hidden (ip(7), IP_RECVERR)
 		return nil // nothing was tried
 	}
-	return unix.Sendto(r.tcp, header, unix.MSG_DONTWAIT, to)
+	return unix.Sendto(r.tcp, synHeader(local.Port(), remote.Port()), unix.MSG_DONTWAIT, to)
+}
+
+// synHeader is a SYN without sequence number, window and checksum (RFC 9293,
+// section 3.1).
+func synHeader(from, to uint16) []byte {
+	header := make([]byte, 20)
+	binary.BigEndian.PutUint16(header, from)
+	binary.BigEndian.PutUint16(header[2:], to)
+	header[12], header[13] = 5<<4, flagSYN // its length in words of 32 bits
+	return header
 }
 
 // interfaceName names an interface of the socket's namespace.

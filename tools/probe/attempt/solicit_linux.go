@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -96,11 +97,7 @@ func neighbourSolicitation(hop nextHop) []byte {
 	message = append(message, sourceLinkLayer, 1)
 	message = append(message, hop.mac...)
 
-	// The pseudo header of the checksum (RFC 8200, section 8.1).
-	pseudo := append(hop.src.WithZone("").AsSlice(), group.AsSlice()...)
-	pseudo = binary.BigEndian.AppendUint32(pseudo, length)
-	pseudo = append(pseudo, 0, 0, 0, protoICMPv6)
-	binary.BigEndian.PutUint16(message[2:], checksum(append(pseudo, message...)))
+	binary.BigEndian.PutUint16(message[2:], checksum(hop.src.WithZone(""), group, protoICMPv6, message))
 
 	p := []byte{0x60, 0, 0, 0}
 	p = binary.BigEndian.AppendUint16(p, length)
@@ -110,14 +107,15 @@ func neighbourSolicitation(hop nextHop) []byte {
 	return append(p, message...)
 }
 
-// checksum is RFC 1071's.
-func checksum(data []byte) uint16 {
-	var sum uint32
-	for ; len(data) > 1; data = data[2:] {
-		sum += uint32(binary.BigEndian.Uint16(data))
-	}
-	if len(data) == 1 {
-		sum += uint32(data[0]) << 8
+// checksum is that of TCP and ICMPv6 (RFC 1071), whose pseudo header has the addresses,
+// protocol and length (RFC 9293, section 3.1; RFC 8200, section 8.1). The message has
+// an even length.
+func checksum(src, dst netip.Addr, proto byte, message []byte) uint16 {
+	sum := uint32(proto) + uint32(len(message)) //nolint:gosec // a few bytes
+	for _, part := range [...][]byte{src.AsSlice(), dst.AsSlice(), message} {
+		for word := range slices.Chunk(part, 2) {
+			sum += uint32(binary.BigEndian.Uint16(word))
+		}
 	}
 	for sum>>16 != 0 {
 		sum = sum&0xffff + sum>>16

@@ -18,6 +18,7 @@ import (
 // answered.
 func TestECN(t *testing.T) {
 	t.Parallel()
+	const ecnTries, flagSYN, flagECE = 3, 0x02, 0x40
 	drop := &expr.Verdict{Kind: expr.VerdictDrop}
 	reset := &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}
 	for _, c := range []struct {

@@ -124,7 +124,9 @@ func (s *step) connect(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	s.answer.ECN = s.compareECN(ctx)
+	if suspect, ok := ecnSuspect(attempts); ok {
+		s.answer.ECN = attempt.CompareECN(ctx, s.Target, suspect)
+	}
 	if conn == nil {
 		return false, s.notConnected(target)
 	}

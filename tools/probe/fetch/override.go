@@ -1,7 +1,9 @@
 package fetch
 
 import (
+	"errors"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -14,42 +16,57 @@ type override struct {
 	addrs []netip.Addr
 }
 
-func parseOverrides(texts []string) ([]override, error) {
-	var list []override
-	for _, text := range texts {
-		o, err := parseOverride(text)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, o)
-	}
-	return list, nil
-}
+// The forms of an override and a detour; an IPv6 address stands in brackets.
+var (
+	overrideForm = regexp.MustCompile(`^(\[[^\]]*\]|[^:]+):([0-9]+):(.+)$`)
+	detourForm   = regexp.MustCompile(`^(\[[^\]]*\]|[^:]*):([0-9]*):(\[[^\]]*\]|[^:]*):([0-9]*)$`)
+)
 
 func parseOverride(text string) (override, error) {
 	const form = `must be "host:port:address[,address]"`
-	name, rest, ok := cutHost(text)
-	portText, addresses, found := strings.Cut(rest, ":")
-	port, err := strconv.ParseUint(portText, 10, 16)
-	if !ok || !found || err != nil || port == 0 {
+	part := overrideForm.FindStringSubmatch(text)
+	if part == nil {
 		return override{}, badArgument("resolve", "%q %s", text, form)
 	}
-	o := override{port: uint16(port)}
-	if name != "*" {
-		h, err := parseHost(name)
-		if err != nil {
+	var o override
+	var err error
+	if o.port, err = parsePort(part[2]); err != nil || o.port == 0 {
+		return override{}, badArgument("resolve", "%q %s", text, form)
+	}
+	if part[1] != "*" {
+		if o.host, err = parsePattern(part[1]); err != nil {
 			return override{}, badArgument("resolve", "%q: %v", text, err)
 		}
-		o.host = h.String()
 	}
-	for part := range strings.SplitSeq(addresses, ",") {
-		h, err := parseHost(strings.Trim(part, "[]"))
+	for address := range strings.SplitSeq(part[3], ",") {
+		h, err := parseHost(strings.Trim(address, "[]"))
 		if err != nil || !h.addr.IsValid() {
-			return override{}, badArgument("resolve", "%q is no address; %q %s", part, text, form)
+			return override{}, badArgument("resolve", "%q is no address; %q %s", address, text, form)
 		}
 		o.addrs = append(o.addrs, h.addr)
 	}
 	return o, nil
+}
+
+// parsePattern reads the host of an override or a detour; "" stays so.
+func parsePattern(text string) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	h, err := parseHost(strings.Trim(text, "[]"))
+	return h.String(), err
+}
+
+// parsePort reads digits; none are 0.
+func parsePort(text string) (uint16, error) {
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err == nil && n == 0 {
+		err = strconv.ErrRange
+	}
+	return uint16(n), err
 }
 
 // A detour connects to another place than the URL says: curl's --connect-to,
@@ -62,65 +79,25 @@ type detour struct {
 	toPort uint16 // 0 for the same
 }
 
-func parseDetours(texts []string) ([]detour, error) {
-	var list []detour
-	for _, text := range texts {
-		d, err := parseDetour(text)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, d)
-	}
-	return list, nil
-}
-
 func parseDetour(text string) (detour, error) {
 	const form = `must be "host1:port1:host2:port2"; each may be empty`
+	part := detourForm.FindStringSubmatch(text)
+	if part == nil {
+		return detour{}, badArgument("connect_to", "%q %s", text, form)
+	}
 	var d detour
-	host1, rest, ok1 := cutHost(text)
-	port1, rest, ok2 := strings.Cut(rest, ":")
-	host2, port2, ok3 := cutHost(rest)
-	if !ok1 || !ok2 || !ok3 {
-		return d, badArgument("connect_to", "%q %s", text, form)
+	var errs [4]error
+	d.host, errs[0] = parsePattern(part[1])
+	d.port, errs[1] = parsePort(part[2])
+	d.toHost, errs[2] = parsePattern(part[3])
+	d.toPort, errs[3] = parsePort(part[4])
+	if err := errors.Join(errs[0], errs[2]); err != nil {
+		return detour{}, badArgument("connect_to", "%q: %v", text, err)
 	}
-	for _, part := range [...]struct {
-		text string
-		into *string
-	}{{host1, &d.host}, {host2, &d.toHost}} {
-		if part.text == "" {
-			continue
-		}
-		h, err := parseHost(part.text)
-		if err != nil {
-			return d, badArgument("connect_to", "%q: %v", text, err)
-		}
-		*part.into = h.String()
-	}
-	for _, part := range [...]struct {
-		text string
-		into *uint16
-	}{{port1, &d.port}, {port2, &d.toPort}} {
-		if part.text == "" {
-			continue
-		}
-		n, err := strconv.ParseUint(part.text, 10, 16)
-		if err != nil || n == 0 {
-			return d, badArgument("connect_to", "%q %s", text, form)
-		}
-		*part.into = uint16(n)
+	if errs[1] != nil || errs[3] != nil {
+		return detour{}, badArgument("connect_to", "%q %s", text, form)
 	}
 	return d, nil
-}
-
-// cutHost splits text after a host and its colon. An IPv6 address stands in
-// brackets.
-func cutHost(text string) (name, rest string, ok bool) {
-	if strings.HasPrefix(text, "[") {
-		name, rest, ok = strings.Cut(text[1:], "]")
-		rest, colon := strings.CutPrefix(rest, ":")
-		return name, rest, ok && colon
-	}
-	return strings.Cut(text, ":")
 }
 
 // matches compares a host of an override or a detour.

@@ -108,11 +108,19 @@ func prepare(r Request) (*plan, error) {
 			return nil, err
 		}
 	}
-	if p.overrides, err = parseOverrides(r.Resolve); err != nil {
-		return nil, err
+	for _, text := range r.Resolve {
+		o, err := parseOverride(text)
+		if err != nil {
+			return nil, err
+		}
+		p.overrides = append(p.overrides, o)
 	}
-	if p.detours, err = parseDetours(r.ConnectTo); err != nil {
-		return nil, err
+	for _, text := range r.ConnectTo {
+		d, err := parseDetour(text)
+		if err != nil {
+			return nil, err
+		}
+		p.detours = append(p.detours, d)
 	}
 	if err := p.checkMethod(); err != nil {
 		return nil, err

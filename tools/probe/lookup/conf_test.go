@@ -203,7 +203,7 @@ func FuzzConf(f *testing.F) {
 			}
 			for _, search := range []bool{true, false} {
 				p := lib.plan(&c, "www.example", search)
-				if n := len(p.names()); n > MaxNames+1 || n == 0 && len(p.search) == 0 {
+				if n := len(p.candidates()); n > MaxNames+1 || n == 0 && len(p.search) == 0 {
 					t.Fatalf("%s: %d names", lib.flavour, n)
 				}
 			}

@@ -53,26 +53,19 @@ func readDatagram(conn net.Conn) ([]byte, error) {
 	return packet, os.NewSyscallError("recvfrom", inner)
 }
 
+// receive does not wait, so no signal interrupts it.
 func receive(fd int) ([]byte, error) {
-	for {
-		// MSG_TRUNC: the length of the datagram, not that of the buffer (recv(2)).
-		size, _, err := unix.Recvfrom(fd, nil, unix.MSG_PEEK|unix.MSG_TRUNC)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		// The datagram peeked at can be dropped before it is read, for a wrong
-		// checksum; the next one may be longer. The length says so again.
-		packet := make([]byte, size)
-		n, _, err := unix.Recvfrom(fd, packet, unix.MSG_TRUNC)
-		if errors.Is(err, unix.EINTR) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		return packet[:min(n, size)], nil
+	// MSG_TRUNC: the length of the datagram, not that of the buffer (recv(2)).
+	size, _, err := unix.Recvfrom(fd, nil, unix.MSG_PEEK|unix.MSG_TRUNC)
+	if err != nil {
+		return nil, err
 	}
+	// The datagram peeked at can be dropped before it is read, for a wrong
+	// checksum; the next one may be longer, and is then cut.
+	packet := make([]byte, size)
+	n, _, err := unix.Recvfrom(fd, packet, 0)
+	if err != nil {
+		return nil, err
+	}
+	return packet[:n], nil
 }

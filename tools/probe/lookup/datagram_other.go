@@ -4,7 +4,6 @@ package lookup
 
 import (
 	"net"
-	"net/netip"
 	"syscall"
 
 	"github.com/miekg/dns"
@@ -19,6 +18,3 @@ func readDatagram(conn net.Conn) ([]byte, error) {
 	n, err := conn.Read(packet)
 	return packet[:n], err
 }
-
-// sentTo knows of no NAT.
-func (*dialer) sentTo(_, _ netip.AddrPort) (to netip.AddrPort) { return to }

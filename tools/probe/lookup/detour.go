@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"nsenter-mcp/tools/probe/conntrack"
 )
 
 // strangerTime is how long an answer from another address is waited for.
@@ -34,7 +36,9 @@ func (l *run) findDetours(ctx context.Context, a *asker) {
 			continue
 		}
 		wg.Go(func() {
-			first.SentTo = l.dialer.sentTo(first.Local, server)
+			if entry, err := conntrack.Get(l.Handle, conntrack.UDP, first.Local, server); err == nil {
+				first.SentTo = entry.Rewritten(server)
+			}
 			if first.Datagrams[0].State == Silent {
 				first.AnsweredBy = a.stranger(ctx, l.dialer, first)
 			}

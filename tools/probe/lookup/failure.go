@@ -11,36 +11,20 @@ import (
 
 // errnoNames are the errors that a socket gives about a destination. The names
 // are what people search for; the numbers differ between systems.
-var errnoNames = [...]struct {
-	errno syscall.Errno
-	name  string
-}{
-	{syscall.ECONNREFUSED, "ECONNREFUSED"},
-	{syscall.EHOSTUNREACH, "EHOSTUNREACH"},
-	{syscall.ENETUNREACH, "ENETUNREACH"},
-	{syscall.EPERM, "EPERM"},
-	{syscall.EACCES, "EACCES"},
-	{syscall.EINVAL, "EINVAL"},
-	{syscall.EADDRNOTAVAIL, "EADDRNOTAVAIL"},
-	{syscall.EAFNOSUPPORT, "EAFNOSUPPORT"},
-	{syscall.ENETDOWN, "ENETDOWN"},
-	{syscall.ENOBUFS, "ENOBUFS"},
-	{syscall.EMSGSIZE, "EMSGSIZE"},
-	{syscall.ENOPROTOOPT, "ENOPROTOOPT"},
-	{syscall.EPROTO, "EPROTO"},
-	{syscall.ECONNRESET, "ECONNRESET"},
-	{syscall.EPIPE, "EPIPE"},
-	{syscall.ETIMEDOUT, "ETIMEDOUT"},
+var errnoNames = map[syscall.Errno]string{
+	syscall.ECONNREFUSED: "ECONNREFUSED", syscall.EHOSTUNREACH: "EHOSTUNREACH", syscall.ENETUNREACH: "ENETUNREACH", syscall.EPERM: "EPERM",
+	syscall.EACCES: "EACCES", syscall.EINVAL: "EINVAL", syscall.EADDRNOTAVAIL: "EADDRNOTAVAIL", syscall.EAFNOSUPPORT: "EAFNOSUPPORT",
+	syscall.ENETDOWN: "ENETDOWN", syscall.ENOBUFS: "ENOBUFS", syscall.EMSGSIZE: "EMSGSIZE", syscall.ENOPROTOOPT: "ENOPROTOOPT",
+	syscall.EPROTO: "EPROTO", syscall.ECONNRESET: "ECONNRESET", syscall.EPIPE: "EPIPE", syscall.ETIMEDOUT: "ETIMEDOUT",
 }
 
 // errnoName is "" for errors that say nothing about the destination.
 func errnoName(err error) string {
-	for _, e := range errnoNames {
-		if errors.Is(err, e.errno) {
-			return e.name
-		}
+	var errno syscall.Errno
+	if !errors.As(err, &errno) {
+		return ""
 	}
-	return ""
+	return errnoNames[errno]
 }
 
 // isOwnFault reports whether a connection failed for a reason that lies with

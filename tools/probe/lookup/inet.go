@@ -7,10 +7,10 @@ import (
 	"strings"
 )
 
-// inetAton reads an IPv4 address as inet_aton(3) does, without trailing
+// InetAton reads an IPv4 address as inet_aton(3) does, without trailing
 // characters: one to four numbers, each decimal, octal (0...) or hexadecimal
 // (0x...), of which the last fills all bytes that are left. "127.1" is 127.0.0.1.
-func inetAton(s string) (netip.Addr, bool) {
+func InetAton(s string) (netip.Addr, bool) {
 	parts := strings.Split(s, ".")
 	if len(parts) > 4 {
 		return netip.Addr{}, false
@@ -61,7 +61,7 @@ func strtoul(s string) (uint32, bool) {
 // addressLiteral reads what getaddrinfo(3) takes for an address and never looks
 // up: inet_aton's forms, and IPv6 with or without a zone.
 func addressLiteral(s string) (netip.Addr, bool) {
-	if ip, ok := inetAton(s); ok {
+	if ip, ok := InetAton(s); ok {
 		return ip, true
 	}
 	ip, err := netip.ParseAddr(s)

@@ -20,7 +20,7 @@ type library struct {
 // libraries returns all of them, the given one first.
 func libraries(first Flavour) []library {
 	all := []library{
-		{Glibc, glibcConf, glibcOrder, glibcHosts, glibcPlan, walkGlibc, isHostname},
+		{Glibc, glibcConf, glibcOrder, glibcHosts, glibcPlan, walkGlibc, hostnameForm.MatchString},
 		{Musl, muslConf, muslOrder, muslHosts, muslPlan, walkMusl, anyName},
 		{OldMusl, muslConf, muslOrder, muslHosts, oldMuslPlan, walkOldMusl, anyName},
 		{Go, goConf, goOrder, goHosts, goPlan, walkGo, isGoDomainName},

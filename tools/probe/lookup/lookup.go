@@ -230,9 +230,9 @@ func (l *run) jobs() []job {
 		}
 	}
 	for _, p := range l.readers {
-		for _, name := range p.plan.names() {
+		for _, c := range p.plan.candidates() {
 			for _, server := range p.conf.Servers {
-				add(name, server)
+				add(c.name, server)
 			}
 		}
 	}

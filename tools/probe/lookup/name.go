@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -60,52 +61,17 @@ func CheckName(name string) error {
 	return nil
 }
 
-// isHostname is glibc's test before it asks DNS for addresses (res_hnok): only
-// letters, digits, "-" and "_", and no "-" at the start.
-func isHostname(name string) bool {
-	if strings.HasPrefix(name, "-") {
-		return false
-	}
-	for i := range len(name) {
-		c := name[i]
-		if !isAlphanumeric(c) && c != '-' && c != '_' && c != '.' {
-			return false
-		}
-	}
-	return true
-}
+// hostnameForm is glibc's test before it asks DNS for addresses (res_hnok).
+var hostnameForm = regexp.MustCompile(`^[A-Za-z0-9_.][A-Za-z0-9_.-]*$`)
 
-// isGoDomainName is isDomainName of net/dnsclient.go for printable names.
+// goNameForm and notNumeric are isDomainName of net/dnsclient.go for printable names.
+var (
+	goNameForm = regexp.MustCompile(`^([A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.|$))+$`)
+	notNumeric = regexp.MustCompile(`[^0-9.]`)
+)
+
 func isGoDomainName(name string) bool {
-	if name == "." {
-		return true
-	}
-	last, nonNumeric := byte('.'), false
-	for i := range len(name) {
-		c := name[i]
-		switch {
-		case c >= '0' && c <= '9':
-		case isAlphanumeric(c) || c == '_':
-			nonNumeric = true
-		case c == '-':
-			if last == '.' {
-				return false
-			}
-			nonNumeric = true
-		case c == '.':
-			if last == '.' || last == '-' {
-				return false
-			}
-		default:
-			return false
-		}
-		last = c
-	}
-	return last != '-' && nonNumeric
-}
-
-func isAlphanumeric(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+	return name == "." || goNameForm.MatchString(name) && notNumeric.MatchString(name)
 }
 
 // candidate is a name that a library would ask for.
@@ -136,19 +102,16 @@ func (p *plan) addSearch(c candidate) {
 	p.search = append(p.search, c)
 }
 
-// names are those that can be asked for, in order.
-func (p *plan) names() []string {
-	var names []string
+// candidates are all in their order.
+func (p *plan) candidates() []candidate {
+	list := slices.Clone(p.search)
 	if p.first {
-		names = append(names, p.asIs.name)
-	}
-	for _, c := range p.search {
-		names = append(names, c.name)
+		list = slices.Insert(list, 0, p.asIs)
 	}
 	if p.last {
-		names = append(names, p.asIs.name)
+		list = append(list, p.asIs)
 	}
-	return names
+	return list
 }
 
 // planner makes a library's plan. Without a search list (search is false) only

@@ -59,8 +59,8 @@ func TestPlans(t *testing.T) {
 			for flavour, want := range map[Flavour]string{Glibc: c.glibc, Musl: c.musl, Go: c.golan} {
 				p := libraries(flavour)[0].plan(&conf, c.name, !c.off)
 				var got []string
-				for _, n := range p.names() {
-					got = append(got, strings.TrimSuffix(n, "."))
+				for _, n := range p.candidates() {
+					got = append(got, strings.TrimSuffix(n.name, "."))
 				}
 				if strings.Join(got, " ") != want {
 					t.Errorf("%s: %q, want %q", flavour, got, want)
@@ -75,7 +75,7 @@ func TestPlanIsBounded(t *testing.T) {
 	conf := Conf{Search: strings.Fields(strings.Repeat("x ", 1000)), Ndots: 5}
 	for _, lib := range libraries(Glibc) {
 		p := lib.plan(&conf, "web", true)
-		if n := len(p.names()); n != MaxNames || p.skipped != 1000-(MaxNames-1) {
+		if n := len(p.candidates()); n != MaxNames || p.skipped != 1000-(MaxNames-1) {
 			t.Errorf("%s: %d names, %d skipped", lib.flavour, n, p.skipped)
 		}
 	}
@@ -89,7 +89,7 @@ func TestInetAton(t *testing.T) {
 		"": "", "a": "", "1.2.3.4.5": "", "256.1": "", "1.2.3.256": "", "1.2.65536": "", "4294967296": "", "1..2": "", "1.": "", "-1": "", "+1": "",
 		"1.2.3.4 ": "", "0x": "", "08": "", "1_0": "", "1.2.3.4\r": "", "0x1_0": "",
 	} {
-		ip, ok := inetAton(in)
+		ip, ok := InetAton(in)
 		if ok != (want != "") || ok && ip != netip.MustParseAddr(want) {
 			t.Errorf("%q: %v, %v; want %q", in, ip, ok, want)
 		}
@@ -150,7 +150,7 @@ func FuzzName(f *testing.F) {
 		}
 		for _, lib := range libraries(Glibc) {
 			p := lib.plan(&Conf{Search: strings.Fields(domain), Ndots: 2}, name, true)
-			if len(p.names()) == 0 {
+			if len(p.candidates()) == 0 {
 				t.Fatalf("%s: no names for %q", lib.flavour, name)
 			}
 			lib.accepts(name)

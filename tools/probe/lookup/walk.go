@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -245,20 +246,8 @@ func (m *Message) failure() Outcome {
 // graver picks the failure that says more: what a server stated, before its
 // silence, before not having reached it.
 func graver(a, b Outcome) Outcome {
-	rank := func(o Outcome) int {
-		switch o {
-		case OutcomeServFail:
-			return 4
-		case OutcomeRefused:
-			return 3
-		case OutcomeBadResponse, OutcomeReset:
-			return 2
-		case OutcomeTimeout:
-			return 1
-		}
-		return 0
-	}
-	if rank(b) > rank(a) {
+	order := [...]Outcome{OutcomeTimeout, OutcomeReset, OutcomeBadResponse, OutcomeRefused, OutcomeServFail} // others are less
+	if slices.Index(order[:], b) > slices.Index(order[:], a) {
 		return b
 	}
 	return a

@@ -2,7 +2,6 @@ package lookup
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -32,7 +31,7 @@ func (w *goWalk) search() {
 	v := &w.verdict
 	v.Outcome, v.Error = OutcomeNXDomain, goError(OutcomeNXDomain)
 	reported := false
-	for _, c := range w.candidates() {
+	for _, c := range w.plan.candidates() {
 		start, end := w.clock, w.clock
 		var addresses []netip.Addr
 		matching := 0
@@ -79,17 +78,6 @@ func goError(o Outcome) string {
 		return "connection refused"
 	}
 	return "server misbehaving"
-}
-
-func (w *goWalk) candidates() []candidate {
-	list := slices.Clone(w.plan.search)
-	if w.plan.first {
-		list = slices.Insert(list, 0, w.plan.asIs)
-	}
-	if w.plan.last {
-		list = append(list, w.plan.asIs)
-	}
-	return list
 }
 
 // tryOneName asks one question about one name, server by server.

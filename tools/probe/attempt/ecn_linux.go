@@ -1,10 +1,10 @@
-package fetch
+package attempt
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/fact"
 )
 
@@ -22,31 +23,30 @@ const (
 	// the last of the other kind.
 	ecnWait  = time.Second
 	ecnGrace = 300 * time.Millisecond
+
+	flagECE, flagCWR = 0x40, 0x80 // RFC 3168, section 6.1
 )
 
 // synProbe is one SYN of the comparison. Its socket only keeps the port: it is not
 // connected, so the kernel resets what is answered.
 type synProbe struct {
-	socket   int
-	local    netip.AddrPort
+	socket
+	fd       int
 	ecn      bool
 	sequence uint32
 	done     bool
 }
 
-// compareECN sends SYNs that differ by ECN alone to an address whose first SYN asked
+// CompareECN sends SYNs that differ by ECN alone to an address whose first SYN asked
 // for it and was not answered, or was reset; nil where that is not so or cannot be
-// measured. The kernel asks for ECN where net.ipv4.tcp_ecn is 1 or 4, and repeats a
-// SYN without it (tcp_ecn_send_syn and tcp_ecn_clear_syn in the kernel).
-func (s *step) compareECN(ctx context.Context) *fact.ECN {
-	to, ok := ecnSuspect(s.answer.Attempts)
-	if !ok {
-		return nil
-	}
+// measured. It ends with ctx, or after a second. The kernel asks for ECN where
+// net.ipv4.tcp_ecn is 1 or 4, and repeats a SYN without it (tcp_ecn_send_syn and
+// tcp_ecn_clear_syn in the kernel).
+func CompareECN(ctx context.Context, h *nsexec.Handle, to netip.AddrPort) *fact.ECN {
 	var raw *os.File
 	var probes []synProbe
-	err := s.Target.Do(func() (err error) {
-		if text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_ecn"); err != nil || !strings.Contains("14", strings.TrimSpace(string(text))) {
+	err := h.Do(func() (err error) {
+		if text, err := readInto(make([]byte, 8), "/proc/sys/net/ipv4/tcp_ecn"); err != nil || !strings.Contains("14", strings.TrimSpace(string(text))) {
 			return errNoECN
 		}
 		raw, probes, err = openECN(to)
@@ -54,7 +54,7 @@ func (s *step) compareECN(ctx context.Context) *fact.ECN {
 	})
 	defer func() {
 		for _, p := range probes {
-			_ = unix.Close(p.socket) // was only bound
+			_ = unix.Close(p.fd) // was only bound
 		}
 	}()
 	if err != nil {
@@ -71,14 +71,7 @@ var errNoECN = errors.New("the target does not ask for ECN")
 // openECN opens, in the target, a raw socket to an address and reserves the ports to
 // send from.
 func openECN(to netip.AddrPort) (raw *os.File, probes []synProbe, err error) {
-	family, sockaddr := unix.AF_INET, func(a netip.AddrPort) unix.Sockaddr {
-		return &unix.SockaddrInet4{Addr: a.Addr().As4(), Port: int(a.Port())}
-	}
-	if to.Addr().Is6() {
-		family, sockaddr = unix.AF_INET6, func(a netip.AddrPort) unix.Sockaddr {
-			return &unix.SockaddrInet6{Addr: a.Addr().As16(), Port: int(a.Port())}
-		}
-	}
+	family := int(familyOf(to.Addr()))
 	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.IPPROTO_TCP)
 	if err != nil {
 		return nil, nil, os.NewSyscallError("socket", err)
@@ -89,54 +82,31 @@ func openECN(to netip.AddrPort) (raw *os.File, probes []synProbe, err error) {
 			_ = raw.Close()
 		}
 	}()
-	if err := unix.Connect(fd, sockaddr(netip.AddrPortFrom(to.Addr(), 0))); err != nil {
+	if err := unix.Connect(fd, sockaddr(netip.AddrPortFrom(to.Addr(), 0), 0)); err != nil {
 		return nil, nil, os.NewSyscallError("connect", err)
 	}
-	own, err := localOf(fd)
-	if err != nil {
-		return nil, nil, err
-	}
+	var own socket
+	own.readLocal(fd)
 	for i := range 2 * ecnTries {
 		fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, unix.IPPROTO_TCP)
 		if err != nil {
 			return nil, probes, os.NewSyscallError("socket", err)
 		}
-		p := synProbe{socket: fd, ecn: i%2 == 1, sequence: rand.Uint32()} //nolint:gosec // nothing is secret about it
-		probes = append(probes, p)
-		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(own.Addr(), 0))); err != nil {
+		probes = append(probes, synProbe{fd: fd, ecn: i%2 == 1, sequence: rand.Uint32()}) //nolint:gosec // nothing is secret about it
+		if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(own.local.Addr(), 0), 0)); err != nil {
 			return nil, probes, os.NewSyscallError("bind", err)
 		}
-		if probes[i].local, err = localOf(fd); err != nil {
-			return nil, probes, err
-		}
+		probes[i].readLocal(fd)
 	}
 	return raw, probes, nil
-}
-
-func localOf(fd int) (netip.AddrPort, error) {
-	name, err := unix.Getsockname(fd)
-	if err != nil {
-		return netip.AddrPort{}, os.NewSyscallError("getsockname", err)
-	}
-	switch sa := name.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port)), nil //nolint:gosec // a port
-	case *unix.SockaddrInet6:
-		return netip.AddrPortFrom(netip.AddrFrom16(sa.Addr), uint16(sa.Port)), nil //nolint:gosec // a port
-	}
-	return netip.AddrPort{}, net.ErrClosed
 }
 
 // exchangeSYNs sends the SYNs and counts what comes back; nil where that cannot be
 // done.
 func exchangeSYNs(raw *os.File, to netip.AddrPort, probes []synProbe) *fact.ECN {
 	result := &fact.ECN{Address: to.String(), Sent: ecnTries}
-	for _, p := range probes {
-		more := byte(0)
-		if p.ecn {
-			more = flagECE | flagCWR
-		}
-		if _, err := raw.Write(synSegment(p.local, to, p.sequence, more)); err != nil {
+	for i := range probes {
+		if _, err := raw.Write(probes[i].syn(to)); err != nil {
 			return nil
 		}
 	}
@@ -149,26 +119,40 @@ func exchangeSYNs(raw *os.File, to netip.AddrPort, probes []synProbe) *fact.ECN 
 		if err != nil {
 			break // the time is up, or an ICMP error came
 		}
-		port, acknowledged, flags, ok := synReply(buffer[:n], to.Addr().Is6())
+		seg, ok := parseSegment(buffer[:n])
+		if to.Addr().Is6() { // raw(7): an IPv4 packet comes with its header
+			seg, ok = parseTCP(to.Addr(), probes[0].local.Addr(), 0, buffer[:n])
+		}
 		for i := range probes {
 			p := &probes[i]
-			if !ok || p.done || p.local.Port() != port || acknowledged != p.sequence+1 {
+			if !ok || p.done || p.local.Port() != seg.dst.Port() || seg.ack != p.sequence+1 {
 				continue
 			}
 			p.done = true
 			left--
-			answered := flags&(flagSYN|flagACK) == flagSYN|flagACK
-			switch {
+			switch answered := seg.has(flagSYN | flagACK); {
 			case answered && p.ecn:
 				result.AnsweredECN++
 			case answered:
 				if result.Answered++; result.Answered == ecnTries {
 					_ = raw.SetReadDeadline(time.Now().Add(ecnGrace)) // fails only on a closed socket
 				}
-			case flags&flagRST != 0 && p.ecn:
+			case seg.has(flagRST) && p.ecn:
 				result.ResetECN++
 			}
 		}
 	}
 	return result
+}
+
+// syn is the probe's segment.
+func (p *synProbe) syn(to netip.AddrPort) []byte {
+	s := synHeader(p.local.Port(), to.Port())
+	binary.BigEndian.PutUint32(s[4:], p.sequence)
+	if p.ecn {
+		s[13] |= flagECE | flagCWR
+	}
+	binary.BigEndian.PutUint16(s[14:], 64240) // window, as Linux begins
+	binary.BigEndian.PutUint16(s[16:], checksum(p.local.Addr(), to.Addr(), protoTCP, s))
+	return s
 }

@@ -1,4 +1,4 @@
-package attempt
+package conntrack
 
 import (
 	"encoding/binary"
@@ -12,57 +12,51 @@ import (
 	"nsenter-mcp/nsexec"
 )
 
-// tracked is an entry of a namespace's conntrack table.
-type tracked struct {
-	sentTo  netip.AddrPort // where NAT leads
-	replied bool
-}
-
 // seenReply is IPS_SEEN_REPLY of linux/netfilter/nf_conntrack_common.h.
 const seenReply = 1 << 1
 
-// conntrack returns the entry of the TCP connection from one address to another, as
-// its first packet came. The library can only list the whole table, which has
+// Get returns the entry of the connection of a protocol from one address to another,
+// as its first packet came. The library can only list the whole table, which has
 // hundreds of thousands of entries on a busy node.
-func conntrack(h *nsexec.Handle, from, to netip.AddrPort) (tracked, error) {
+func Get(h *nsexec.Handle, protocol byte, from, to netip.AddrPort) (Entry, error) {
 	socket, err := h.NetlinkSocket(unix.NETLINK_NETFILTER)
 	if err != nil {
-		return tracked{}, err
+		return Entry{}, err
 	}
 	defer socket.Close()
 	from, to = bare(from), bare(to)
+	family, source, destination := uint8(unix.AF_INET), nl.CTA_IP_V4_SRC, nl.CTA_IP_V4_DST
+	if to.Addr().Is6() {
+		family, source, destination = unix.AF_INET6, nl.CTA_IP_V6_SRC, nl.CTA_IP_V6_DST
+	}
 	req := nl.NewNetlinkRequest(netlink.ConntrackTable<<8|nl.IPCTNL_MSG_CT_GET, unix.NLM_F_REQUEST|unix.NLM_F_ACK) // the one answer says that others follow
 	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_NETFILTER: socket}
-	req.AddData(&nl.Nfgenmsg{NfgenFamily: familyOf(to.Addr()), Version: nl.NFNETLINK_V0})
-	source, destination := nl.CTA_IP_V4_SRC, nl.CTA_IP_V4_DST
-	if to.Addr().Is6() {
-		source, destination = nl.CTA_IP_V6_SRC, nl.CTA_IP_V6_DST
-	}
+	req.AddData(&nl.Nfgenmsg{NfgenFamily: family, Version: nl.NFNETLINK_V0})
 	tuple := nl.NewRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_ORIG, nil)
 	ip := tuple.AddRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_IP, nil)
 	ip.AddRtAttr(source, from.Addr().AsSlice())
 	ip.AddRtAttr(destination, to.Addr().AsSlice())
 	proto := tuple.AddRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_PROTO, nil)
-	proto.AddRtAttr(nl.CTA_PROTO_NUM, []byte{unix.IPPROTO_TCP})
+	proto.AddRtAttr(nl.CTA_PROTO_NUM, []byte{protocol})
 	proto.AddRtAttr(nl.CTA_PROTO_SRC_PORT, binary.BigEndian.AppendUint16(nil, from.Port()))
 	proto.AddRtAttr(nl.CTA_PROTO_DST_PORT, binary.BigEndian.AppendUint16(nil, to.Port()))
 	req.AddData(tuple)
 	messages, err := req.Execute(unix.NETLINK_NETFILTER, 0)
 	if err != nil {
-		return tracked{}, fmt.Errorf("conntrack of %s to %s: %w", from, to, err)
+		return Entry{}, fmt.Errorf("conntrack of %s to %s: %w", from, to, err)
 	}
 	if len(messages) != 1 || len(messages[0]) < nl.SizeofNfgenmsg {
-		return tracked{}, fmt.Errorf("conntrack of %s to %s: %d answers", from, to, len(messages))
+		return Entry{}, fmt.Errorf("conntrack of %s to %s: %d answers", from, to, len(messages))
 	}
 	t := parseConntrack(messages[0][nl.SizeofNfgenmsg:])
-	if !t.sentTo.IsValid() {
-		return tracked{}, fmt.Errorf("conntrack of %s to %s: an answer without addresses", from, to)
+	if !t.SentTo.IsValid() {
+		return Entry{}, fmt.Errorf("conntrack of %s to %s: an answer without addresses", from, to)
 	}
 	return t, nil
 }
 
 // parseConntrack reads the attributes of an entry: answers come from where NAT leads.
-func parseConntrack(message []byte) tracked {
+func parseConntrack(message []byte) Entry {
 	entry := attributes(message)
 	answer := attributes(entry[nl.CTA_TUPLE_REPLY])
 	ips, ports := attributes(answer[nl.CTA_TUPLE_IP]), attributes(answer[nl.CTA_TUPLE_PROTO])
@@ -72,11 +66,11 @@ func parseConntrack(message []byte) tracked {
 	}
 	status, port := entry[nl.CTA_STATUS], ports[nl.CTA_PROTO_SRC_PORT]
 	if !ip.IsValid() || len(status) != 4 || len(port) != 2 {
-		return tracked{}
+		return Entry{}
 	}
-	return tracked{
-		sentTo:  netip.AddrPortFrom(ip, binary.BigEndian.Uint16(port)),
-		replied: binary.BigEndian.Uint32(status)&seenReply != 0,
+	return Entry{
+		SentTo:  netip.AddrPortFrom(ip, binary.BigEndian.Uint16(port)),
+		Replied: binary.BigEndian.Uint32(status)&seenReply != 0,
 	}
 }
 
