@@ -3,6 +3,7 @@ package tools
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -25,8 +26,8 @@ func netnsIPAddrTool() dispatch.Tool {
 	return dispatch.Define(netnsIPAddr, dispatch.Spec{
 		Title: "Interfaces and addresses",
 		Description: "Interfaces of a pod, container, process or netns, as `ip -j addr` run inside shows them: " +
-			"addresses, state, carrier, MTU, kind; for each veth its other end on the host (name, state, MTU, bridge); and what is wrong with them.",
-		Purpose:      "interfaces, addresses, MTU, the host's end of each veth",
+			"addresses, routes, state, carrier, MTU, kind; for each veth its other end on the host (name, state, MTU, bridge); and what is wrong with them.",
+		Purpose:      "interfaces, addresses, routes, MTU, the host's end of each veth",
 		Toolset:      dispatch.Inspect,
 		Capabilities: []string{"CAP_SYS_ADMIN"},
 		MaxBytes:     1 << 20,
@@ -39,10 +40,10 @@ func netnsIPAddrTool() dispatch.Tool {
 type NetnsIPAddrIn struct {
 	dispatch.TargetArgs
 	Interface string `json:"interface,omitempty" jsonschema:"exact name of one"`
-	Family    string `json:"family,omitempty" jsonschema:"link: no addresses" enum:"inet,inet6,link"`
+	Family    string `json:"family,omitempty" jsonschema:"link: neither addresses nor routes" enum:"inet,inet6,link"`
 	Details   bool   `json:"details,omitempty" jsonschema:"as ip -d -s"`
-	Offset    int    `json:"offset,omitempty" jsonschema:"interfaces to leave out" min:"0" max:"1000000"`
-	Limit     int    `json:"limit,omitempty" jsonschema:"default 10, with details 5" min:"1" max:"200"`
+	Offset    int    `json:"offset,omitempty" jsonschema:"interfaces to leave out; with interface, its addresses and routes" min:"0" max:"1000000"`
+	Limit     int    `json:"limit,omitempty" jsonschema:"default 10, with details 5, with interface 100" min:"1" max:"200"`
 }
 
 // NetnsIPAddrOut is the answer of netns_ip_addr.
@@ -53,19 +54,24 @@ type NetnsIPAddrOut struct {
 	NextOffset int            `json:"next_offset,omitempty" jsonschema:"pass as offset to get the rest"`
 }
 
-// InterfaceOut is one interface in the answer, which bounds its addresses.
+// InterfaceOut is one interface in the answer, which bounds its addresses and routes.
 type InterfaceOut struct {
 	fact.Link
-	AddrTotal int `json:"addr_total,omitempty" jsonschema:"addresses there are, where addr_info is cut; name the interface to get them"`
+	Routes     []fact.Route `json:"routes,omitzero" jsonschema:"as ip -j route, of all tables but local"`
+	AddrTotal  int          `json:"addr_total,omitempty" jsonschema:"where addr_info is cut; name the interface to get all"`
+	RouteTotal int          `json:"route_total,omitempty" jsonschema:"where routes is cut; likewise"`
 }
 
-// The bounds of an answer that was not narrowed. kube-proxy in IPVS mode has
-// thousands of addresses on one interface, a node hundreds of interfaces.
+// The bounds of an answer. kube-proxy in IPVS mode has thousands of addresses on one
+// interface; a node has hundreds of interfaces, and as many routes.
 const (
 	defaultLinks         = 10
 	defaultDetailedLinks = 5
-	fewAddresses         = 8
-	manyAddresses        = 1000 // of an interface asked for by name
+	fewEntries           = 8   // addresses, and routes, of each interface
+	manyEntries          = 100 // of one that was asked for by name
+	manyDetailedEntries  = 60
+	// maxPageBytes is about 9,000 tokens: clients cut answers above 10,000.
+	maxPageBytes = 28 << 10
 )
 
 func showInterfaces(
@@ -77,41 +83,69 @@ func showInterfaces(
 		return dispatch.Answer[NetnsIPAddrOut]{}, err
 	}
 	links := list.Links
-	if in.Interface != "" && !slices.ContainsFunc(links, named(in.Interface)) {
+	at := slices.IndexFunc(links, named(in.Interface))
+	if in.Interface != "" && at < 0 {
 		return dispatch.Answer[NetnsIPAddrOut]{}, noInterface(in.Interface, links)
 	}
 	var notes []dispatch.Note
-	if !list.Complete {
-		notes = append(notes, dispatch.Note{Code: "incomplete", Message: "some interfaces or addresses may be missing: they changed each time they were read, or there are too many"})
+	if !list.Complete || !list.AllRoutes {
+		notes = append(notes, dispatch.Note{Code: "incomplete", Message: "some interfaces, addresses or routes may be missing: they changed each time they were read, or there are too many"})
+	}
+	if kind := diagnose.DefaultRejected(list.Routes); kind != "" {
+		notes = append(notes, dispatch.Note{Code: "default_rejected", Message: "the IPv4 default route is of type " + kind + ": packets that no other route matches go nowhere"})
 	}
 	notes = append(notes, addHostPeers(ctx, env.Host, target.Net, links, options)...)
 	answer := dispatch.Answer[NetnsIPAddrOut]{
-		Findings: diagnose.Links(diagnose.LinkEvidence{Links: links, Host: target.HostNetwork}),
-		Notes:    notes,
+		Findings: diagnose.Links(diagnose.LinkEvidence{
+			Links: links, Host: target.HostNetwork, Pod: ownNetworkOfPod(target), Routes: list.Routes, AllRoutes: list.AllRoutes,
+		}),
+		Notes: notes,
 	}
-	slices.SortStableFunc(links, func(a, b fact.Link) int { return cmp.Compare(rank(&a), rank(&b)) })
 	if in.Interface != "" {
-		i := slices.IndexFunc(links, named(in.Interface))
-		links = links[i : i+1]
+		links = links[at : at+1]
 		answer.Summary = describe(&links[0]) + "."
 	} else {
+		slices.SortStableFunc(links, func(a, b fact.Link) int { return cmp.Compare(rank(&a), rank(&b)) })
 		answer.Summary = summarize(links)
 	}
 	if target.HostNetwork && target.Query.Netns != "host" {
 		answer.Summary = strings.TrimSuffix(answer.Summary, ".") + "; this is the node's own network."
 	}
-	answer.Data = page(links, in)
+	answer.Summary = nameFindings(answer.Findings) + answer.Summary
+	answer.Data = page(links, list.Routes, in)
 	if answer.Data.NextOffset != 0 {
 		answer.Next = []dispatch.Next{nextPage(target, in, answer.Data)}
 	}
 	return answer, nil
 }
 
-// nextPage asks the same question for the interfaces that did not fit.
+// ownNetworkOfPod: a pod that Kubernetes has set up has a namespace there.
+func ownNetworkOfPod(target *resolve.Target) bool {
+	w := target.Workload
+	return w.Pod != "" && w.Namespace != "" && !w.HostNetwork && !target.HostNetwork
+}
+
+// nameFindings begins a summary: whoever reads nothing else learns what is wrong.
+func nameFindings(findings []fact.Finding) string {
+	if len(findings) == 0 {
+		return ""
+	}
+	more := ""
+	if n := len(findings) - 1; n > 0 {
+		more = fmt.Sprintf(" (and %s)", words.Plural(n, "more finding"))
+	}
+	return fmt.Sprintf("%s: %s%s. ", findings[0].Code, findings[0].Fact, more)
+}
+
+// nextPage asks the same question for what did not fit.
 func nextPage(target *resolve.Target, in NetnsIPAddrIn, out NetnsIPAddrOut) dispatch.Next {
 	in.TargetArgs = dispatch.ArgumentsOf(target)
-	in.Offset, in.Limit = out.NextOffset, out.Returned
-	return dispatch.Propose(netnsIPAddr, in, fmt.Sprintf("%d more interfaces", out.Total-out.NextOffset))
+	in.Offset = out.NextOffset
+	if in.Interface == "" {
+		return dispatch.Propose(netnsIPAddr, in, words.Plural(out.Total-out.NextOffset, "more interface"))
+	}
+	rest := max(out.Interfaces[0].AddrTotal, out.Interfaces[0].RouteTotal) - out.NextOffset
+	return dispatch.Propose(netnsIPAddr, in, fmt.Sprintf("up to %d more addresses and routes", rest))
 }
 
 // addHostPeers fills in the host's ends of pairs. What a pod sees of itself is
@@ -126,8 +160,9 @@ func addHostPeers(ctx context.Context, host, target *nsexec.Handle, links []fact
 	return nil
 }
 
+// named takes a name as it is and as answers write it.
 func named(name string) func(fact.Link) bool {
-	return func(l fact.Link) bool { return l.Name == name }
+	return func(l fact.Link) bool { return l.Name == name || l.Name == probe.LinkName(name) }
 }
 
 // maxNamed bounds the interfaces that an error names.
@@ -141,6 +176,9 @@ func noInterface(name string, links []fact.Link) error {
 	hint := fmt.Sprintf("call without interface to see the %d that there are", len(valid))
 	if len(valid) <= maxNamed || len(words.Closest(name, valid, 1)) == 1 {
 		hint = words.DidYouMean(name, valid)
+	}
+	if before, _, _ := strings.Cut(name, "@"); slices.Contains(valid, before) {
+		hint = fmt.Sprintf("did you mean %s? ip(8) writes after @ what is below an interface", before)
 	}
 	return &dispatch.Error{
 		Code: CodeNoInterface, Stage: dispatch.StageProbe,
@@ -177,8 +215,23 @@ func hasUnusable(addresses []fact.Addr) bool {
 	return slices.ContainsFunc(addresses, func(a fact.Addr) bool { return a.DADFailed || a.Tentative })
 }
 
-// page cuts out what was asked for.
-func page(links []fact.Link, in NetnsIPAddrIn) NetnsIPAddrOut {
+// page cuts out what was asked for. For one interface, offset and limit count its
+// addresses and its routes.
+func page(links []fact.Link, routes []fact.Route, in NetnsIPAddrIn) NetnsIPAddrOut {
+	out := NetnsIPAddrOut{Interfaces: []InterfaceOut{}, Total: len(links)}
+	if in.Interface != "" {
+		most := manyEntries
+		if in.Details {
+			most = manyDetailedEntries
+		}
+		most = min(most, cmp.Or(in.Limit, most))
+		shown := show(links[0], routes, in, in.Offset, most)
+		out.Interfaces, out.Returned = append(out.Interfaces, shown), 1
+		if end := in.Offset + most; end < max(shown.AddrTotal, shown.RouteTotal) {
+			out.NextOffset = end
+		}
+		return out
+	}
 	limit := in.Limit
 	if limit == 0 {
 		limit = defaultLinks
@@ -186,45 +239,58 @@ func page(links []fact.Link, in NetnsIPAddrIn) NetnsIPAddrOut {
 			limit = defaultDetailedLinks
 		}
 	}
-	start := min(in.Offset, len(links))
-	end := min(start+limit, len(links))
-	out := NetnsIPAddrOut{Interfaces: make([]InterfaceOut, 0, end-start), Total: len(links), Returned: end - start}
-	if end < len(links) {
-		out.NextOffset = end
-	}
-	for _, l := range links[start:end] {
-		out.Interfaces = append(out.Interfaces, show(l, in))
+	size := 0
+	for _, l := range links[min(in.Offset, len(links)):] {
+		shown := show(l, routes, in, 0, fewEntries)
+		if limit > defaultDetailedLinks {
+			b, _ := json.Marshal(shown) // fails nowhere: it is encoded again
+			size += len(b)
+		}
+		if out.Returned == limit || size > maxPageBytes && out.Returned > 0 {
+			out.NextOffset = in.Offset + out.Returned
+			break
+		}
+		out.Interfaces = append(out.Interfaces, shown)
+		out.Returned++
 	}
 	return out
 }
 
-func show(l fact.Link, in NetnsIPAddrIn) InterfaceOut {
+// show leaves out of an interface what was not asked for, and cuts its addresses and
+// routes: most of each from offset on.
+func show(l fact.Link, routes []fact.Route, in NetnsIPAddrIn, offset, most int) InterfaceOut {
 	if !in.Details {
 		l = l.Compact()
 	}
-	switch in.Family {
-	case "":
-	case "link":
-		l.AddrInfo = nil // absent: it was not asked for
-	default:
-		chosen := []fact.Addr{}
-		for _, a := range l.AddrInfo {
-			if a.Family == in.Family {
-				chosen = append(chosen, a)
-			}
-		}
-		l.AddrInfo = chosen
-	}
-	most := fewAddresses
-	if in.Interface != "" {
-		most = manyAddresses
-	}
 	shown := InterfaceOut{Link: l}
-	if len(l.AddrInfo) > most {
-		shown.AddrTotal = len(l.AddrInfo)
-		shown.AddrInfo = l.AddrInfo[:most]
+	if in.Family == "link" {
+		shown.AddrInfo = nil // absent: it was not asked for
+		return shown
 	}
+	wanted := func(family string) bool { return in.Family == "" || in.Family == family }
+	addresses, ways := []fact.Addr{}, []fact.Route{}
+	for _, a := range l.AddrInfo {
+		if wanted(a.Family) {
+			addresses = append(addresses, a)
+		}
+	}
+	for _, r := range routes {
+		if r.Dev == l.Name && wanted(r.Family) && (in.Details || r.Dst != "fe80::/64") {
+			ways = append(ways, r)
+		}
+	}
+	shown.AddrInfo, shown.AddrTotal = window(addresses, offset, most)
+	shown.Routes, shown.RouteTotal = window(ways, offset, most)
 	return shown
+}
+
+// window returns a part of a list, and the length of the list where it is longer.
+func window[T any](list []T, offset, most int) (part []T, total int) {
+	part = list[min(offset, len(list)):min(offset+most, len(list))]
+	if len(part) < len(list) {
+		total = len(list)
+	}
+	return part, total
 }
 
 // maxDescribed is how many interfaces a summary describes.

@@ -95,7 +95,7 @@ link set docker0 up`, covered.IP.Prev().Prev()))
 	healthy := func(t *testing.T, ns *lab.Netns) {
 		t.Helper()
 		answer := b.call(t, ipAddrTool, at(ns))
-		ours := func(n dispatch.Note) bool { return n.Code == "host_unknown" || n.Code == "unsettled" }
+		ours := func(n dispatch.Note) bool { return n.Code == "host_unknown" || n.Code == "incomplete" }
 		if answer.Error != nil || len(answer.Findings) != 0 || slices.ContainsFunc(answer.Notes, ours) {
 			t.Errorf("error %v, findings %v, notes %v", answer.Error, answer.Findings, answer.Notes)
 		}
@@ -165,8 +165,9 @@ func TestFindings(t *testing.T) {
 			}
 			return lab.PeerDown(p)
 		}, []string{"link.no_carrier", "link.lo_down"}, ""},
-		// Not for this answer to tell.
+		// A network that nobody knows to be a pod's may be without a way out on purpose.
 		{"no route", lab.PodSpec{}, lab.RemoveDefaultRoute, []string{}, ""},
+		// Not for this answer to tell.
 		{"IPv4 duplicate", lab.PodSpec{}, lab.DuplicateAddress, []string{}, ""},
 	}
 	for _, test := range tests {
@@ -187,10 +188,108 @@ func TestFindings(t *testing.T) {
 				t.Fatalf("findings %v, want %v", answer.Findings, test.codes)
 			}
 			says := strings.ReplaceAll(test.says, "HOST", pod.HostLink)
-			if len(answer.Findings) > 0 && !strings.Contains(answer.Findings[0].Fact, says) {
-				t.Errorf("fact %q, want %q in it", answer.Findings[0].Fact, says)
+			if len(answer.Findings) == 0 {
+				return
+			}
+			first := answer.Findings[0]
+			if !strings.Contains(first.Fact, says) {
+				t.Errorf("fact %q, want %q in it", first.Fact, says)
+			}
+			if !strings.HasPrefix(answer.Summary, string(first.Code)+": "+first.Fact) {
+				t.Errorf("the summary does not begin with the finding: %s", answer.Summary)
 			}
 		})
+	}
+}
+
+// TestNoDefaultRoute: of a pod, and not of a container that may be without a way out
+// on purpose.
+func TestNoDefaultRoute(t *testing.T) {
+	t.Parallel()
+	const none, rejected = "route.no_default", "default_rejected"
+	for _, test := range []struct {
+		name     string
+		spec     lab.PodSpec
+		commands string // after the default routes are gone
+		finding  bool
+		note     bool
+	}{
+		{name: "none", finding: true},
+		{name: "none, routed", spec: lab.PodSpec{Style: lab.Calico}, finding: true},
+		{name: "none, two stacks", spec: lab.PodSpec{IPv6: true}, commands: "-6 route del default", finding: true},
+		{name: "the other stack has one", spec: lab.PodSpec{IPv6: true}},
+		{name: "in another table", commands: "route add default dev eth0 table 100"},
+		{name: "halves", commands: "route add 0.0.0.0/1 dev eth0\nroute add 128.0.0.0/1 dev eth0"},
+		{name: "blackhole", commands: "route add blackhole default", note: true},
+		{name: "of low preference", commands: "route add default dev eth0 metric 4000000000"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			b := newTestbench(t, nil)
+			pod := b.lab.Pod(t, test.spec)
+			if err := lab.RemoveDefaultRoute(pod); err != nil {
+				t.Fatal(err)
+			}
+			for command := range strings.Lines(test.commands) {
+				if _, err := pod.Output("ip", strings.Fields(command)...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			answer := b.call(t, ipAddrTool, map[string]any{"pod": pod.Name, "namespace": pod.Namespace})
+			if answer.Error != nil {
+				t.Fatal(*answer.Error)
+			}
+			if found := slices.Contains(codes(answer.Findings), none); found != test.finding || len(answer.Findings) > 1 {
+				t.Errorf("findings %v", answer.Findings)
+			}
+			if noted := slices.ContainsFunc(answer.Notes, func(n dispatch.Note) bool { return n.Code == rejected }); noted != test.note {
+				t.Errorf("notes %v", answer.Notes)
+			}
+			if test.finding && !strings.HasPrefix(answer.Summary, "route.no_default: no routing table has a default route: eth0 reaches ") {
+				t.Errorf("summary %q", answer.Summary)
+			}
+		})
+	}
+	t.Run("container", func(t *testing.T) {
+		t.Parallel()
+		b := newTestbench(t, nil)
+		c := b.lab.Container(t, lab.ContainerSpec{Name: "inner"})
+		if _, err := c.Netns().Output("ip", "route", "del", "default"); err != nil {
+			t.Fatal(err)
+		}
+		if answer := b.call(t, ipAddrTool, map[string]any{"container": "inner"}); answer.Error != nil || len(answer.Findings) != 0 {
+			t.Errorf("error %v, findings %v", answer.Error, answer.Findings)
+		}
+	})
+}
+
+// TestRoutes: each interface with its routes, as they were asked for.
+func TestRoutes(t *testing.T) {
+	t.Parallel()
+	b := newTestbench(t, nil)
+	pod := b.lab.Pod(t, lab.PodSpec{IPv6: true})
+	answer, out := succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns))
+	destinations := func(out NetnsIPAddrOut) (all []string) {
+		for _, r := range one(t, out, "eth0").Routes {
+			all = append(all, r.Dst)
+		}
+		slices.Sort(all)
+		return all
+	}
+	if got := destinations(out); len(got) != 4 || got[2] != "default" || got[3] != "fd00:10:244:1::/64" {
+		t.Errorf("%q in %s", got, answer.Data)
+	}
+	if lo := one(t, out, "lo"); lo.Routes == nil || lo.RouteTotal != 0 {
+		t.Errorf("lo: %+v", lo)
+	}
+	if _, out = succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns, "family", "inet")); len(destinations(out)) != 2 {
+		t.Errorf("%q", destinations(out))
+	}
+	if _, out = succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns, "details", true)); !slices.Contains(destinations(out), "fe80::/64") {
+		t.Errorf("%q", destinations(out))
+	}
+	if answer, _ = succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns, "family", "link")); strings.Contains(string(answer.Data.(json.RawMessage)), "routes") {
+		t.Errorf("%s", answer.Data)
 	}
 }
 
@@ -286,10 +385,11 @@ link set lo down`)
 		fmt.Sprintf("eth0 %s/24, %s/64 up, mtu 1500; no other interface but lo.", dual.IP, dual.IP6): at(dual.Netns),
 		fmt.Sprintf("eth0 %s/32 up, mtu 1480; tunl0 without address down, mtu %s; no other interface but lo.",
 			calico.IP, tunnelMTU(t, calico.Netns)): at(calico.Netns),
-		"No interface but lo.": at(plain.Netns),
-		fmt.Sprintf("eth0 %s/24 down, mtu 1500; no other interface but lo.", down.IP):              at(down.Netns),
-		fmt.Sprintf("eth0 %s/24 up without carrier, mtu 1500; no other interface but lo.", cut.IP): at(cut.Netns),
-		fmt.Sprintf("eth0 %s/24, 10.1.1.1/24 and 1 more up, mtu 1500; v3 without address up, mtu 1500; v2 without address up, mtu 1500; 2 more, 2 of them down; lo (down).",
+		"link.missing: there is no interface but lo: no network was attached, or it was removed. No interface but lo.":                                         at(plain.Netns),
+		fmt.Sprintf("link.down: eth0 is administratively down; its address is %s/24. eth0 %s/24 down, mtu 1500; no other interface but lo.", down.IP, down.IP): at(down.Netns),
+		fmt.Sprintf("link.no_carrier: eth0 is up but has no carrier: its other end on the host, %s, is administratively down. eth0 %s/24 up without carrier, mtu 1500; no other interface but lo.",
+			cut.HostLink, cut.IP): at(cut.Netns),
+		fmt.Sprintf("link.lo_down: lo is down: nothing answers on 127.0.0.1 or ::1. eth0 %s/24, 10.1.1.1/24 and 1 more up, mtu 1500; v3 without address up, mtu 1500; v2 without address up, mtu 1500; 2 more, 2 of them down; lo (down).",
 			many.IP): at(many.Netns),
 		"lo 127.0.0.1/8, ::1/128 up, mtu 65536.": at(pod.Netns, "interface", "lo"),
 	} {
@@ -432,6 +532,20 @@ func TestInterfaceFilter(t *testing.T) {
 	if wrong.Hint != "did you mean eth0?" || !slices.Contains(wrong.Details.Valid, "lo") {
 		t.Errorf("%+v", wrong)
 	}
+	wrong = fail(t, b, CodeNoInterface, ipAddrTool, at(pod.Netns, "interface", "eth0@if7"))
+	if !strings.HasPrefix(wrong.Hint, "did you mean eth0? ") {
+		t.Errorf("%+v", wrong)
+	}
+	for _, name := range []string{"grün0", "网络0", `a\b`, "a@b"} {
+		if _, err := pod.Output("ip", "link", "add", name, "type", "ifb"); err != nil {
+			t.Fatal(err)
+		}
+		answer, out := succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns, "interface", name))
+		shown := strings.ReplaceAll(name, `\`, `\\`)
+		if !slices.Equal(interfaceNames(out), []string{shown}) || !strings.HasPrefix(answer.Summary, shown+" ") {
+			t.Errorf("%s: %q, %s", name, interfaceNames(out), answer.Summary)
+		}
+	}
 	wrong = fail(t, b, CodeNoInterface, ipAddrTool, at(pod.Netns, "interface", "something\x1belse"))
 	if strings.ContainsRune(wrong.Message+wrong.Hint, '\x1b') || !strings.HasPrefix(wrong.Hint, "valid: ") {
 		t.Errorf("%+v", wrong)
@@ -512,7 +626,7 @@ func TestPages(t *testing.T) {
 	if len(wrong.Details.Valid) != maxNamed || wrong.Hint != "call without interface to see the 122 that there are" {
 		t.Errorf("%+v", wrong)
 	}
-	if _, out = succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns, "limit", 200, "details", true)); out.Returned != 122 || out.NextOffset != 0 {
+	if _, out = succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns, "limit", 200, "details", true)); out.Returned < 10 || out.NextOffset != out.Returned {
 		t.Errorf("returned %d, next %d", out.Returned, out.NextOffset)
 	}
 	if answer, out = succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns, "offset", 1000)); out.Returned != 0 || len(answer.Next) != 0 {
@@ -520,24 +634,89 @@ func TestPages(t *testing.T) {
 	}
 }
 
-// TestManyAddresses: as kube-proxy in IPVS mode has them.
+// maxAnswer is about 10,000 tokens, above which clients cut answers.
+const maxAnswer = 30 << 10
+
+// TestManyAddresses: as kube-proxy in IPVS mode has them on a node with 3,000
+// services, in bounded answers, each once; and routes likewise.
 func TestManyAddresses(t *testing.T) {
 	t.Parallel()
+	const many = 3000
 	b := newTestbench(t, nil)
 	pod := b.lab.Pod(t, lab.PodSpec{})
 	var commands strings.Builder
-	commands.WriteString("link add ipvs type ifb\n")
+	commands.WriteString("link add ipvs type ifb\nlink set ipvs up\n")
+	for i := range many {
+		fmt.Fprintf(&commands, "addr add 10.96.%d.%d/32 dev ipvs noprefixroute\n", i/250, i%250+1)
+	}
 	for i := range 300 {
-		fmt.Fprintf(&commands, "addr add 10.96.%d.%d/32 dev ipvs\n", i/250, i%250+1)
+		fmt.Fprintf(&commands, "route add 10.99.%d.%d dev ipvs\n", i/250, i%250+1)
 	}
 	ip(t, pod.Netns, commands.String())
-	_, out := succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns))
-	if i := one(t, out, "ipvs"); len(i.AddrInfo) != fewAddresses || i.AddrTotal != 300 {
-		t.Errorf("%d addresses of %d", len(i.AddrInfo), i.AddrTotal)
+	_, out := succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns, "family", "inet"))
+	if i := one(t, out, "ipvs"); len(i.AddrInfo) != fewEntries || i.AddrTotal != many || len(i.Routes) != fewEntries || i.RouteTotal != 300 {
+		t.Errorf("%d addresses of %d, %d routes of %d", len(i.AddrInfo), i.AddrTotal, len(i.Routes), i.RouteTotal)
 	}
-	_, out = succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns, "interface", "ipvs"))
-	if i := one(t, out, "ipvs"); len(i.AddrInfo) != 300 || i.AddrTotal != 0 {
-		t.Errorf("%d addresses of %d", len(i.AddrInfo), i.AddrTotal)
+	seen := map[string]bool{}
+	for arguments := at(pod.Netns, "interface", "ipvs", "family", "inet"); arguments != nil; {
+		answer, out := succeed[NetnsIPAddrOut](t, b, ipAddrTool, arguments)
+		if raw, err := json.Marshal(answer); err != nil || len(raw) > maxAnswer {
+			t.Fatalf("%d bytes, %v", len(raw), err)
+		}
+		i := one(t, out, "ipvs")
+		before := len(seen)
+		for _, a := range i.AddrInfo {
+			seen[a.Local] = true
+		}
+		for _, r := range i.Routes {
+			seen["to "+r.Dst] = true
+		}
+		if len(seen) != before+len(i.AddrInfo)+len(i.Routes) || i.AddrTotal != many || i.RouteTotal != 300 {
+			t.Fatalf("something comes twice, or the totals are wrong: %d addresses, %d routes", i.AddrTotal, i.RouteTotal)
+		}
+		if arguments = nil; len(answer.Next) > 0 {
+			arguments = answer.Next[0].Arguments
+		}
+	}
+	if len(seen) != many+300 {
+		t.Errorf("%d addresses and routes in all pages", len(seen))
+	}
+	answer, _ := succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns, "interface", "ipvs", "details", true))
+	if raw, err := json.Marshal(answer); err != nil || len(raw) > maxAnswer || len(answer.Next) == 0 {
+		t.Errorf("%d bytes, next %v, %v", len(raw), answer.Next, err)
+	}
+}
+
+// TestManyInterfaces: however many are asked for, an answer is bounded, and the rest
+// can be reached.
+func TestManyInterfaces(t *testing.T) {
+	t.Parallel()
+	const many = 1000
+	b := newTestbench(t, nil)
+	pod := b.lab.Pod(t, lab.PodSpec{})
+	var commands strings.Builder
+	for i := range many {
+		fmt.Fprintf(&commands, "link add i%d type ifb\naddr add 10.%d.%d.1/24 dev i%d\n", i, 100+i/250, i%250, i)
+	}
+	ip(t, pod.Netns, commands.String())
+	seen := map[string]bool{}
+	for arguments := at(pod.Netns, "limit", 200); arguments != nil; {
+		answer, out := succeed[NetnsIPAddrOut](t, b, ipAddrTool, arguments)
+		if raw, err := json.Marshal(answer); err != nil || len(raw) > maxAnswer {
+			t.Fatalf("%d bytes, %v", len(raw), err)
+		}
+		for _, name := range interfaceNames(out) {
+			seen[name] = true
+		}
+		if out.Total != many+2 || out.Returned == 0 {
+			t.Fatalf("%d of %d", out.Returned, out.Total)
+		}
+		if arguments = nil; len(answer.Next) > 0 {
+			arguments = answer.Next[0].Arguments
+		}
+	}
+	if len(seen) != many+2 {
+		t.Errorf("%d interfaces in all pages", len(seen))
 	}
 }
 

@@ -19,6 +19,12 @@ type LinkEvidence struct {
 	// bridges without ports and tunnels at rest; what would be a fault in a pod
 	// is normal there.
 	Host bool
+	// Pod: the namespace is that of a Kubernetes pod. Other containers may be without
+	// a way out on purpose (docker network create --internal).
+	Pod bool
+	// Routes are those of all tables but local, AllRoutes whether none is missing.
+	Routes    []fact.Route
+	AllRoutes bool
 }
 
 // linkRules in the order of gravity.
@@ -33,6 +39,7 @@ var linkRules = [...]struct {
 	{false, bridgeDown},
 	{true, addrDuplicate},
 	{false, addrNone},
+	{false, noDefaultRoute},
 	{true, addrTentative},
 	{true, loopbackDown},
 	{false, mtuMismatch},

@@ -4,7 +4,7 @@ package fact
 // all` of iproute2.
 type Route struct {
 	Family string `json:"-"`   // inet or inet6
-	Dst    string `json:"dst"` // "default", or address/length
+	Dst    string `json:"dst"` // "default", an address, or address/length
 	Type   string `json:"type,omitempty" jsonschema:"blackhole, unreachable, prohibit, throw; absent for a plain route"`
 	// Gateway is the next hop; absent where the destination is on the link.
 	Gateway string `json:"gateway,omitempty"`

@@ -20,18 +20,14 @@ type LinkOptions struct {
 	Details bool
 }
 
-// LinkList is every interface of a namespace.
+// LinkList is every interface of a namespace, and its routes.
 type LinkList struct {
 	Links []fact.Link // in the kernel's order, by index
 	// Complete is false where interfaces or addresses changed each time they were
 	// read, or where there are more than are read: then some may be missing or old.
 	Complete bool
-}
-
-// RouteList is what a namespace's routing tables hold, but for the table local.
-type RouteList struct {
+	// Routes are those of all tables but local, each next hop for itself.
 	Routes []fact.Route
-	// Complete is false where the routes changed each time they were read, or
-	// where there are more than are read.
-	Complete bool
+	// AllRoutes is for Routes what Complete is for Links.
+	AllRoutes bool
 }

@@ -12,8 +12,8 @@ import (
 	"nsenter-mcp/tools/fact"
 )
 
-// Links reads all interfaces of a namespace with their addresses by one dump
-// each. It ends at ctx's deadline.
+// Links reads all interfaces of a namespace, their addresses and the routes by one
+// dump each. It ends at ctx's deadline.
 func Links(ctx context.Context, h *nsexec.Handle, options LinkOptions) (LinkList, error) {
 	socket, err := openRoute(h)
 	if err != nil {
@@ -46,7 +46,15 @@ func Links(ctx context.Context, h *nsexec.Handle, options LinkOptions) (LinkList
 			links[i].AddrInfo = []fact.Addr{}
 		}
 	}
-	return LinkList{Links: links, Complete: allLinks && allAddresses}, nil
+	messages, allRoutes, err := socket.dump(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, nl.NewRtMsg())
+	if err != nil {
+		return LinkList{}, fmt.Errorf("list routes: %w", err)
+	}
+	routes, err := parseRoutes(messages, links)
+	if err != nil {
+		return LinkList{}, fmt.Errorf("list routes: %w", err)
+	}
+	return LinkList{Links: links, Complete: allLinks && allAddresses, Routes: routes, AllRoutes: allRoutes}, nil
 }
 
 // uptime is the clock by which the kernel stamps addresses: jiffies, which do

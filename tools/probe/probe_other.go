@@ -18,8 +18,3 @@ func Links(context.Context, *nsexec.Handle, LinkOptions) (LinkList, error) {
 func HostPeers(context.Context, *nsexec.Handle, *nsexec.Handle, []fact.Link, LinkOptions) error {
 	return nsexec.ErrUnsupported
 }
-
-// Routes fails with [nsexec.ErrUnsupported].
-func Routes(context.Context, *nsexec.Handle, []fact.Link) (RouteList, error) {
-	return RouteList{}, nsexec.ErrUnsupported
-}

@@ -1,47 +1,37 @@
 package probe
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"strconv"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
-	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/fact"
 )
 
-// Routes reads the routes of all tables but local by one dump. Links give the names
-// of the interfaces. It ends at ctx's deadline.
-func Routes(ctx context.Context, h *nsexec.Handle, links []fact.Link) (RouteList, error) {
-	socket, err := openRoute(h)
-	if err != nil {
-		return RouteList{}, err
-	}
-	defer socket.close()
-	messages, complete, err := socket.dump(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, nl.NewRtMsg())
-	if err != nil {
-		return RouteList{}, fmt.Errorf("list routes: %w", err)
-	}
+// parseRoutes turns the messages of one RTM_GETROUTE dump into facts. Links give the
+// names of the interfaces. It is pure.
+func parseRoutes(messages [][]byte, links []fact.Link) ([]fact.Route, error) {
 	names := make(linkNames, len(links))
 	for i := range links {
 		names[links[i].Index] = linkName{name: links[i].Name}
 	}
-	list := RouteList{Complete: complete}
+	var routes []fact.Route
 	for _, b := range messages {
 		if len(b) < unix.SizeofRtMsg {
-			return RouteList{}, errShortMessage
+			return nil, errShortMessage
 		}
-		list.Routes = append(list.Routes, parseRoutes(b, names)...)
+		routes = append(routes, parseHops(b, names)...)
 	}
-	return list, nil
+	return routes, nil
 }
 
-// parseRoutes reads struct rtmsg and its attributes as one route for each next
-// hop, and nothing of what is not wanted.
-func parseRoutes(b []byte, names linkNames) []fact.Route {
+// parseHops reads struct rtmsg and its attributes as one route for each next hop, and
+// nothing of the table local, of multicast and of what the kernel keeps for itself.
+func parseHops(b []byte, names linkNames) []fact.Route {
 	family, bits, table, kind := b[0], int(b[1]), int(b[4]), b[7]
 	if family != unix.AF_INET && family != unix.AF_INET6 || kind == unix.RTN_MULTICAST ||
 		binary.NativeEndian.Uint32(b[8:])&unix.RTM_F_CLONED != 0 {
@@ -58,8 +48,10 @@ func parseRoutes(b []byte, names linkNames) []fact.Route {
 	if family == unix.AF_INET6 {
 		route.Family = "inet6"
 	}
-	if bits > 0 {
-		route.Dst = fmt.Sprintf("%s/%d", ipAddress(tb[unix.RTA_DST]), bits)
+	if dst, ok := netip.AddrFromSlice(tb[unix.RTA_DST]); ok && bits > 0 {
+		if route.Dst = dst.String(); bits < dst.BitLen() {
+			route.Dst += "/" + strconv.Itoa(bits)
+		}
 	}
 	if table != unix.RT_TABLE_MAIN {
 		route.Table = table
@@ -84,6 +76,9 @@ func parseRoutes(b []byte, names linkNames) []fact.Route {
 		nextHop(&route, hop, names)
 		all = append(all, route)
 		hops = hops[min((length+3)&^3, len(hops)):]
+	}
+	if all == nil {
+		return []fact.Route{route}
 	}
 	return all
 }

@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -28,16 +27,11 @@ import (
 type routeSocket struct {
 	fd       int
 	sequence uint32
-	buffer   []byte
 	limit    dumpLimit
 }
 
 // dumpLimit is what one dump may keep.
 type dumpLimit struct{ messages, bytes int }
-
-// receiveSize is as much as the kernel puts into one datagram of a dump
-// (net/netlink/af_netlink.c, netlink_recvmsg), and more than a link takes.
-const receiveSize = 32 << 10
 
 // openRoute opens the socket; the caller closes it.
 func openRoute(h *nsexec.Handle) (*routeSocket, error) {
@@ -45,7 +39,7 @@ func openRoute(h *nsexec.Handle) (*routeSocket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &routeSocket{fd: fd, buffer: make([]byte, receiveSize), limit: dumpLimit{maxDumpMessages, maxDumpBytes}}, nil
+	return &routeSocket{fd: fd, limit: dumpLimit{maxDumpMessages, maxDumpBytes}}, nil
 }
 
 // close has nothing to report: nothing is written that could be lost.
@@ -181,7 +175,12 @@ func (a *answer) add(m syscall.NetlinkMessage) error {
 func (s *routeSocket) receive(ctx context.Context) ([]syscall.NetlinkMessage, error) {
 	for {
 		// With MSG_TRUNC the length is that of the datagram, not what fitted.
-		n, from, err := unix.Recvfrom(s.fd, s.buffer, unix.MSG_TRUNC)
+		n, _, err := unix.Recvfrom(s.fd, nil, unix.MSG_PEEK|unix.MSG_TRUNC)
+		datagram := make([]byte, max(n, 0))
+		var from unix.Sockaddr
+		if err == nil {
+			_, from, err = unix.Recvfrom(s.fd, datagram, 0)
+		}
 		switch sender, _ := from.(*unix.SockaddrNetlink); {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EAGAIN):
@@ -192,10 +191,8 @@ func (s *routeSocket) receive(ctx context.Context) ([]syscall.NetlinkMessage, er
 			return nil, os.NewSyscallError("recvfrom", err)
 		case sender == nil || sender.Pid != 0:
 			// Any process may write to a netlink socket whose port it knows.
-		case n > len(s.buffer):
-			return nil, fmt.Errorf("the kernel's answer has %d bytes, more than a link takes", n)
 		default:
-			messages, err := syscall.ParseNetlinkMessage(bytes.Clone(s.buffer[:n]))
+			messages, err := syscall.ParseNetlinkMessage(datagram)
 			if err != nil {
 				return nil, os.NewSyscallError("netlink message", err)
 			}
