@@ -305,6 +305,9 @@ func (w *round) finish() reply {
 	w.reply.noCluster = !w.pending(func(m *member) bool { return m.cluster && !m.absent })
 	for _, m := range w.members {
 		exact, listed = append(exact, m.exact), append(listed, m.all)
+		if _, listsNames := m.source.(*Bundles); listsNames && len(m.all) > 0 {
+			w.reply.knowing++
+		}
 		if m.answered && !m.failed && !m.cannotTell {
 			w.reply.knowing++
 			w.reply.clusterAnswered = w.reply.clusterAnswered || m.cluster

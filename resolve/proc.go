@@ -12,10 +12,13 @@ type process struct {
 	pid    int
 	net    uint64 // inode of its network namespace; 0 where it may not be seen
 	cgroup string // content of /proc/PID/cgroup; "" likewise
+	// monitor is the command line of a conmon, "" for another process, and children
+	// are the PIDs of its children (proc(5)).
+	monitor, children string
 }
 
 // scanFor says what a scan reads of each process.
-type scanFor struct{ net, cgroup bool }
+type scanFor struct{ net, cgroup, monitor bool }
 
 // scanProcesses calls visit with each process of the proc file system at
 // procRoot, from several goroutines at once, until visit returns false or ctx

@@ -92,7 +92,10 @@ func (r *procReader) read(name string) (process, bool) {
 	if r.what.cgroup {
 		p.cgroup = r.file(name + "/cgroup")
 	}
-	return p, p.net != 0 || p.cgroup != ""
+	if r.what.monitor && r.file(name+"/comm") == "conmon\n" {
+		p.monitor, p.children = r.file(name+"/cmdline"), r.file(name+"/task/"+name+"/children")
+	}
+	return p, p.net != 0 || p.cgroup != "" || p.monitor != ""
 }
 
 func (r *procReader) file(name string) string {

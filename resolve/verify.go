@@ -3,6 +3,7 @@ package resolve
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,7 +68,7 @@ const maxCgroup = 16 << 10
 // now are the same moment on the boot clock (nanoseconds, 0 if not known) and on
 // the wall clock.
 func judge(cgroup string, ticks uint64, boot int64, now time.Time, c claim) error {
-	if c.id != "" && strings.Contains(cgroup, c.id) {
+	if c.id != "" && cgroupNames(cgroup, c.id) {
 		return nil
 	}
 	if ref := parseCgroup(cgroup); ref.ContainerID != "" && c.id != "" {
@@ -90,6 +91,15 @@ func judge(cgroup string, ticks uint64, boot int64, now time.Time, c claim) erro
 			off.Abs().Round(time.Second), earlierOrLater(off))
 	}
 	return nil
+}
+
+// cgroupNames reports whether a cgroup is that of a container. An ID that a person
+// has chosen (ctr) is a whole part of the path.
+func cgroupNames(cgroup, id string) bool {
+	if len(id) >= idLength {
+		return strings.Contains(cgroup, id)
+	}
+	return slices.Contains(strings.FieldsFunc(cgroup, func(c rune) bool { return c == '/' || c == ':' || c == '\n' }), id)
 }
 
 func earlierOrLater(off time.Duration) string {

@@ -223,7 +223,7 @@ func (n *node) sources(root string) ([]resolve.Source, error) {
 		n.close = append(n.close, r.Close)
 		all = append(all, r)
 	}
-	return append(all, resolve.NewNodeFiles(n.home, root), resolve.NewCgroups(root)), nil
+	return append(all, resolve.NewBundles(n.home, root), resolve.NewNodeFiles(n.home, root), resolve.NewCgroups(root)), nil
 }
 
 // openForwarder returns what reaches other nodes, nil without --via. It starts

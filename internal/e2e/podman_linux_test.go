@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,31 +27,32 @@ const podmanSocket = "/run/podman/podman.sock"
 // which few people start, and without.
 func TestPodman(t *testing.T) {
 	p := startPodman(t)
-	plain := p.run(t, "run", "--detach", "--name", "plain", image)
-	p.run(t, "run", "--detach", "--name", "joined", "--network", "container:plain", image)
-	p.run(t, "run", "--detach", "--name", "hosted", "--network", "host", image)
-	p.run(t, "run", "--detach", "--name", "stopped", image, "exit", "7")
-	p.run(t, "wait", "stopped")
-	p.run(t, "pod", "create", "--name", "shop")
-	p.run(t, "run", "--detach", "--pod", "shop", "--name", "shop-app", image)
+	plain := p.run(t, "run", "--detach", "--name", p.name("plain"), image)
+	p.run(t, "run", "--detach", "--name", p.name("joined"), "--network", "container:"+p.name("plain"), image)
+	p.run(t, "run", "--detach", "--name", p.name("hosted"), "--network", "host", image)
+	p.run(t, "run", "--detach", "--name", p.name("stopped"), image, "exit", "7")
+	p.run(t, "wait", p.name("stopped"))
+	p.run(t, "pod", "create", "--name", p.name("shop"))
+	p.run(t, "run", "--detach", "--pod", p.name("shop"), "--name", p.name("shop-app"), image)
 
 	stop := p.serve(t)
 	client := connect(t, program())
 	t.Run("with its service", func(t *testing.T) {
 		podmanFinds(t, p, client, plain)
-		answer := fail(t, client, "not_running", "netns_ip_addr", map[string]any{"container": "stopped"})
+		answer := fail(t, client, "not_running", "netns_ip_addr", map[string]any{"container": p.name("stopped")})
 		if answer.Error.Details.ExitCode == nil || *answer.Error.Details.ExitCode != 7 {
 			t.Errorf("the exit code is not told: %+v", answer.Error)
 		}
 	})
 	stop()
+	t.Run("without its service", func(t *testing.T) { podmanFinds(t, p, client, plain) })
 }
 
 // podmanFinds asks for what TestPodman has started.
 func podmanFinds(t *testing.T, p *podman, client *mcpclient.Client, plain string) {
 	t.Run("a container", func(t *testing.T) {
-		want := p.run(t, "inspect", "--format", "{{.NetworkSettings.IPAddress}}", "plain")
-		for _, name := range []string{"plain", plain, plain[:12], "joined"} {
+		want := p.run(t, "inspect", "--format", "{{.NetworkSettings.IPAddress}}", p.name("plain"))
+		for _, name := range []string{p.name("plain"), plain, plain[:12], p.name("joined")} {
 			answer := succeed(t, client, "netns_ip_addr", map[string]any{"container": name})
 			if got := addresses(t, answer, "eth0"); !slices.Equal(got, []string{want}) {
 				t.Errorf("container %s: eth0 has %v, podman inspect says %s", name, got, want)
@@ -59,43 +61,43 @@ func podmanFinds(t *testing.T, p *podman, client *mcpclient.Client, plain string
 		fail(t, client, "not_found", "netns_ip_addr", map[string]any{"container": "plian"})
 	})
 	t.Run("a pod", func(t *testing.T) {
-		infra := p.run(t, "pod", "inspect", "--format", "{{.InfraContainerID}}", "shop")
+		infra := p.run(t, "pod", "inspect", "--format", "{{.InfraContainerID}}", p.name("shop"))
 		pid := p.run(t, "inspect", "--format", "{{.State.Pid}}", infra)
 		want := p.run(t, "inspect", "--format", "{{.NetworkSettings.IPAddress}}", infra)
 		for _, arguments := range []map[string]any{
-			{"pod": "shop"},
-			{"pod": "shop", "container": "shop-app"},
-			{"pod": p.run(t, "pod", "inspect", "--format", "{{.ID}}", "shop")},
-			{"container": "shop-app"},
+			{"pod": p.name("shop")},
+			{"pod": p.name("shop"), "container": p.name("shop-app")},
+			{"pod": p.run(t, "pod", "inspect", "--format", "{{.ID}}", p.name("shop"))},
+			{"container": p.name("shop-app")},
 		} {
 			answer := succeed(t, client, "netns_ip_addr", arguments)
 			if got := addresses(t, answer, "eth0"); !slices.Equal(got, []string{want}) {
 				t.Errorf("%v: eth0 has %v, want %s", arguments, got, want)
 			}
-			if answer.Target.Via != "sandbox" || strconv.Itoa(answer.Target.PID) != pid || answer.Target.Pod != "shop" {
+			if answer.Target.Via != "sandbox" || strconv.Itoa(answer.Target.PID) != pid || answer.Target.Pod != p.name("shop") {
 				t.Errorf("%v: %+v; the infra container has pid %s", arguments, answer.Target, pid)
 			}
 		}
 	})
 	t.Run("the host's network", func(t *testing.T) {
-		answer := succeed(t, client, "netns_ip_addr", map[string]any{"container": "hosted"})
+		answer := succeed(t, client, "netns_ip_addr", map[string]any{"container": p.name("hosted")})
 		if !answer.Target.HostNetwork {
 			t.Errorf("%+v", answer.Target)
 		}
 	})
 	t.Run("whose is this pid", func(t *testing.T) {
-		pid, err := strconv.Atoi(p.run(t, "inspect", "--format", "{{.State.Pid}}", "shop-app"))
+		pid, err := strconv.Atoi(p.run(t, "inspect", "--format", "{{.State.Pid}}", p.name("shop-app")))
 		if err != nil {
 			t.Fatal(err)
 		}
 		answer := succeed(t, client, "resolve_pod_pid", map[string]any{"pid": pid})
-		if answer.Target.Pod != "shop" || answer.Target.Container != "shop-app" {
+		if answer.Target.Pod != p.name("shop") || answer.Target.Container != p.name("shop-app") {
 			t.Errorf("%+v", answer.Target)
 		}
 	})
 	t.Run("which are there", func(t *testing.T) {
 		answer := succeed(t, client, "list_pods", nil)
-		for _, name := range []string{`"pod":"shop"`, `"container":"plain"`, `"container":"joined"`} {
+		for _, name := range []string{`"pod":"` + p.name("shop") + `"`, `"container":"` + p.name("plain") + `"`, `"container":"` + p.name("joined") + `"`} {
 			if strings.Count(string(answer.Data), name) != 1 {
 				t.Errorf("%s is not there once in %s", name, answer.Data)
 			}
@@ -133,7 +135,7 @@ func startPodman(t *testing.T) *podman {
 	p := &podman{env: append(os.Environ(), "CONTAINERS_CONF="+conf)}
 	t.Cleanup(func() {
 		p.run(t, "pod", "rm", "--all", "--force", "--time", "0")
-		p.run(t, "rm", "--ignore", "--force", "--time", "0", "joined") // before the one whose network it uses
+		p.run(t, "rm", "--ignore", "--force", "--time", "0", p.name("joined")) // before the one whose network it uses
 		p.run(t, "rm", "--all", "--force", "--time", "0")
 		unmountBelow(t, state)
 		if err := unix.Unmount(state, unix.MNT_DETACH); err != nil {
@@ -158,6 +160,10 @@ func startPodman(t *testing.T) *podman {
 	}
 	return p
 }
+
+// name is one that no other podman on this machine uses: what runs is seen by the
+// processes of the machine.
+func (*podman) name(name string) string { return fmt.Sprintf("%s-e2e-%d", name, os.Getpid()) }
 
 func (p *podman) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("podman", args...)

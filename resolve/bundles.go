@@ -1,0 +1,241 @@
+package resolve
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"nsenter-mcp/nsexec"
+)
+
+// Bundles is a [Source] that asks no runtime: it reads the OCI bundles of what runs
+// (config.md of the OCI runtime specification). Containerd keeps them in its state
+// folder, also for nerdctl and ctr, which use no CRI. Podman's and CRI-O's are named
+// by their monitors (conmon(8)), those of users without root too.
+//
+// It tells names by a list alone: to find one name, all bundles are read.
+type Bundles struct {
+	home           *nsexec.Home
+	root, procRoot string
+}
+
+// NewBundles returns the source for the host whose files lie below root ("/").
+// home stays the caller's.
+func NewBundles(home *nsexec.Home, root string) *Bundles {
+	root = filepath.Join("/", root)
+	return &Bundles{home: home, root: root, procRoot: filepath.Join(root, "proc")}
+}
+
+// Name is "bundles".
+func (*Bundles) Name() string { return "bundles" }
+
+// Exact finds a container by its full ID; for anything else it fails with
+// [ErrCannotTell].
+func (s *Bundles) Exact(ctx context.Context, q Query) ([]Workload, error) {
+	if q.Pod != "" || len(q.Container) != idLength || !isHex(q.Container) {
+		return nil, ErrCannotTell
+	}
+	ws, err := s.List(ctx)
+	if !exactly(q, ws) {
+		return nil, err
+	}
+	c, ambiguous := choose(q, ws)
+	if ambiguous != nil {
+		return ws, nil
+	}
+	return []Workload{*c.workload}, nil
+}
+
+// List returns every container that runs, in its pod where it has one.
+func (s *Bundles) List(ctx context.Context) ([]Workload, error) {
+	files, err := s.home.OpenFiles(s.root)
+	if errors.Is(err, nsexec.ErrUnsupported) || errors.Is(err, fs.ErrNotExist) {
+		return nil, &absentError{what: s.root}
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = files.Close() }() // only read from
+	all, here := containerdBundles(ctx, files)
+	monitored, err := s.monitored(ctx, files)
+	if all = append(all, monitored...); len(all) == 0 && !here && (err == nil || errors.Is(err, fs.ErrNotExist)) {
+		err = &absentError{what: "no containerd and no conmon runs"}
+	}
+	joinInfra(all)
+	containers := make([]dockerContainer, 0, len(all))
+	for i := range all {
+		containers = append(containers, all[i].dockerContainer)
+	}
+	return groupDocker(containers), cmp.Or(err, ctx.Err())
+}
+
+// bundle is a container with what its config.json says.
+type bundle struct {
+	dockerContainer
+	config ociConfig
+}
+
+// ociConfig is the part of config.json that is used. The annotations are those of
+// containerd's CRI plugin (pkg/cri/annotations), of nerdctl, and of podman and CRI-O.
+type ociConfig struct {
+	Hostname    string            `json:"hostname"`
+	Annotations map[string]string `json:"annotations"`
+	Linux       struct {
+		CgroupsPath string `json:"cgroupsPath"`
+		Namespaces  []struct {
+			Type string `json:"type"`
+		} `json:"namespaces"`
+	} `json:"linux"`
+}
+
+// containerdStates are the state folders of containerd as it is and as Kubernetes
+// distributions pack it. Docker's containers are there by ID alone, and left out.
+var containerdStates = [...]string{"run/containerd", "run/k3s/containerd", "run/k0s/containerd", "var/snap/microk8s/common/run/containerd"}
+
+const (
+	// tasks is where the runtime v2 of containerd has its bundles, by namespace.
+	tasks         = "io.containerd.runtime.v2.task"
+	namespaceMoby = "moby"
+	// maxBundles bounds the containers of one namespace.
+	maxBundles = 2000
+	// maxConfig bounds one config.json; with a seccomp profile it has about 30 KB.
+	maxConfig = 1 << 20
+)
+
+// containerdBundles reads those of containerd's containers. here: there is one.
+func containerdBundles(ctx context.Context, files *nsexec.Files) (all []bundle, here bool) {
+	named := func(name string) bool { return checkName("", name, "") == nil }
+	for _, state := range containerdStates {
+		namespaces, err := files.ReadDir(ctx, path.Join(state, tasks), maxBundles, named)
+		here = here || err == nil && len(namespaces) > 0
+		for _, n := range namespaces {
+			if n.Name == namespaceMoby {
+				continue
+			}
+			folder := path.Join(state, tasks, n.Name)
+			entries, _ := files.ReadDir(ctx, folder, maxBundles, named) // gone meanwhile
+			for _, e := range entries {
+				dir := path.Join(folder, e.Name)
+				pid, err := files.ReadPlainFile(ctx, path.Join(dir, "init.pid"), 32)
+				if err != nil {
+					continue // it is being made or removed, or has no process
+				}
+				b := readBundle(ctx, files, dir)
+				b.ID, b.Name = e.Name, cmp.Or(text(b.config.Annotations["nerdctl/name"]), e.Name)
+				b.PID, _ = strconv.Atoi(strings.TrimSpace(string(pid.Data)))
+				if b.Name == e.Name && len(e.Name) == idLength {
+					b.Name = ""
+				}
+				all = append(all, b)
+			}
+		}
+	}
+	return all, here
+}
+
+// monitored reads the bundles that monitors name. That a process is the container's
+// is told by the kernel, which knows whose child it is.
+func (s *Bundles) monitored(ctx context.Context, files *nsexec.Files) ([]bundle, error) {
+	var mu sync.Mutex
+	var monitors []process
+	err := scanProcesses(ctx, s.procRoot, scanFor{monitor: true}, func(p process) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		monitors = append(monitors, p)
+		return true
+	})
+	var all []bundle
+	for _, m := range monitors {
+		id, name, dir := parseMonitor(m.monitor)
+		first, _, _ := strings.Cut(m.children, " ")
+		pid, err := strconv.Atoi(first)
+		if id == "" || err != nil {
+			continue // of a container that has ended, or no monitor
+		}
+		b := readBundle(ctx, files, dir)
+		b.ID, b.Name, b.PID = id, text(name), pid
+		all = append(all, b)
+	}
+	return all, err
+}
+
+// parseMonitor reads conmon's command line; no ID where it is none.
+func parseMonitor(command string) (id, name, dir string) {
+	words := strings.Split(command, "\x00")
+	for i, w := range words[:len(words)-1] {
+		switch w {
+		case "-c", "--cid":
+			id = cmp.Or(id, words[i+1])
+		case "-n", "--name":
+			name = cmp.Or(name, words[i+1])
+		case "-b", "--bundle":
+			dir = cmp.Or(dir, words[i+1])
+		case "-e", "--exec-attach", "--exec-process-spec":
+			return "", "", "" // of a command in a container
+		}
+	}
+	if len(id) != idLength || !isHex(id) {
+		return "", "", ""
+	}
+	return id, name, dir
+}
+
+// readBundle reads config.json. Without it a container has its name alone.
+func readBundle(ctx context.Context, files *nsexec.Files, dir string) bundle {
+	b := bundle{dockerContainer: dockerContainer{Container: Container{State: StateRunning}}}
+	file, err := files.ReadPlainFile(ctx, path.Join(dir, "config.json"), maxConfig)
+	if err != nil || json.Unmarshal(file.Data, &b.config) != nil {
+		return b
+	}
+	a := b.config.Annotations
+	b.Image = text(cmp.Or(a["io.kubernetes.cri.image-name"], a["nerdctl/image-ref"]))
+	pod := k8sName{Pod: a["io.kubernetes.cri.sandbox-name"], Namespace: a["io.kubernetes.cri.sandbox-namespace"], UID: a["io.kubernetes.cri.sandbox-uid"]}
+	if pod.Pod != "" && checkName("", pod.Pod, "") == nil {
+		pod.Container = cmp.Or(text(a["io.kubernetes.cri.container-name"]), sandboxContainer)
+		b.podman = pod
+	}
+	return b
+}
+
+// joinInfra puts podman's containers into their pods. A pod's ID stands in the
+// cgroup of its containers; its name is the hostname of its infra container, except
+// where that is in the host's network and has the host's name.
+func joinInfra(all []bundle) {
+	names := map[string]string{} // of pods, by ID
+	for i := range all {
+		b := &all[i]
+		id := b.podID()
+		for _, n := range b.config.Linux.Namespaces {
+			if n.Type == "network" && id != "" && b.Name == id[:12]+"-infra" && checkName("", b.config.Hostname, "") == nil {
+				names[id] = b.config.Hostname
+			}
+		}
+	}
+	for i := range all {
+		b := &all[i]
+		if id := b.podID(); names[id] != "" {
+			b.podman = k8sName{Container: b.Name, Pod: names[id], UID: id}
+			if b.Name == id[:12]+"-infra" {
+				b.podman.Container = sandboxContainer
+			}
+		}
+	}
+}
+
+// podID is the ID of podman's pod that the container is in; "" for none.
+// "/libpod_parent/POD/libpod-ID", "machine-libpod_pod_POD.slice:libpod:ID".
+func (b *bundle) podID() string {
+	for _, part := range strings.FieldsFunc(b.config.Linux.CgroupsPath, func(c rune) bool { return c == '/' || c == ':' }) {
+		if id := containerIDIn(part); id != "" && id != b.ID {
+			return id
+		}
+	}
+	return ""
+}
