@@ -1,9 +1,14 @@
 package lookup
 
 import (
+	"encoding/binary"
 	"net"
 	"testing"
 	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/internal/lab"
 )
@@ -13,13 +18,36 @@ import (
 func TestOwnRedirect(t *testing.T) {
 	t.Parallel()
 	pod := lab.Start(t).Pod(t, lab.PodSpec{})
-	out, err := pod.Output("iptables", "-t", "nat", "-A", "OUTPUT", "-p", "udp", "--dport", "53", "-j", "REDIRECT", "--to-ports", "15053")
-	if err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	redirectUDP(t, pod.Netns, 15053)
 	found := lookUp(t, targetIn(pod, conf("nameserver 10.96.0.10")), Request{Name: "www.example.com"})
 	if found.Outcome != "unreachable" || found.Tried[0].Reason != "ECONNREFUSED" || found.Tried[0].SentTo != "127.0.0.1:15053" {
 		t.Errorf("%s", show(t, found))
+	}
+}
+
+// redirectUDP sends the namespace's own datagrams to a port of the namespace itself.
+func redirectUDP(t *testing.T, ns *lab.Netns, port uint16) {
+	t.Helper()
+	err := ns.Handle.Do(func() error {
+		conn, err := nftables.New()
+		if err != nil {
+			return err
+		}
+		table := conn.AddTable(&nftables.Table{Family: nftables.TableFamilyIPv4, Name: "capture"})
+		chain := conn.AddChain(&nftables.Chain{
+			Name: "capture", Table: table, Type: nftables.ChainTypeNAT,
+			Hooknum: nftables.ChainHookOutput, Priority: nftables.ChainPriorityNATDest,
+		})
+		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_UDP}},
+			&expr.Immediate{Register: 1, Data: binary.BigEndian.AppendUint16(nil, port)},
+			&expr.Redir{RegisterProtoMin: 1},
+		}})
+		return conn.Flush()
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 
