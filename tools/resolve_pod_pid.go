@@ -155,6 +155,69 @@ func handleResolvePodPID(ctx context.Context, env *dispatch.Env, t *resolve.Targ
 	}, nil
 }
 
+// inventoryOut is what can be named on this node, for a caller that named
+// nothing.
+type inventoryOut struct {
+	Workloads []workloadOut         `json:"workloads" jsonschema:"pods and containers, trouble first"`
+	Total     int                   `json:"total"`
+	Returned  int                   `json:"returned"`
+	Netns     []resolve.NamedNetns  `json:"netns" jsonschema:"named network namespaces"`
+	Sources   []resolve.SourceState `json:"sources" jsonschema:"who was asked"`
+}
+
+// discover answers a caller that named no target.
+func discover(ctx context.Context, env *dispatch.Env, in ResolvePodPIDIn) (dispatch.Answer[ResolvePodPIDOut], error) {
+	found, err := env.Resolver.Discover(ctx)
+	if err != nil {
+		return dispatch.Answer[ResolvePodPIDOut]{}, err
+	}
+	limit := cmp.Or(in.Limit, defaultRows)
+	here := &inventoryOut{
+		Workloads: []workloadOut{}, Total: found.Total,
+		Netns: found.Netns[:min(limit, len(found.Netns))], Sources: found.Sources,
+	}
+	for _, w := range found.Workloads[:min(limit, len(found.Workloads))] {
+		here.Workloads = append(here.Workloads, workloadRow(&w))
+	}
+	here.Returned = len(here.Workloads)
+	answer := dispatch.Answer[ResolvePodPIDOut]{
+		Summary: summarizeInventory(&found),
+		Data:    ResolvePodPIDOut{Containers: []containerOut{}, Here: here},
+	}
+	answer.Notes = silentNotes(found.Sources)
+	if found.NoRuntime {
+		answer.Notes = append(answer.Notes, noRuntimeNote(env.Forwards))
+	}
+	if here.Returned < here.Total {
+		answer.Notes = append(answer.Notes, dispatch.Note{
+			Code:    "more_rows",
+			Message: fmt.Sprintf("%d of %d are shown; a larger limit shows more", here.Returned, here.Total),
+		})
+	}
+	if len(found.Workloads) > 0 {
+		in := ResolvePodPIDIn{TargetArgs: nameOf(&found.Workloads[0])}
+		answer.Next = []dispatch.Next{dispatch.Propose(resolvePodPID, in, "look at the first of them")}
+	} else if len(found.Netns) > 0 {
+		in := NetnsIPAddrIn{TargetArgs: dispatch.TargetArgs{Netns: found.Netns[0].Name}}
+		answer.Next = []dispatch.Next{dispatch.Propose(netnsIPAddr, in, "look into the first of them")}
+	}
+	return answer, nil
+}
+
+func summarizeInventory(found *resolve.Inventory) string {
+	text := fmt.Sprintf("%s, %s on this node", tally(found.Total, found.NoNames), words.Plural(found.NetnsTotal, "named network namespace"))
+	if found.Total == 0 && len(found.Netns) == 0 {
+		text = "nothing can be named here but pids: no container runtime answered with a container, and no network namespace has a name"
+	}
+	if found.Troubled > 0 {
+		text += fmt.Sprintf("; %d in trouble", found.Troubled)
+	}
+	if failed := silentNames(found.Sources); len(failed) > 0 {
+		text += "; " + strings.Join(failed, " and ") + " could not be asked, so pods and containers may be missing"
+	}
+	return text + "."
+}
+
 // containerLabel is the container's name, or where only its cgroup is known the
 // start of its ID.
 func containerLabel(c *resolve.Container) string {
