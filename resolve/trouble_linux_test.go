@@ -45,7 +45,7 @@ func TestResolveHungSocket(t *testing.T) {
 	w.resolver.limits = defaultLimits()
 	began := time.Now()
 	e := refused(t, w.resolver, Query{Pod: "web-0"}, KindSource)
-	if took := time.Since(began); took > 10*time.Second { // 5 times the limit; the exact one is tested with a fake clock
+	if took := time.Since(began); took > 30*time.Second { // on any machine; the exact limit is tested with a fake clock
 		t.Errorf("took %s", took)
 	}
 	if !strings.Contains(e.Message, "docker: ") || len(e.Steps) == 0 {
@@ -76,7 +76,7 @@ func TestResolveHungSocket(t *testing.T) {
 			t.Errorf("got %v, want timeout", err)
 		}
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("took %s", took)
 	}
 }

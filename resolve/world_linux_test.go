@@ -98,7 +98,7 @@ func inside(t *testing.T, target *Target, handle *nsexec.Handle) {
 // reads expects a file of the target to hold content.
 func reads(t *testing.T, target *Target, name, content string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	got, err := target.ReadFile(ctx, name, 4096)
 	if err != nil || string(got.Data) != content {

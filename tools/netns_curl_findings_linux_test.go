@@ -212,7 +212,7 @@ func (s *curlScene) crowd() string {
 	s.must(unix.Listen(fd, 1))
 	at := netip.AddrPortFrom(s.pod.IP, 8080).String()
 	for range 10 {
-		ctx, cancel := context.WithTimeout(s.Context(), 300*time.Millisecond)
+		ctx, cancel := context.WithTimeout(s.Context(), time.Second)
 		conn, err := s.pod.Handle.DialContext(ctx, "tcp", at)
 		cancel()
 		if err != nil {

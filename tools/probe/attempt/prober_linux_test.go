@@ -371,7 +371,11 @@ func fillAcceptQueue(s *scene, p *lab.Pod) netip.AddrPort {
 	s.must(unix.Listen(fd, 1))
 	at := netip.AddrPortFrom(p.IP, 8080)
 	for i := range 10 {
-		ctx, cancel := context.WithTimeout(s.Context(), 200*time.Millisecond)
+		limit := time.Second
+		if i < 2 {
+			limit = 10 * time.Second // these are accepted
+		}
+		ctx, cancel := context.WithTimeout(s.Context(), limit)
 		conn, err := p.Handle.DialContext(ctx, "tcp", at.String())
 		cancel()
 		if err != nil {
