@@ -5,6 +5,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -132,6 +133,7 @@ func startPodman(t *testing.T) *podman {
 	if err := os.WriteFile(conf, []byte(podmanConf), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	foreign := len(libpodGroups(t)) > 0
 	p := &podman{env: append(os.Environ(), "CONTAINERS_CONF="+conf)}
 	t.Cleanup(func() {
 		p.run(t, "pod", "rm", "--all", "--force", "--time", "0")
@@ -144,14 +146,25 @@ func startPodman(t *testing.T) *podman {
 		if made {
 			_ = os.Remove(state) // unless somebody else uses it by now
 		}
-		for _, group := range []string{"/libpod_parent/conmon", "/libpod_parent"} {
-			for _, root := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
-				groups, _ := filepath.Glob(filepath.Join(root, group))
-				for _, g := range groups {
-					_ = unix.Rmdir(g) // unless it is in use
+		if foreign {
+			return // another podman on this machine has its groups there too
+		}
+		// Podman leaves the groups of pods, and its monitors are the last to leave theirs.
+		await(t, 60*time.Second, "podman's cgroups are removed", func() bool {
+			for _, root := range libpodGroups(t) {
+				var groups []string
+				_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+					if err == nil && d.IsDir() {
+						groups = append(groups, path)
+					}
+					return nil
+				})
+				for _, g := range slices.Backward(groups) {
+					_ = unix.Rmdir(g) // unless a process is left in it
 				}
 			}
-		}
+			return len(libpodGroups(t)) == 0
+		})
 	})
 	cmd := p.command("import", "--change", `ENTRYPOINT ["/guest"]`, "-", image)
 	cmd.Stdin = guestLayer(t)
@@ -159,6 +172,17 @@ func startPodman(t *testing.T) *podman {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return p
+}
+
+// libpodGroups are podman's top cgroups, in each hierarchy.
+func libpodGroups(t *testing.T) []string {
+	t.Helper()
+	first, err := filepath.Glob("/sys/fs/cgroup/libpod_parent")
+	more, err2 := filepath.Glob("/sys/fs/cgroup/*/libpod_parent")
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	return append(first, more...)
 }
 
 // name is one that no other podman on this machine uses: what runs is seen by the
