@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -56,14 +55,10 @@ type CRI struct {
 	socket string
 	// named: an operator has named it, so that its absence is a failure.
 	named bool
-
-	mu   sync.Mutex
-	conn *criConn // nil before the first use
 }
 
 // NewCRI returns the sources for options, in the order in which their word
 // counts. Nothing is connected to, or even looked for, before they are asked.
-// The caller closes them.
 //
 // It fails if the endpoint is of a form that cannot be used.
 func NewCRI(options CRIOptions) ([]*CRI, error) {
@@ -104,18 +99,6 @@ func parseCRIEndpoint(endpoint string) (string, error) {
 func (s *CRI) Name() string { return s.name }
 
 func (*CRI) family() string { return criFamily }
-
-// Close gives up the connection. The source may be asked again.
-func (s *CRI) Close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn == nil {
-		return nil
-	}
-	conn := s.conn
-	s.conn = nil
-	return conn.cc.Close()
-}
 
 // Exact asks for one pod or container. It takes at most seven requests, and one
 // more for each container of the pod that is found.
@@ -158,69 +141,22 @@ func (s *CRI) Version(ctx context.Context) (string, error) {
 	return version, err
 }
 
-// ask runs one exchange with the runtime. A runtime may have been restarted
-// since it was connected to, which shows only when it is asked, so then it is
-// asked once more.
+// ask runs one exchange with the runtime, over a connection of its own: a connection
+// that is kept may be one to a runtime that was restarted since.
 func (s *CRI) ask(ctx context.Context, exchange func(*criConn) error) error {
-	for again := true; ; again = false {
-		conn, used, err := s.acquire()
-		if err != nil {
-			return err
-		}
-		err = exchange(conn)
-		if err != nil && ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		failed := s.explain(ctx, conn, err)
-		s.release(conn, isBroken(err))
-		if !again || !used || !isBroken(err) || ctx.Err() != nil {
-			return failed
-		}
-	}
-}
-
-// acquire returns the connection to the socket that is there now, and whether it
-// has been used before. It may appear long after the server has started.
-func (s *CRI) acquire() (conn *criConn, used bool, err error) {
 	path, err := s.find()
 	if err != nil {
-		return nil, false, err
+		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.conn == nil || s.conn.path != path {
-		conn, err := newCRIConn(path)
-		if err != nil {
-			return nil, false, err
-		}
-		s.retire()
-		s.conn = conn
+	conn, err := newCRIConn(path)
+	if err != nil {
+		return err
 	}
-	s.conn.users++
-	return s.conn, s.conn.users+s.conn.done > 1, nil
-}
-
-// release gives a connection back. One that is broken is not used again, and
-// closed when the last request on it has ended.
-func (s *CRI) release(conn *criConn, broken bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	conn.users--
-	conn.done++
-	if broken && s.conn == conn {
-		s.retire()
+	defer func() { _ = conn.cc.Close() }() // nobody waits for anything on it
+	if err = exchange(conn); err != nil && ctx.Err() != nil {
+		err = ctx.Err()
 	}
-	conn.closeIfLast()
-}
-
-// retire takes the connection out of use, with s.mu held.
-func (s *CRI) retire() {
-	if s.conn == nil {
-		return
-	}
-	s.conn.retired = true
-	s.conn.closeIfLast()
-	s.conn = nil
+	return s.explain(ctx, conn, err)
 }
 
 // find returns the path of the socket, or [ErrAbsent].

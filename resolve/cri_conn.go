@@ -9,25 +9,17 @@ import (
 	"strings"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-const (
-	// maxCRIAnswer bounds one answer of a runtime. The kubelet has the same limit,
-	// so a runtime that works with it stays below.
-	maxCRIAnswer = 16 << 20
-	// criConnect bounds one attempt to connect. Whoever waits for it has less.
-	criConnect = 2 * time.Second
-	// criIdle is how long a connection is kept that nobody uses.
-	criIdle = 30 * time.Second
-)
+// maxCRIAnswer bounds one answer of a runtime. The kubelet has the same limit,
+// so a runtime that works with it stays below.
+const maxCRIAnswer = 16 << 20
 
 // criConn is a connection to one runtime.
 type criConn struct {
@@ -36,25 +28,17 @@ type criConn struct {
 	api  runtimeapi.RuntimeServiceClient
 	// undialed is why the last attempt to connect failed, nil for none.
 	undialed atomic.Pointer[error]
-
-	// Guarded by CRI.mu.
-	users, done int // exchanges under way, and those that have ended
-	retired     bool
 }
 
 // newCRIConn prepares a connection, which is made when it is first used.
 func newCRIConn(path string) (*criConn, error) {
 	c := &criConn{path: path}
-	retry := backoff.DefaultConfig
-	retry.BaseDelay, retry.MaxDelay = 100*time.Millisecond, time.Second
 	var err error
 	c.cc, err = grpc.NewClient("passthrough:///"+criFamily,
 		grpc.WithContextDialer(c.dial),
 		grpc.WithAuthority("localhost"), // as for every unix socket; servers check its form
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: retry, MinConnectTimeout: criConnect}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxCRIAnswer)),
-		grpc.WithIdleTimeout(criIdle),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithNoProxy(),
 	)
@@ -73,13 +57,6 @@ func (c *criConn) dial(ctx context.Context, _ string) (net.Conn, error) {
 	}
 	c.undialed.Store(nil)
 	return conn, nil
-}
-
-// closeIfLast closes a connection that is out of use, with CRI.mu held.
-func (c *criConn) closeIfLast() {
-	if c.retired && c.users == 0 {
-		_ = c.cc.Close() // nobody waits for anything on it
-	}
 }
 
 // isBroken reports whether err leaves doubt about the connection itself.

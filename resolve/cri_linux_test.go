@@ -49,7 +49,6 @@ func criAt(tb testing.TB, endpoint string) *CRI {
 	if err != nil || len(all) != 1 {
 		tb.Fatalf("got %d sources, %v", len(all), err)
 	}
-	tb.Cleanup(func() { _ = all[0].Close() })
 	return all[0]
 }
 
@@ -453,9 +452,6 @@ func TestCRILeavesNothing(t *testing.T) { // not parallel: counts what the proce
 					t.Error(err)
 				}
 			}
-		}
-		if err := w.source.Close(); err != nil {
-			t.Error(err)
 		}
 	}
 	round()

@@ -99,7 +99,6 @@ func endpointOf(t *testing.T, named bool, serve func(net.Listener)) *CRI {
 	l, path := listen(t)
 	go serve(l)
 	s := &CRI{name: "containerd", root: "/", socket: path, named: named}
-	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
 

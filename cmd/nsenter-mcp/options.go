@@ -220,7 +220,6 @@ func (n *node) sources(root string) ([]resolve.Source, error) {
 		return nil, usagef("%s: %v", n.policy.RuntimeEndpoint.Who(), err)
 	}
 	for _, r := range runtimes {
-		n.close = append(n.close, r.Close)
 		all = append(all, r)
 	}
 	return append(all, resolve.NewBundles(n.home, root), resolve.NewNodeFiles(n.home, root), resolve.NewCgroups(root)), nil
