@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
-	"slices"
 	"sync"
 )
 
@@ -32,9 +31,8 @@ type KubeOptions struct {
 type Kube struct {
 	options KubeOptions
 
-	mu     sync.Mutex
-	conn   *kubeConn         // nil before the first use
-	ending []<-chan struct{} // of connections that were given up
+	mu   sync.Mutex
+	conn *kubeConn // nil before the first use
 }
 
 // NewKube returns the source. No file is read and nothing is connected to before
@@ -51,26 +49,17 @@ func (*Kube) Name() string { return "kubernetes" }
 // source may be asked again.
 func (k *Kube) Close() error {
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.drop()
-	ending := k.ending
-	k.ending = nil
-	k.mu.Unlock()
-	for _, ended := range ending {
-		<-ended // soon: the program has been killed
-	}
 	return nil
 }
 
 // drop forgets the connection. The caller holds the lock.
 func (k *Kube) drop() {
-	if k.conn == nil {
-		return
+	if k.conn != nil {
+		k.conn.close()
+		k.conn = nil
 	}
-	k.ending = slices.DeleteFunc(k.ending, isClosed)
-	if ended := k.conn.close(); ended != nil {
-		k.ending = append(k.ending, ended)
-	}
-	k.conn = nil
 }
 
 // Exact asks for one pod by one request, or by at most four where it is to be

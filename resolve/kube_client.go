@@ -110,11 +110,10 @@ func (c *kubeConn) dialer(cfg *rest.Config) error {
 
 var errRedirect = errors.New("it redirects elsewhere, which an API does not")
 
-// close gives the connection up. What it returns is closed when nothing of it runs
-// any more; nil where nothing does.
-func (c *kubeConn) close() <-chan struct{} {
+// close gives the connection up. Nothing of it runs afterwards.
+func (c *kubeConn) close() {
 	c.transport.CloseIdleConnections()
-	return c.plugin.stop()
+	c.plugin.close()
 }
 
 // boundBodies fails when an answer is longer than maxKubeAnswer.
@@ -123,22 +122,9 @@ type boundBodies struct{ next http.RoundTripper }
 func (b boundBodies) RoundTrip(r *http.Request) (*http.Response, error) {
 	response, err := b.next.RoundTrip(r)
 	if err == nil {
-		response.Body = &boundBody{ReadCloser: response.Body, left: maxKubeAnswer}
+		response.Body = http.MaxBytesReader(nil, response.Body, maxKubeAnswer)
 	}
 	return response, err
-}
-
-type boundBody struct {
-	io.ReadCloser
-	left int64
-}
-
-func (b *boundBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if b.left -= int64(n); b.left < 0 {
-		return 0, fmt.Errorf("answer is longer than %d bytes", maxKubeAnswer)
-	}
-	return n, err
 }
 
 // kubeRequest is what is asked for, also in the words of an error.

@@ -276,26 +276,24 @@ func TestKubePluginSays(t *testing.T) {
 func TestKubePluginRenews(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	run := func(err error, ended, expires time.Time) *pluginRun {
-		r := &pluginRun{done: make(chan struct{}), err: err, ended: ended, credential: &kubeCredential{expires: expires}}
-		close(r.done)
-		return r
+	answer := func(err error, ended, expires time.Time) pluginAnswer {
+		return pluginAnswer{err: err, ended: ended, credential: &kubeCredential{expires: expires}}
 	}
 	failed := errors.New("failed")
 	tests := map[string]struct {
-		run    *pluginRun
+		last   pluginAnswer
 		counts bool
 	}{
-		"under way":      {&pluginRun{done: make(chan struct{})}, true},
-		"for ever":       {run(nil, now.Add(-time.Hour), time.Time{}), true},
-		"good":           {run(nil, now, now.Add(time.Minute)), true},
-		"about to end":   {run(nil, now, now.Add(time.Second)), false},
-		"ended":          {run(nil, now, now.Add(-time.Second)), false},
-		"failed":         {run(failed, now, time.Time{}), true},
-		"failed earlier": {run(failed, now.Add(-time.Minute), time.Time{}), false},
+		"none yet":       {pluginAnswer{}, false},
+		"for ever":       {answer(nil, now.Add(-time.Hour), time.Time{}), true},
+		"good":           {answer(nil, now, now.Add(time.Minute)), true},
+		"about to end":   {answer(nil, now, now.Add(time.Second)), false},
+		"ended":          {answer(nil, now, now.Add(-time.Second)), false},
+		"failed":         {answer(failed, now, time.Time{}), true},
+		"failed earlier": {answer(failed, now.Add(-time.Minute), time.Time{}), false},
 	}
 	for name, test := range tests {
-		if got := test.run.counts(now); got != test.counts {
+		if got := test.last.counts(now); got != test.counts {
 			t.Errorf("%s: got %v", name, got)
 		}
 	}

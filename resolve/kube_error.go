@@ -33,6 +33,7 @@ func (c *kubeConn) explain(r kubeRequest, err error) error {
 	var authority x509.UnknownAuthorityError
 	var request *url.Error
 	var status *kubeStatus
+	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &plugin):
 		return said("%s", plugin)
@@ -40,6 +41,8 @@ func (c *kubeConn) explain(r kubeRequest, err error) error {
 		return said("%s did not answer in time", c.address())
 	case errors.As(err, &certificate), errors.As(err, &authority):
 		return said("%s has another certificate than the kubeconfig trusts, so it may be another cluster's", c.address())
+	case errors.As(err, &tooLong):
+		return said("%s: its answer is longer than %d bytes", c.address(), tooLong.Limit)
 	case errors.As(err, &status) && status.code == http.StatusUnauthorized:
 		return said("%s does not accept the credentials: they have expired, or are of another cluster", c.address())
 	case errors.As(err, &status) && status.Kind == "":

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientauthentication "k8s.io/client-go/pkg/apis/clientauthentication/v1"
 	"k8s.io/client-go/rest"
@@ -28,19 +29,19 @@ import (
 // the credentials the next time.
 type kubePlugin struct {
 	config clientcmdapi.ExecConfig
-	info   string // KUBERNETES_EXEC_INFO
+	info   string          // KUBERNETES_EXEC_INFO
+	life   context.Context //nolint:containedctx // that of the connection, see stop
+	stop   context.CancelFunc
+	runs   singleflight.Group
+	busy   sync.Mutex // held while the program runs
 
-	mu      sync.Mutex
-	run     *pluginRun // the last one, under way or not; nil before the first
-	stopped bool       // nobody is to wait for it any more
-	expired func()     // ends connections that were made with older credentials
+	mu        sync.Mutex
+	last      pluginAnswer
+	transport *http.Transport // whose requests carry the credentials
 }
 
-// pluginRun is one run of the program. credential and err are set before done is
-// closed.
-type pluginRun struct {
-	done       chan struct{}
-	cancel     context.CancelFunc
+// pluginAnswer is what a run of the program has given; zero before the first.
+type pluginAnswer struct {
 	credential *kubeCredential
 	err        error
 	ended      time.Time
@@ -109,48 +110,34 @@ func newKubePlugin(config *clientcmdapi.ExecConfig, cfg *rest.Config) (*kubePlug
 	if err != nil {
 		return nil, fmt.Errorf("credential plugin: %w", err)
 	}
-	return &kubePlugin{config: *config, info: string(info)}, nil
+	p := &kubePlugin{config: *config, info: string(info)}
+	p.life, p.stop = context.WithCancel(context.Background()) //nolint:forbidigo // it serves all callers, and close ends it
+	return p, nil
 }
 
 // running reports whether the program is under way.
 func (p *kubePlugin) running() bool {
-	if p == nil {
-		return false
+	if p == nil || !p.busy.TryLock() {
+		return p != nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.run != nil && !isClosed(p.run.done)
+	p.busy.Unlock()
+	return false
 }
 
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
-// stop ends the program where it runs. What it returns is closed when the program
-// has ended; nil where none runs. It is not started again.
-func (p *kubePlugin) stop() <-chan struct{} {
+// close ends the program where it runs, and waits for that, which is soon. It is not
+// started again.
+func (p *kubePlugin) close() {
 	if p == nil {
-		return nil
+		return
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.stopped = true
-	if p.run == nil || isClosed(p.run.done) {
-		return nil
-	}
-	p.run.cancel()
-	return p.run.done
+	p.stop()
+	p.busy.Lock()
+	defer p.busy.Unlock()
 }
 
 // get returns credentials that are good now, and runs the program for them where
 // it must.
 func (p *kubePlugin) get(ctx context.Context) (*kubeCredential, error) {
-	run := p.current()
 	// A little early, so that the caller still hears why; and the source is no
 	// hung one.
 	if deadline, ok := ctx.Deadline(); ok {
@@ -159,15 +146,15 @@ func (p *kubePlugin) get(ctx context.Context) (*kubeCredential, error) {
 		ctx = early
 	}
 	select {
-	case <-run.done:
+	case a := <-p.runs.DoChan("", p.renewed):
 		var failed *pluginError
 		switch {
-		case errors.As(run.err, &failed):
+		case errors.As(a.Err, &failed):
 			return nil, failed
-		case run.err != nil:
-			return nil, &pluginError{err: run.err}
+		case a.Err != nil:
+			return nil, &pluginError{err: a.Err}
 		}
-		return run.credential, nil
+		return a.Val.(*kubeCredential), nil //nolint:forcetypeassert // of no other type
 	case <-ctx.Done():
 		return nil, &pluginError{err: fmt.Errorf("the kubeconfig's credential plugin %s has not answered yet, and is given %s: call again",
 			quote(p.config.Command), pluginLimit)}
@@ -176,41 +163,43 @@ func (p *kubePlugin) get(ctx context.Context) (*kubeCredential, error) {
 
 var errGivenUp = errors.New("the connection to the Kubernetes API was given up: call again")
 
-// current is the run whose outcome counts now.
-func (p *kubePlugin) current() *pluginRun {
+// renewed is a [*kubeCredential] that is good now, for one caller at a time.
+func (p *kubePlugin) renewed() (any, error) {
+	last := p.answer()
+	if last.counts(time.Now()) {
+		return last.credential, last.err
+	}
+	p.busy.Lock()
+	defer p.busy.Unlock()
+	if p.life.Err() != nil {
+		return nil, errGivenUp
+	}
+	p.transport.CloseIdleConnections() // they were made with older credentials
+	ctx, cancel := context.WithTimeout(p.life, pluginLimit)
+	defer cancel()
+	last.credential, last.err = p.execute(ctx)
+	last.ended = time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.run != nil && p.run.counts(time.Now()) {
-		return p.run
-	}
-	if p.run != nil && p.expired != nil {
-		p.expired()
-	}
-	if p.stopped {
-		run := &pluginRun{done: make(chan struct{}), err: errGivenUp}
-		close(run.done)
-		return run
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), pluginLimit) //nolint:forbidigo // it serves all callers, and close ends it
-	run := &pluginRun{done: make(chan struct{}), cancel: cancel}
-	p.run = run
-	go func() {
-		defer cancel()
-		defer close(run.done)
-		run.credential, run.err = p.execute(ctx)
-		run.ended = time.Now()
-	}()
-	return run
+	p.last = last
+	return last.credential, last.err
 }
 
-func (r *pluginRun) counts(now time.Time) bool {
+func (p *kubePlugin) answer() pluginAnswer {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last
+}
+
+// counts reports whether the program need not run again.
+func (a pluginAnswer) counts(now time.Time) bool {
 	switch {
-	case !isClosed(r.done):
-		return true
-	case r.err != nil:
-		return now.Sub(r.ended) < pluginPause
+	case a.ended.IsZero():
+		return false
+	case a.err != nil:
+		return now.Sub(a.ended) < pluginPause
 	}
-	return r.credential.expires.IsZero() || now.Add(pluginEarly).Before(r.credential.expires)
+	return a.credential.expires.IsZero() || now.Add(pluginEarly).Before(a.credential.expires)
 }
 
 // refused forgets credentials that the API did not accept.
@@ -218,8 +207,8 @@ func (p *kubePlugin) refused(c *kubeCredential) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// One that was refused at once would be refused again.
-	if p.run != nil && isClosed(p.run.done) && p.run.credential == c && time.Since(p.run.ended) > pluginPause {
-		p.run = nil
+	if p.last.credential == c && time.Since(p.last.ended) > pluginPause {
+		p.last = pluginAnswer{}
 	}
 }
 
@@ -242,7 +231,7 @@ func (p *kubePlugin) execute(ctx context.Context) (*kubeCredential, error) {
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrNotExist):
 		return nil, fmt.Errorf("the kubeconfig's credential plugin %s is not installed here", name)
-	case errors.Is(ctx.Err(), context.Canceled): // by stop
+	case errors.Is(ctx.Err(), context.Canceled): // by close
 		return nil, fmt.Errorf("the kubeconfig's credential plugin %s was ended, since %w", name, errGivenUp)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("the kubeconfig's credential plugin %s took longer than %s and was ended", name, pluginLimit)
@@ -296,14 +285,12 @@ func (p *kubePlugin) wrap(transport *http.Transport, next http.RoundTripper) htt
 		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
 	}
 	transport.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if p.run == nil || !isClosed(p.run.done) || p.run.err != nil || p.run.credential.certificate == nil {
-			return &tls.Certificate{}, nil
+		if last := p.answer(); last.err == nil && last.credential != nil && last.credential.certificate != nil {
+			return last.credential.certificate, nil
 		}
-		return p.run.credential.certificate, nil
+		return &tls.Certificate{}, nil
 	}
-	p.expired = transport.CloseIdleConnections
+	p.transport = transport
 	return &pluginTransport{plugin: p, next: next}
 }
 
