@@ -170,23 +170,6 @@ func TestIdentify(t *testing.T) {
 	}
 }
 
-func TestIdentitiesAreBounded(t *testing.T) {
-	t.Parallel()
-	var k identities
-	for i := range 3 * maxIdentities {
-		k.put(fmt.Sprint(i), identity{container: fmt.Sprint(i)})
-	}
-	if len(k.byID) != maxIdentities || len(k.order) != maxIdentities {
-		t.Errorf("%d remembered, %d in order", len(k.byID), len(k.order))
-	}
-	if got, ok := k.get(fmt.Sprint(3*maxIdentities - 1)); !ok || got.container != fmt.Sprint(3*maxIdentities-1) {
-		t.Errorf("the latest is %+v, %v", got, ok)
-	}
-	if _, ok := k.get("0"); ok {
-		t.Error("the oldest is still there")
-	}
-}
-
 // What the Kubernetes API knows is enough to enter a pod of this node, and to say
 // where one of another node is.
 func TestResolveByCluster(t *testing.T) {

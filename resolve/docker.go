@@ -22,6 +22,7 @@ import (
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
+	"k8s.io/apimachinery/pkg/util/cache"
 )
 
 // DockerOptions says where the Docker engine is.
@@ -148,7 +149,10 @@ type dockerConn struct {
 	api  dockerAPI
 	// elsewhere: the engine may be another machine's.
 	elsewhere bool
-	recent    recentPods
+	// recent are the IDs that a pod consisted of a moment ago, by its [recentKey]. To
+	// find a pod by its name the engine looks at all containers, 12 ms for two thousand;
+	// of one whose ID is known it tells in 0.4 ms. What they are now is asked each time.
+	recent *cache.LRUExpireCache
 	// podman reaches podman's socket for what the client has no call; nil for
 	// another engine. It is set before negotiated is.
 	podman *http.Client
@@ -273,7 +277,7 @@ func newDockerConn(host string) (*dockerConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := &dockerConn{host: host, api: c, elsewhere: isElsewhere(host), turn: make(chan struct{}, 1)}
+	conn := &dockerConn{host: host, api: c, elsewhere: isElsewhere(host), recent: cache.NewLRUExpireCache(maxRecent), turn: make(chan struct{}, 1)}
 	conn.negotiate = func(ctx context.Context) error {
 		ping, err := c.Ping(ctx)
 		if err != nil {

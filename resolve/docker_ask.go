@@ -40,16 +40,26 @@ func (c *dockerConn) workloads(all []dockerContainer) []Workload {
 	return ws
 }
 
+// recentKey is what a pod was asked for by.
+type recentKey struct{ pod, namespace string }
+
+const (
+	// recentFor bounds how long a further container, or a pod of the same name
+	// in another namespace, may go unnoticed.
+	recentFor = 10 * time.Second
+	maxRecent = 256
+)
+
 // pod finds a pod by the names that the kubelet gives to containers, for which
 // the engine takes a third of the time that it takes for labels, or where there
 // are no such names, by the labels.
 func (c *dockerConn) pod(ctx context.Context, q Query) ([]Workload, error) {
-	if ids := c.recent.get(q, time.Now()); ids != nil {
-		if ws, err := c.again(ctx, q, ids); ws != nil || err != nil {
+	key := recentKey{q.Pod, q.Namespace}
+	if ids, ok := c.recent.Get(key); ok && !q.Describe {
+		if ws, err := c.again(ctx, q, ids.([]string)); ws != nil || err != nil { //nolint:forcetypeassert // of no other type
 			return ws, err
 		}
 	}
-	asked := time.Now()
 	all, err := c.list(ctx, filters.Arg("name", podPattern(q)))
 	if err == nil && len(all) == 0 {
 		pairs := []filters.KeyValuePair{label(labelPod, q.Pod)}
@@ -69,7 +79,7 @@ func (c *dockerConn) pod(ctx context.Context, q Query) ([]Workload, error) {
 		ws, err = c.podmanPod(ctx, q.Pod)
 	}
 	if len(ws) == 1 && ws[0].settled() {
-		c.recent.put(q, ws[0].ids(), asked)
+		c.recent.Add(key, ws[0].ids(), recentFor)
 	}
 	return ws, err
 }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"k8s.io/apimachinery/pkg/util/cache"
 )
 
 // listen makes a unix socket in a directory of its own, whose path is short
@@ -366,35 +367,6 @@ func (c *countingAPI) ContainerInspect(_ context.Context, id string) (container.
 
 func (c *countingAPI) Close() error { return nil }
 
-func TestRecentPodsAreForgotten(t *testing.T) {
-	t.Parallel()
-	var r recentPods
-	now := time.Unix(1000, 0)
-	q := Query{Pod: "web", Namespace: "shop"}
-	r.put(q, []string{idA}, now)
-	for name, test := range map[string]struct {
-		query Query
-		now   time.Time
-		want  bool
-	}{
-		"at once":           {q, now, true},
-		"in time":           {q, now.Add(recentFor), true},
-		"too late":          {q, now.Add(recentFor + 1), false},
-		"another namespace": {Query{Pod: "web"}, now, false},
-		"described":         {Query{Pod: "web", Namespace: "shop", Describe: true}, now, false},
-	} {
-		if got := r.get(test.query, test.now) != nil; got != test.want {
-			t.Errorf("%s: remembered %v, want %v", name, got, test.want)
-		}
-	}
-	for i := range 3 * maxRecent {
-		r.put(Query{Pod: fmt.Sprint(i)}, []string{idA}, now)
-	}
-	if len(r.entries) > maxRecent {
-		t.Errorf("%d remembered, want at most %d", len(r.entries), maxRecent)
-	}
-}
-
 // errNotThere is a 404 (github.com/containerd/errdefs).
 type errNotThere struct{}
 
@@ -421,7 +393,7 @@ func TestDockerAsksNoMoreOfMore(t *testing.T) {
 				})
 			}
 		}
-		conn := &dockerConn{host: "unix:///test.sock", api: api}
+		conn := &dockerConn{host: "unix:///test.sock", api: api, recent: cache.NewLRUExpireCache(maxRecent)}
 		conn.negotiated.Store(true)
 		var ws []Workload
 		var err error

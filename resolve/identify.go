@@ -2,8 +2,6 @@ package resolve
 
 import (
 	"context"
-	"slices"
-	"sync"
 	"time"
 )
 
@@ -24,8 +22,9 @@ func (r *Resolver) identify(ctx context.Context, t *Target, describe bool) {
 		Action: "read the cgroup of " + processLabel(t.Process), Outcome: outcomeOK,
 		Reason: "container " + shortID(ref.ContainerID), MS: milliseconds(time.Since(began)),
 	})
-	if known, ok := r.known.get(ref.ContainerID); ok && !describe {
-		t.Workload, t.Container = known.workload, known.container
+	if known, ok := r.known.Get(ref.ContainerID); ok && !describe {
+		is := known.(identity)                                      //nolint:forcetypeassert // of no other type
+		t.Workload, t.Container = is.workload.names(), is.container // a copy, as callers may change what they get
 		return
 	}
 	t.Workload = Workload{Source: "cgroup", UID: ref.PodUID, Containers: []Container{
@@ -43,7 +42,7 @@ func (r *Resolver) identify(ctx context.Context, t *Target, describe bool) {
 	if c.container != whole {
 		t.Container = c.workload.Containers[c.container].label()
 	}
-	r.known.put(ref.ContainerID, identity{workload: t.Workload.names(), container: t.Container})
+	r.known.Add(ref.ContainerID, identity{workload: t.Workload.names(), container: t.Container}, forever)
 }
 
 // names is what never changes of a workload: who it is, not how it is.
@@ -58,43 +57,14 @@ func (w *Workload) names() Workload {
 	return n
 }
 
-// identity is what a container's ID stands for.
+// identity is what a container's ID stands for, which never changes, so that a call
+// that names a PID need not ask a runtime each time.
 type identity struct {
 	workload  Workload
 	container string
 }
 
-// identities remembers what container IDs stand for, which never changes, so
-// that a call that names a PID need not ask a runtime each time.
-type identities struct {
-	mu    sync.Mutex
-	byID  map[string]identity
-	order []string // oldest first
-}
-
-const maxIdentities = 1024
-
-func (k *identities) get(id string) (identity, bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	found, ok := k.byID[id]
-	// Callers may change what they get.
-	found.workload.Containers = slices.Clone(found.workload.Containers)
-	return found, ok
-}
-
-func (k *identities) put(id string, i identity) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.byID == nil {
-		k.byID = map[string]identity{}
-	}
-	if _, known := k.byID[id]; !known {
-		if len(k.order) == maxIdentities {
-			delete(k.byID, k.order[0])
-			k.order = k.order[1:]
-		}
-		k.order = append(k.order, id)
-	}
-	k.byID[id] = i
-}
+const (
+	maxIdentities = 1024
+	forever       = 365 * 24 * time.Hour
+)

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/cache"
+
 	"nsenter-mcp/nsexec"
 )
 
@@ -44,7 +46,7 @@ type Resolver struct {
 	limits  limits
 	local   []*guard
 	cluster []*guard
-	known   identities
+	known   *cache.LRUExpireCache // [identity] by a container's ID
 	nodes   nodes
 	// hasCluster: a source of the cluster has answered before, so there is one.
 	hasCluster atomic.Bool
@@ -95,7 +97,7 @@ func New(cfg Config) *Resolver {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	r := &Resolver{cfg: cfg, limits: defaultLimits(), closed: make(chan struct{})}
+	r := &Resolver{cfg: cfg, limits: defaultLimits(), known: cache.NewLRUExpireCache(maxIdentities), closed: make(chan struct{})}
 	r.nodes.put(cfg.Node)
 	for _, s := range cfg.Sources {
 		r.local = append(r.local, newGuard(s))
