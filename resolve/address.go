@@ -58,27 +58,20 @@ const maxEndpoints = 10
 // inCluster asks what an address is that no namespace of this node owns. It
 // returns nil where the cluster does not know it either, with what it said.
 func (r *Resolver) inCluster(ctx context.Context, ip netip.Addr) (e *Error, said string) {
-	for _, g := range r.cluster {
-		source, ok := g.source.(ClusterSource)
-		if !ok {
-			continue
-		}
-		a, err := guarded(ctx, r, g, func(ctx context.Context) (Address, error) { return source.Address(ctx, ip) })
-		switch {
-		case err != nil && isFailure(err):
-			said = g.source.Name() + ": " + err.Error()
-		case err != nil:
-		case a.Service != nil:
-			return a.Service.refuse(ip), ""
-		case a.Node != "":
-			return r.addressOfNode(ctx, ip, a.Node), ""
-		case a.Pod != nil:
-			return r.addressOfPod(ctx, ip, a.Pod), ""
-		default:
-			return nil, "the Kubernetes API knows no pod, node or service with it"
-		}
+	a, err := askCluster(ctx, r, func(ctx context.Context, c ClusterSource) (Address, error) { return c.Address(ctx, ip) })
+	switch {
+	case isFailure(err):
+		return nil, "kubernetes: " + err.Error()
+	case err != nil:
+		return nil, ""
+	case a.Service != nil:
+		return a.Service.refuse(ip), ""
+	case a.Node != "":
+		return r.addressOfNode(ctx, ip, a.Node), ""
+	case a.Pod != nil:
+		return r.addressOfPod(ctx, ip, a.Pod), ""
 	}
-	return nil, said
+	return nil, "the Kubernetes API knows no pod, node or service with it"
 }
 
 func (r *Resolver) addressOfPod(ctx context.Context, ip netip.Addr, w *Workload) *Error {

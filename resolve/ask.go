@@ -150,7 +150,7 @@ func (w *round) request(i int, what request, ask func(context.Context) ([]Worklo
 	go func() {
 		ctx, cancel := r.detached(w.caller)
 		defer cancel()
-		ws, err := m.call(ctx, what, r.limits.source, r.cfg.Now, r.limits.pause, ask)
+		ws, err := r.call(ctx, m.guard, what, ask)
 		for j := range ws {
 			ws[j].asOf, ws[j].remote = asOf, m.cluster
 			if ws[j].Source == "" {

@@ -47,38 +47,17 @@ func (r *Resolver) FindNode(ctx context.Context) (string, error) {
 	if name := r.nodes.get(); name != "" {
 		return name, nil
 	}
-	failed := error(ErrAbsent)
-	for _, g := range r.cluster {
-		source, ok := g.source.(ClusterSource)
-		if !ok {
-			continue
-		}
-		name, err := guarded(ctx, r, g, source.ThisNode)
-		if err == nil && name != "" {
-			r.nodes.put(name)
-			return name, nil
-		}
-		failed = err
+	name, err := askCluster(ctx, r, func(ctx context.Context, c ClusterSource) (string, error) { return c.ThisNode(ctx) })
+	if name != "" {
+		r.nodes.put(name)
 	}
-	return "", failed
+	return name, err
 }
 
 // HasNode tells whether the cluster has a node of that name. The error is
 // [ErrAbsent] where there is no API to ask.
 func (r *Resolver) HasNode(ctx context.Context, node string) (bool, error) {
-	failed := error(ErrAbsent)
-	for _, g := range r.cluster {
-		source, ok := g.source.(ClusterSource)
-		if !ok {
-			continue
-		}
-		has, err := guarded(ctx, r, g, func(ctx context.Context) (bool, error) { return source.HasNode(ctx, node) })
-		if err == nil {
-			return has, nil
-		}
-		failed = err
-	}
-	return false, failed
+	return askCluster(ctx, r, func(ctx context.Context, c ClusterSource) (bool, error) { return c.HasNode(ctx, node) })
 }
 
 // kinship tells what a node is to this machine; known is false where nobody can
@@ -90,29 +69,23 @@ func (r *Resolver) kinship(ctx context.Context, node string) (kin Kinship, known
 		}
 		return Stranger, true
 	}
-	for _, g := range r.cluster {
-		source, ok := g.source.(ClusterSource)
-		if !ok {
-			continue
-		}
-		kin, err := guarded(ctx, r, g, func(ctx context.Context) (Kinship, error) { return source.Kinship(ctx, node) })
-		if err != nil {
-			continue
-		}
-		if kin == ThisNode {
-			r.nodes.put(node)
-		}
-		return kin, true
+	kin, err := askCluster(ctx, r, func(ctx context.Context, c ClusterSource) (Kinship, error) { return c.Kinship(ctx, node) })
+	if kin == ThisNode {
+		r.nodes.put(node)
 	}
-	return Stranger, false
+	return kin, err == nil
 }
 
-// guarded asks a source for something that is no list of workloads.
-func guarded[T any](ctx context.Context, r *Resolver, g *guard, ask func(context.Context) (T, error)) (T, error) {
-	var answer T
+// askCluster asks the cluster for something that is no list of workloads. The error
+// is [ErrAbsent] where there is none to ask.
+func askCluster[T any](ctx context.Context, r *Resolver, ask func(context.Context, ClusterSource) (T, error)) (answer T, err error) {
+	g, source := r.clusterSource()
+	if g == nil {
+		return answer, ErrAbsent
+	}
 	answers := make(chan T, 1)
-	_, err := g.call(ctx, lookUp, r.limits.source, r.cfg.Now, r.limits.pause, func(ctx context.Context) ([]Workload, error) {
-		a, err := ask(ctx)
+	_, err = r.call(ctx, g, lookUp, func(ctx context.Context) ([]Workload, error) {
+		a, err := ask(ctx, source)
 		if err == nil {
 			answers <- a
 		}
@@ -121,6 +94,17 @@ func guarded[T any](ctx context.Context, r *Resolver, g *guard, ask func(context
 	if err != nil {
 		return answer, err
 	}
-	r.hasCluster.Store(true) // no other source is asked so
+	r.hasCluster.Store(true)
 	return <-answers, nil
+}
+
+// clusterSource is the source that knows more of the cluster than pods; nil where
+// there is none.
+func (r *Resolver) clusterSource() (*guard, ClusterSource) {
+	for _, g := range r.cluster {
+		if source, ok := g.source.(ClusterSource); ok {
+			return g, source
+		}
+	}
+	return nil, nil
 }

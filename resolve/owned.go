@@ -63,42 +63,37 @@ func (q *Query) owner() string {
 
 // owned asks the cluster. Where nobody could answer, said tells why.
 func (r *Resolver) owned(ctx context.Context, q Query, p *ownedPod) (pods []Workload, said []string, _ *Error) {
-	said = []string{}
-	for _, g := range r.cluster {
-		source, ok := g.source.(ClusterSource)
-		if !ok {
-			continue
-		}
-		began := time.Now()
-		ws, err := g.call(ctx, lookUp, r.limits.source, r.cfg.Now, r.limits.pause, func(ctx context.Context) ([]Workload, error) {
-			return source.Owned(ctx, q)
-		})
-		step := stepOf(g, event{what: lookUp, workloads: ws, err: err, took: time.Since(began)})
-		step.Action = "find the pods of " + q.owner()
-		p.steps = append(p.steps, step)
-		switch {
-		case ctx.Err() != nil:
-			return nil, nil, ended(ctx, p.steps)
-		case errors.Is(err, errNoOwner):
-			return nil, nil, &Error{
-				Kind: KindNotFound, Message: "there is no " + q.owner(), Steps: p.steps,
-				Hint: "Give the namespace, or name the pod itself; resolve_pod_pid without arguments lists what is here.",
-			}
-		case err == nil && len(ws) == 0:
-			hint := "It is scaled to zero, or its controller could not make any (quota, admission): kubectl describe tells."
-			if q.kind == ownerService {
-				hint = "Its selector fits the labels of no pod, or it has none and its endpoints are made by hand: kubectl describe service tells."
-			}
-			return nil, nil, &Error{Kind: KindNotFound, Message: q.owner() + " has no pods", Steps: p.steps, Hint: hint}
-		case err == nil:
-			for i := range ws {
-				ws[i].remote = true
-			}
-			return ws, nil, nil
-		}
-		said = append(said, g.source.Name()+": "+err.Error())
+	g, source := r.clusterSource()
+	if g == nil {
+		return nil, []string{}, nil
 	}
-	return nil, said, nil
+	began := time.Now()
+	ws, err := r.call(ctx, g, lookUp, func(ctx context.Context) ([]Workload, error) { return source.Owned(ctx, q) })
+	step := stepOf(g, event{what: lookUp, workloads: ws, err: err, took: time.Since(began)})
+	step.Action = "find the pods of " + q.owner()
+	p.steps = append(p.steps, step)
+	e := &Error{Kind: KindNotFound, Steps: p.steps}
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil, ended(ctx, p.steps)
+	case errors.Is(err, errNoOwner):
+		e.Message = "there is no " + q.owner()
+		e.Hint = "Give the namespace, or name the pod itself; resolve_pod_pid without arguments lists what is here."
+		return nil, nil, e
+	case err != nil:
+		return nil, []string{g.source.Name() + ": " + err.Error()}, nil
+	case len(ws) == 0:
+		e.Message = q.owner() + " has no pods"
+		e.Hint = "It is scaled to zero, or its controller could not make any (quota, admission): kubectl describe tells."
+		if q.kind == ownerService {
+			e.Hint = "Its selector fits the labels of no pod, or it has none and its endpoints are made by hand: kubectl describe service tells."
+		}
+		return nil, nil, e
+	}
+	for i := range ws {
+		ws[i].remote = true
+	}
+	return ws, nil, nil
 }
 
 // namedAfter lists the pods of this node that are called as those of the owner.

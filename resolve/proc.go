@@ -1,7 +1,6 @@
 package resolve
 
 import (
-	"context"
 	"strconv"
 	"strings"
 )
@@ -19,14 +18,6 @@ type process struct {
 
 // scanFor says what a scan reads of each process.
 type scanFor struct{ net, cgroup, monitor bool }
-
-// scanProcesses calls visit with each process of the proc file system at
-// procRoot, from several goroutines at once, until visit returns false or ctx
-// ends. Kernel threads and processes that end meanwhile are left out where
-// nothing can be read of them.
-func scanProcesses(ctx context.Context, procRoot string, what scanFor, visit func(process) bool) error {
-	return walkProcesses(ctx, procRoot, what, visit)
-}
 
 // parseNetLink reads the inode number of "net:[4026531840]" (namespaces(7)).
 func parseNetLink(link string) (uint64, bool) {

@@ -19,7 +19,11 @@ const scanChunk = 64
 // version 1 at PATH_MAX would be more, but none is a container's.
 const maxCgroupFile = 16 << 10
 
-func walkProcesses(ctx context.Context, procRoot string, what scanFor, visit func(process) bool) error {
+// scanProcesses calls visit with each process of the proc file system at
+// procRoot, from several goroutines at once, until visit returns false or ctx
+// ends. Kernel threads and processes that end meanwhile are left out where
+// nothing can be read of them.
+func scanProcesses(ctx context.Context, procRoot string, what scanFor, visit func(process) bool) error {
 	dir, err := os.Open(procRoot)
 	if err != nil {
 		return fmt.Errorf("scan processes: %w", err)

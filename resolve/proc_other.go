@@ -9,6 +9,6 @@ import (
 	"nsenter-mcp/nsexec"
 )
 
-func walkProcesses(context.Context, string, scanFor, func(process) bool) error {
+func scanProcesses(context.Context, string, scanFor, func(process) bool) error {
 	return fmt.Errorf("scan processes: %w", nsexec.ErrUnsupported)
 }

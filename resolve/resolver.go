@@ -169,7 +169,7 @@ func (r *Resolver) describe(ctx context.Context, t *Target) {
 	defer cancel()
 	for _, g := range r.cluster {
 		began := time.Now()
-		ws, err := g.call(ctx, lookUp, r.limits.source, r.cfg.Now, r.limits.pause, func(ctx context.Context) ([]Workload, error) {
+		ws, err := r.call(ctx, g, lookUp, func(ctx context.Context) ([]Workload, error) {
 			return g.source.Exact(ctx, Query{Pod: w.Pod, Namespace: w.Namespace, Describe: true})
 		})
 		t.Steps = append(t.Steps, stepOf(g, event{what: lookUp, workloads: ws, err: err, took: time.Since(began)}))
@@ -179,6 +179,11 @@ func (r *Resolver) describe(ctx context.Context, t *Target) {
 			}
 		}
 	}
+}
+
+// call asks a source within the time that one has.
+func (r *Resolver) call(ctx context.Context, g *guard, what request, ask func(context.Context) ([]Workload, error)) ([]Workload, error) {
+	return g.call(ctx, what, r.limits.source, r.cfg.Now, r.limits.pause, ask)
 }
 
 func (r *Resolver) procRoot() string { return filepath.Join(r.cfg.Root, "proc") }
