@@ -97,7 +97,7 @@ func (g *guard) call(ctx context.Context, what request, limit time.Duration, now
 		r.workloads, r.err = recovered(ctx, ask)
 		switch { // before the next one gets the slot
 		case r.err == nil:
-			g.answered(what)
+			g.locked(func() { g.answers[what] = time.Now() })
 		case hung(r.err):
 			g.trip(what, now().Add(pause))
 		}
@@ -107,8 +107,8 @@ func (g *guard) call(ctx context.Context, what request, limit time.Duration, now
 	select {
 	case r = <-done:
 	case <-ctx.Done():
-		g.abandon()
-		go func() { <-done; g.returned() }()
+		g.locked(func() { g.hanging++ })
+		go func() { <-done; g.locked(func() { g.hanging-- }) }()
 		r.err = ctx.Err()
 	}
 	if hung(r.err) {
@@ -150,32 +150,18 @@ func (g *guard) open(what request, now time.Time) error {
 	return nil
 }
 
+// locked runs change with the lock held.
+func (g *guard) locked(change func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	change()
+}
+
 func (g *guard) trip(what request, until time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.closed[what] = until
+	g.locked(func() { g.closed[what] = until })
 }
 
-func (g *guard) answered(what request) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.answers[what] = time.Now()
-}
-
-func (g *guard) answeredSince(what request, began time.Time) bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.answers[what].After(began)
-}
-
-func (g *guard) abandon() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.hanging++
-}
-
-func (g *guard) returned() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.hanging--
+func (g *guard) answeredSince(what request, began time.Time) (since bool) {
+	g.locked(func() { since = g.answers[what].After(began) })
+	return since
 }

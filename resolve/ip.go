@@ -177,12 +177,9 @@ func (s *ipSearch) owner(p place) (*Target, bool, error) {
 			return t, false, err
 		}
 	case p.path != "":
-		handle, err := s.cfg.Home.OpenPathIn(s.cfg.Root, p.path)
-		if err != nil {
+		if err := s.adoptPath(t, p.path); err != nil {
 			return nil, false, err
 		}
-		t.own(handle)
-		t.Net, t.NetnsPath = handle, p.path
 	default:
 		s.openHost(t)
 	}

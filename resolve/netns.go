@@ -108,18 +108,13 @@ func (r *Resolver) openNetnsName(t *Target, name string) (bool, *Error) {
 	var failed error
 	for _, dir := range netnsDirs {
 		file := path.Join(dir, name)
-		handle, err := r.cfg.Home.OpenPathIn(r.cfg.Root, file)
-		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrInvalid) {
-			continue
-		}
-		if err != nil {
+		switch err := r.adoptPath(t, file); {
+		case err == nil:
+			r.pathFiles(t)
+			return true, nil
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrInvalid):
 			failed = cmp.Or(failed, err)
-			continue
 		}
-		t.own(handle)
-		t.Net, t.NetnsPath = handle, file
-		r.pathFiles(t)
-		return true, nil
 	}
 	if failed != nil {
 		return false, enterError("netns "+quote(name), failed)
@@ -160,7 +155,7 @@ func (r *Resolver) openNetnsPath(t *Target, file string) *Error {
 		}
 		return r.openPID(t, pid)
 	}
-	handle, err := r.cfg.Home.OpenPathIn(r.cfg.Root, file)
+	err := r.adoptPath(t, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &Error{
 			Kind:    KindNotFound,
@@ -172,9 +167,18 @@ func (r *Resolver) openNetnsPath(t *Target, file string) *Error {
 	if err != nil {
 		return enterError("netns "+quote(file), err)
 	}
+	r.pathFiles(t)
+	return nil
+}
+
+// adoptPath makes the namespace that a path names the target's.
+func (r *Resolver) adoptPath(t *Target, file string) error {
+	handle, err := r.cfg.Home.OpenPathIn(r.cfg.Root, file)
+	if err != nil {
+		return err
+	}
 	t.own(handle)
 	t.Net, t.NetnsPath = handle, file
-	r.pathFiles(t)
 	return nil
 }
 
@@ -203,18 +207,12 @@ func (r *Resolver) openInode(ctx context.Context, t *Target, inode uint64) *Erro
 	}
 	t.Net, t.Process = nil, nil
 	for _, n := range r.namedNetns() {
-		handle, err := r.cfg.Home.OpenPathIn(r.cfg.Root, n.Path)
-		if err != nil {
-			continue
+		if r.adoptPath(t, n.Path) == nil && t.Net.Identity().Inode == inode {
+			r.pathFiles(t)
+			return nil
 		}
-		if handle.Identity().Inode != inode {
-			_ = handle.Close() // was only looked at
-			continue
-		}
-		t.own(handle)
-		t.Net, t.NetnsPath = handle, n.Path
-		r.pathFiles(t)
-		return nil
+		_ = t.Close() // was only looked at
+		t.Net, t.NetnsPath = nil, ""
 	}
 	if ctx.Err() != nil {
 		return ended(ctx, nil)

@@ -69,7 +69,7 @@ func (s *NodeFiles) List(ctx context.Context) ([]Workload, error) {
 		if err != nil {
 			return nil, err
 		}
-		processes, err := s.allProcesses(ctx)
+		processes, err := s.processes(ctx, func(string) bool { return true })
 		if err != nil {
 			return nil, err
 		}
@@ -166,10 +166,11 @@ func (s *NodeFiles) details(ctx context.Context, files *nsexec.Files, pods []pod
 		}
 		first := podProcesses(ctx, files, p.UID)
 		if len(first) == 0 {
-			var err error
-			if first, err = s.searchProcesses(ctx, p.UID); err != nil {
+			running, err := s.processes(ctx, func(uid string) bool { return uid == p.UID })
+			if err != nil {
 				return nil, err
 			}
+			first = running[p.UID]
 		}
 		if len(first) == 0 && kept.without(p) {
 			continue
@@ -234,19 +235,10 @@ func latestLogs(ctx context.Context, files *nsexec.Files) (map[string][]containe
 	return latest, nil
 }
 
-// searchProcesses finds the processes of a pod among all of the node.
-func (s *NodeFiles) searchProcesses(ctx context.Context, uid string) (map[string]int, error) {
-	first, err := firstProcesses(ctx, s.procRoot, func(ref cgroupRef) bool { return ref.PodUID == uid })
-	byID := map[string]int{}
-	for ref, pid := range first {
-		byID[ref.ContainerID] = pid
-	}
-	return byID, err
-}
-
-// allProcesses is searchProcesses for every pod, by UID.
-func (s *NodeFiles) allProcesses(ctx context.Context) (map[string]map[string]int, error) {
-	first, err := firstProcesses(ctx, s.procRoot, func(ref cgroupRef) bool { return ref.PodUID != "" })
+// processes finds those of the pods whose UIDs keep picks among all of the node: the
+// first one in each container, by UID and ID.
+func (s *NodeFiles) processes(ctx context.Context, keep func(uid string) bool) (map[string]map[string]int, error) {
+	first, err := firstProcesses(ctx, s.procRoot, func(ref cgroupRef) bool { return ref.PodUID != "" && keep(ref.PodUID) })
 	byUID := map[string]map[string]int{}
 	for ref, pid := range first {
 		if byUID[ref.PodUID] == nil {

@@ -398,7 +398,8 @@ func TestNodeFilesInRealCgroups(t *testing.T) {
 		t.Errorf("the cgroup file system shows %v", got)
 	}
 	// The slower way, which does without that file system.
-	if got, err := NewNodeFiles(w.Home, n.root).searchProcesses(t.Context(), web.UID); got[web.Sandbox.ID] != web.PID || got[app.ID] != app.PID() || len(got) != 2 {
+	all, err := NewNodeFiles(w.Home, n.root).processes(t.Context(), func(uid string) bool { return uid == web.UID })
+	if got := all[web.UID]; got[web.Sandbox.ID] != web.PID || got[app.ID] != app.PID() || len(got) != 2 {
 		t.Errorf("/proc shows %v, %v", got, err)
 	}
 	target := open(t, w.filesOnly(t, n.root), Query{Pod: "web-0"})

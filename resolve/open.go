@@ -103,13 +103,8 @@ func (e *entry) byPath() {
 		if e.workload.elsewhere {
 			return errors.New("the path may be one of another machine")
 		}
-		handle, err := e.cfg.Home.OpenPathIn(e.cfg.Root, path)
-		if err != nil {
-			return err
-		}
-		e.target.own(handle)
-		e.target.Net, e.target.Via, e.target.NetnsPath = handle, via, path
-		return nil
+		e.target.Via = via
+		return e.adoptPath(e.target, path)
 	})
 }
 
