@@ -68,6 +68,22 @@ func TestWrongCommandLines(t *testing.T) {
 	}
 }
 
+// Whatever a message quotes, it is one line.
+func TestMessagesAreOneLine(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"a\nb"}, {"--a\nb"}, {"call", "a\nb"}, {"call", "netns_ip_addr", "a\nb"}, {"call", "netns_ip_addr", "--a\nb=c"},
+		{"--host-netns", "/a\nb", "call", "list_pods"}, {"--docker-host", "x\ny://b", "call", "list_pods"}, {"--toolsets", "a\nb", "tools"},
+		{"--via", "a\nb", "call", "list_pods"}, {"serve", "--unix", "/a\nb/c"}, {"doctor", "--node", "a\nb"},
+	} {
+		got := runHere("", args...)
+		text, _ := strings.CutSuffix(got.err, "Run 'nsenter-mcp --help' for what there is.\n")
+		if got.code == 0 || got.out != "" || strings.Count(text, "\n") != 1 || !strings.HasSuffix(text, "\n") {
+			t.Errorf("%q: code %d, out %q, err %q", args, got.code, got.out, got.err)
+		}
+	}
+}
+
 func TestHelp(t *testing.T) {
 	t.Parallel()
 	got := runHere("", "--help")

@@ -10,6 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"nsenter-mcp/internal/words"
 )
 
 func main() {
@@ -42,6 +44,9 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	root.SetOut(out)
 	root.SetErr(errOut)
 	err := root.ExecuteContext(ctx)
+	say := func(err error) {
+		_, _ = fmt.Fprintf(errOut, "nsenter-mcp: %s\n", words.Escape(words.OneLine(err.Error())))
+	} // one line
 	var usage *usageError
 	switch {
 	case err == nil:
@@ -49,10 +54,11 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	case errors.Is(err, errReported):
 		return exitFailed
 	case errors.As(err, &usage):
-		_, _ = fmt.Fprintf(errOut, "nsenter-mcp: %v\nRun 'nsenter-mcp --help' for what there is.\n", err)
+		say(err)
+		_, _ = fmt.Fprintln(errOut, "Run 'nsenter-mcp --help' for what there is.")
 		return exitUsage
 	default:
-		_, _ = fmt.Fprintf(errOut, "nsenter-mcp: %v\n", err)
+		say(err)
 		return exitFailed
 	}
 }

@@ -2,6 +2,7 @@ package words
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -44,6 +45,16 @@ func Escape(text string) string {
 		}
 	}
 	return b.String()
+}
+
+// OneLine puts lines behind each other: those of joined errors, and of what runtimes
+// and APIs say.
+func OneLine(s string) string {
+	lines := strings.FieldsFunc(s, func(c rune) bool { return c == '\n' || c == '\r' })
+	for i := range lines {
+		lines[i] = strings.TrimSpace(lines[i])
+	}
+	return strings.Join(slices.DeleteFunc(lines, func(l string) bool { return l == "" }), "; ")
 }
 
 // Plural writes a count with its noun.

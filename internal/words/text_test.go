@@ -46,3 +46,12 @@ func FuzzEscape(f *testing.F) {
 		}
 	})
 }
+
+func TestOneLine(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"": "", "a": "a", "a\n b \r\n\nc\n": "a; b; c", "\n": ""} {
+		if got := OneLine(text); got != want {
+			t.Errorf("%q: got %q, want %q", text, got, want)
+		}
+	}
+}

@@ -1,11 +1,8 @@
 package doctor
 
 import (
-	"bufio"
-	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 
 	"nsenter-mcp/internal/dispatch"
@@ -65,17 +62,9 @@ func needing(list []dispatch.Tool, name string) []string {
 	return names
 }
 
-// effectiveCapabilities is CapEff of proc_pid_status(5).
+// effectiveCapabilities are those of the calling thread (capget(2)), and so of all.
 func effectiveCapabilities() (uint64, error) {
-	f, err := os.Open("/proc/self/status")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = f.Close() }()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if hex, ok := strings.CutPrefix(s.Text(), "CapEff:"); ok {
-			return strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
-		}
-	}
-	return 0, fmt.Errorf("%s has no CapEff", f.Name())
+	var data [2]unix.CapUserData
+	err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &data[0])
+	return uint64(data[0].Effective) | uint64(data[1].Effective)<<32, os.NewSyscallError("capget", err)
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"nsenter-mcp/internal/dispatch"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
 )
@@ -164,7 +165,7 @@ func (r *Report) addSources(states []resolve.SourceState, err error, front bool)
 		switch s.State {
 		case "ok":
 			answered = true
-			c.Detail = count(s.Workloads, "workload") + " in " + milliseconds(s.MS)
+			c.Detail = words.Plural(s.Workloads, "workload") + " in " + milliseconds(s.MS)
 			if s.Version != "" {
 				c.Detail = s.Version + ": " + c.Detail
 			}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/nsexec"
@@ -38,7 +39,7 @@ func (cfg Config) machine(r *Report) (missing []string, supported bool) {
 
 // mounts examines how the node's file systems are seen.
 func (cfg Config) mounts(r *Report, ptrace bool) {
-	mounts, err := readMounts()
+	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		r.add(Check{ID: "netns_mounts", Status: Info, Detail: err.Error()})
 		return

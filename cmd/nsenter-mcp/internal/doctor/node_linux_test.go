@@ -3,48 +3,27 @@ package doctor
 import (
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
-func TestParseMount(t *testing.T) {
-	t.Parallel()
-	for line, want := range map[string]mountEntry{
-		"36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 /dev/root rw,errors=continue": {point: "/mnt2", kind: "ext3", slave: true, options: []string{"rw", "errors=continue"}},
-		`24 1 0:22 / /a\040b\134 rw shared:2 master:7 - tmpfs tmpfs rw`:                  {point: `/a b\`, kind: "tmpfs", shared: true, slave: true, options: []string{"rw"}},
-		"20 1 0:4 / /proc rw - proc proc rw,hidepid=invisible":                           {point: "/proc", kind: "proc", options: []string{"rw", "hidepid=invisible"}},
-		"20 1 0:4 / /x rw - tmpfs none":                                                  {point: "/x", kind: "tmpfs"},
-		`20 1 0:4 / /x\9\0 rw - tmpfs none`:                                              {point: `/x\9\0`, kind: "tmpfs"},
-	} {
-		got, ok := parseMount(line)
-		if !ok || got.point != want.point || got.kind != want.kind || got.shared != want.shared || got.slave != want.slave || !slices.Equal(got.options, want.options) {
-			t.Errorf("%s: got %+v, %v", line, got, ok)
-		}
-	}
-	for _, line := range []string{"", "36 35 98:0 /mnt1", "36 35 98:0 /mnt1 /mnt2 rw master:1", " - ", "a b c d e f - "} {
-		if got, ok := parseMount(line); ok {
-			t.Errorf("%q was read as %+v", line, got)
-		}
-	}
-}
-
 func TestMountOf(t *testing.T) {
 	t.Parallel()
-	mounts := []mountEntry{{point: "/"}, {point: "/host"}, {point: "/host/run"}, {point: "/host/run", kind: "upper"}, {point: "/host/run/netns"}}
+	mounts := []*mountinfo.Info{{Mountpoint: "/"}, {Mountpoint: "/host"}, {Mountpoint: "/host/run"}, {Mountpoint: "/host/run", FSType: "upper"}, {Mountpoint: "/host/run/netns"}}
 	for path, want := range map[string]string{
 		"/etc": "/", "/": "/", "/host": "/host", "/hostile": "/", "/host/run/x/../netns": "/host/run/netns", "/host/run/netns2": "/host/run",
 	} {
-		if m, ok := mountOf(mounts, path); !ok || m.point != want {
-			t.Errorf("%s is in %q, want %q", path, m.point, want)
+		if m := mountOf(mounts, path); m == nil || m.Mountpoint != want {
+			t.Errorf("%s is in %+v, want %q", path, m, want)
 		}
 	}
-	if m, _ := mountOf(mounts, "/host/run/x"); m.kind != "upper" {
+	if m := mountOf(mounts, "/host/run/x"); m.FSType != "upper" {
 		t.Errorf("of two mounts at one place the lower counts: %+v", m)
 	}
-	if m, ok := mountOf(nil, "/"); ok {
+	if m := mountOf(nil, "/"); m != nil {
 		t.Errorf("got %+v of none", m)
 	}
 }
@@ -80,7 +59,7 @@ func TestPropagation(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(names, "blue"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	mounts, err := readMounts()
+	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +88,7 @@ func TestHidePID(t *testing.T) {
 		{"rw", false, OK}, {"hidepid=0", false, OK}, {"hidepid=off", false, OK},
 		{"hidepid=2", true, OK}, {"hidepid=invisible", false, Warn}, {"hidepid=1", false, Warn}, {"hidepid=ptraceable", true, Info},
 	} {
-		got := hidePID("/host", []mountEntry{{point: "/host/proc", kind: "proc", options: []string{"rw", c.option}}}, c.ptrace)
+		got := hidePID("/host", []*mountinfo.Info{{Mountpoint: "/host/proc", FSType: "proc", VFSOptions: "rw," + c.option}}, c.ptrace)
 		if got.Status != c.want || c.want == Warn && (got.Cost == "" || got.Fix == "") {
 			t.Errorf("%s, ptrace %v: %+v", c.option, c.ptrace, got)
 		}
@@ -128,7 +107,7 @@ func TestHidePIDOfARealMount(t *testing.T) {
 		t.Skipf("no proc file system can be mounted here: %v", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(proc, unix.MNT_DETACH) })
-	mounts, err := readMounts()
+	mounts, err := mountinfo.GetMounts(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

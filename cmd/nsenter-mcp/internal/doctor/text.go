@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"nsenter-mcp/internal/words"
 )
 
 // Print writes the report for a person.
@@ -15,7 +17,7 @@ func (r Report) Print(w io.Writer) error {
 		width = max(width, len(c.ID))
 	}
 	for _, c := range r.Checks {
-		fmt.Fprintf(&b, "%-4s  %-*s  %s\n", mark(c.Status), width, c.ID, c.Detail)
+		fmt.Fprintf(&b, "%-4s  %-*s  %s\n", mark(c.Status), width, c.ID, words.Escape(words.OneLine(c.Detail)))
 		for _, line := range []struct{ label, text string }{{"so", c.Cost}, {"fix", c.Fix}} {
 			if line.text != "" {
 				fmt.Fprintf(&b, "%*s  %s: %s\n", 4+2+width, "", line.label, line.text)
@@ -60,13 +62,6 @@ func mark(s Status) string {
 		return strings.ToUpper(string(s))
 	}
 	return string(s)
-}
-
-func count(n int, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func milliseconds(ms float64) string { return fmt.Sprintf("%.1f ms", ms) }
