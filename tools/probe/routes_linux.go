@@ -33,16 +33,13 @@ func parseRoutes(messages [][]byte, links []fact.Link) ([]fact.Route, error) {
 // nothing of the table local, of multicast and of what the kernel keeps for itself.
 func parseHops(b []byte, names linkNames) []fact.Route {
 	family, bits, table, kind := b[0], int(b[1]), int(b[4]), b[7]
-	if family != unix.AF_INET && family != unix.AF_INET6 || kind == unix.RTN_MULTICAST ||
+	if family != unix.AF_INET && family != unix.AF_INET6 || kind == unix.RTN_MULTICAST || table == unix.RT_TABLE_LOCAL ||
 		binary.NativeEndian.Uint32(b[8:])&unix.RTM_F_CLONED != 0 {
 		return nil
 	}
 	tb := parseAttributes(b[unix.SizeofRtMsg:], unix.RTA_VIA)
 	if long, ok := tb.signed(unix.RTA_TABLE); ok {
-		table = long
-	}
-	if table == unix.RT_TABLE_LOCAL {
-		return nil
+		table = long // above 255, where the header has 252 (RT_TABLE_COMPAT)
 	}
 	route := fact.Route{Family: "inet", Dst: "default", Prefsrc: ipAddress(tb[unix.RTA_PREFSRC])}
 	if family == unix.AF_INET6 {
