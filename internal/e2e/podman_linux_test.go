@@ -139,6 +139,8 @@ func startPodman(t *testing.T) *podman {
 		p.run(t, "pod", "rm", "--all", "--force", "--time", "0")
 		p.run(t, "rm", "--ignore", "--force", "--time", "0", p.name("joined")) // before the one whose network it uses
 		p.run(t, "rm", "--all", "--force", "--time", "0")
+		removeLibpodGroups(t, foreign)
+		// Now no monitor is left whose last command would write there.
 		unmountBelow(t, state)
 		if err := unix.Unmount(state, unix.MNT_DETACH); err != nil {
 			t.Error(err)
@@ -146,25 +148,6 @@ func startPodman(t *testing.T) *podman {
 		if made {
 			_ = os.Remove(state) // unless somebody else uses it by now
 		}
-		if foreign {
-			return // another podman on this machine has its groups there too
-		}
-		// Podman leaves the groups of pods, and its monitors are the last to leave theirs.
-		await(t, 60*time.Second, "podman's cgroups are removed", func() bool {
-			for _, root := range libpodGroups(t) {
-				var groups []string
-				_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-					if err == nil && d.IsDir() {
-						groups = append(groups, path)
-					}
-					return nil
-				})
-				for _, g := range slices.Backward(groups) {
-					_ = unix.Rmdir(g) // unless a process is left in it
-				}
-			}
-			return len(libpodGroups(t)) == 0
-		})
 	})
 	cmd := p.command("import", "--change", `ENTRYPOINT ["/guest"]`, "-", image)
 	cmd.Stdin = guestLayer(t)
@@ -172,6 +155,30 @@ func startPodman(t *testing.T) *podman {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	return p
+}
+
+// removeLibpodGroups waits for podman's monitors and removes the cgroups.
+func removeLibpodGroups(t *testing.T, foreign bool) {
+	t.Helper()
+	if foreign {
+		return // another podman on this machine has its groups there too
+	}
+	// Podman leaves the groups of pods, and its monitors are the last to leave theirs.
+	await(t, 60*time.Second, "podman's cgroups are removed", func() bool {
+		for _, root := range libpodGroups(t) {
+			var groups []string
+			_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+				if err == nil && d.IsDir() {
+					groups = append(groups, path)
+				}
+				return nil
+			})
+			for _, g := range slices.Backward(groups) {
+				_ = unix.Rmdir(g) // unless a process is left in it
+			}
+		}
+		return len(libpodGroups(t)) == 0
+	})
 }
 
 // libpodGroups are podman's top cgroups, in each hierarchy.
