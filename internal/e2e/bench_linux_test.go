@@ -71,7 +71,10 @@ func BenchmarkIPAddr(b *testing.B) {
 	l := lab.Start(b)
 	pod := l.Pod(b, lab.PodSpec{})
 	pid := strconv.Itoa(pod.PID)
-	byHand := func() { runQuiet(b, "nsenter", "-t", pid, "-n", "ip", "-j", "-d", "addr") }
+	inside := func(args ...string) {
+		runQuiet(b, "nsenter", append([]string{"-t", pid, "-n", "ip", "-j"}, args...)...)
+	}
+	byHand := func() { inside("-d", "addr") }
 	lines := startLines(b, "--host-netns", l.Node.Path, "--log-level", "error")
 	request := lines.call(b, "netns_ip_addr", map[string]any{"pid": pod.PID})
 	library := serve(b, l.Node, nil)
@@ -81,6 +84,8 @@ func BenchmarkIPAddr(b *testing.B) {
 		b.ReportMetric(ratio, "x-faster")
 		table.add("netns_ip_addr over stdio / nsenter ip -j -d addr", "8 x faster", ratio >= 8,
 			"%s / %s: %.1f x faster", ours, theirs, ratio)
+		ours, theirs = paired(100, func() { lines.exchange(b, request) }, func() { byHand(); inside("route", "show", "table", "all") })
+		table.note("the same against both commands whose facts it holds, addr and route", "%s / %s: %.1f x faster", ours, theirs, float64(theirs)/float64(ours))
 		ours, theirs = pairedTurns(100, 1, func() { library.ask(b, "netns_ip_addr", map[string]any{"pid": pod.PID}) }, byHand)
 		table.note("the same, one call at a time through mcp-go's client", "%s / %s: %.1f x faster", ours, theirs, float64(theirs)/float64(ours))
 	}
