@@ -40,13 +40,18 @@ demo: build ## a throw-away lab of network namespaces, seen by a real MCP client
 	bin/demo bin/nsenter-mcp
 
 .PHONY: test
-test: ## every test that needs no engine; the race detector watches
+test: build ## every test that needs no engine; the race detector watches
 	.ci/install-packages test
 	@# Race builds use cgo; the tags keep the pure Go resolver that is shipped.
-	CGO_ENABLED=1 $(GOTEST) $(TESTFLAGS) -race -tags netgo,osusergo -timeout 10m ./...
+	CGO_ENABLED=1 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' \
+		$(GOTEST) $(TESTFLAGS) -race -tags netgo,osusergo -timeout 20m ./...
 	@# What is shipped has no cgo: there the runtime itself makes the threads.
 	@# The order of names in a directory is the file system's: here that of a tmpfs.
 	CGO_ENABLED=0 $(GOTEST) $(TESTFLAGS) -exec '$(CURDIR)/.ci/as-root $(CURDIR)/.ci/on-tmpfs' -timeout 5m ./nsexec/... ./resolve/...
+
+.PHONY: fresh
+fresh: ## demo and test in a bare Debian that debootstrap makes once, as root and as a user; FRESH=DIR
+	.ci/fresh
 
 .PHONY: e2e e2e-node e2e-kube
 e2e: e2e-node e2e-kube ## the built program with real parts: Docker, podman, ssh, sudo, MCP clients, Kubernetes
