@@ -184,7 +184,7 @@ func TestPolicyTravels(t *testing.T) {
 			t.Errorf("%v: code %q without narrowing", target, code)
 		}
 	}
-	probe := map[string]any{"pid": pod.PID, "url": "http://10.9.1.1/", "timeout_ms": 300}
+	probe := map[string]any{"pid": pod.PID, "url": "http://10.9.1.1/", "timeout_ms": 3000}
 	if code := there(c.Narrowing, "netns_curl", probe); code != dispatch.CodeDestinationDenied {
 		t.Errorf("code %q", code)
 	}

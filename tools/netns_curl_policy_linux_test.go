@@ -38,7 +38,7 @@ func TestCurlUnderAnOperatorsPolicy(t *testing.T) {
 	fail(t, b, dispatch.CodeDestinationDenied, "netns_curl", curlArgs("http://169.254.20.11/"))
 	// Its gateway is the target's own, link-local or not.
 	calico := b.lab.Pod(t, lab.PodSpec{Name: "routed", Namespace: "shop", Style: lab.Calico})
-	_, data = succeed[fact.Fetch](t, b, "netns_curl", map[string]any{"pid": calico.PID, "url": "http://169.254.1.1:9/", "timeout_ms": 300})
+	_, data = succeed[fact.Fetch](t, b, "netns_curl", map[string]any{"pid": calico.PID, "url": "http://169.254.1.1:9/", "timeout_ms": 3000})
 	if data.Stage != fact.StageConnect {
 		t.Errorf("%+v", data)
 	}

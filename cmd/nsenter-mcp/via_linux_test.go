@@ -342,7 +342,7 @@ func TestViaIsNarrowed(t *testing.T) {
 	}{
 		{"host_network_denied", "netns_ip_addr", map[string]any{"pid": host.PID}},
 		{"host_network_denied", "resolve_pod_pid", map[string]any{"netns": fmt.Sprintf("/proc/%d/ns/net", host.PID)}},
-		{"destination_denied", "netns_curl", map[string]any{"pid": pod.PID, "url": "http://10.244.0.0:9/", "timeout_ms": 300}},
+		{"destination_denied", "netns_curl", map[string]any{"pid": pod.PID, "url": "http://10.244.0.0:9/", "timeout_ms": 3000}},
 		{"", "netns_ip_addr", map[string]any{"pid": pod.PID}},
 	}
 	narrow := startFront(t, viaNodes(t, l.Node), "--allow-host-network=false", "--deny-destination=10.244.0.0/16")
