@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -18,7 +19,8 @@ import (
 // Bundles is a [Source] that asks no runtime: it reads the OCI bundles of what runs
 // (config.md of the OCI runtime specification). Containerd keeps them in its state
 // folder, also for nerdctl and ctr, which use no CRI. Podman's and CRI-O's are named
-// by their monitors (conmon(8)), those of users without root too.
+// by their monitors (conmon(8)), where those are root's: what the processes of other
+// users say is not believed.
 //
 // It tells names by a list alone: to find one name, all bundles are read.
 type Bundles struct {
@@ -63,11 +65,12 @@ func (s *Bundles) List(ctx context.Context) ([]Workload, error) {
 		return nil, err
 	}
 	defer func() { _ = files.Close() }() // only read from
-	all, here := containerdBundles(ctx, files)
+	all, here, cut := containerdBundles(ctx, files)
 	monitored, err := s.monitored(ctx, files)
 	if all = append(all, monitored...); len(all) == 0 && !here && (err == nil || errors.Is(err, fs.ErrNotExist)) {
 		err = &absentError{what: "no containerd and no conmon runs"}
 	}
+	err = cmp.Or(err, cut)
 	joinInfra(all)
 	containers := make([]dockerContainer, 0, len(all))
 	for i := range all {
@@ -109,18 +112,22 @@ const (
 	maxConfig = 1 << 20
 )
 
-// containerdBundles reads those of containerd's containers. here: there is one.
-func containerdBundles(ctx context.Context, files *nsexec.Files) (all []bundle, here bool) {
+// containerdBundles reads those of containerd's containers. here: there is one that
+// knows names. An error says that those of a namespace are missing.
+func containerdBundles(ctx context.Context, files *nsexec.Files) (all []bundle, here bool, err error) {
 	named := func(name string) bool { return checkName("", name, "") == nil }
 	for _, state := range containerdStates {
-		namespaces, err := files.ReadDir(ctx, path.Join(state, tasks), maxBundles, named)
-		here = here || err == nil && len(namespaces) > 0
+		namespaces, _ := files.ReadDir(ctx, path.Join(state, tasks), maxBundles, named) // most are not there
 		for _, n := range namespaces {
 			if n.Name == namespaceMoby {
 				continue
 			}
+			here = true
 			folder := path.Join(state, tasks, n.Name)
-			entries, _ := files.ReadDir(ctx, folder, maxBundles, named) // gone meanwhile
+			entries, failed := files.ReadDir(ctx, folder, maxBundles, named)
+			if failed != nil && !errors.Is(failed, fs.ErrNotExist) {
+				err = fmt.Errorf("containers of containerd's namespace %s: %w", n.Name, failed)
+			}
 			for _, e := range entries {
 				dir := path.Join(folder, e.Name)
 				pid, err := files.ReadPlainFile(ctx, path.Join(dir, "init.pid"), 32)
@@ -137,7 +144,7 @@ func containerdBundles(ctx context.Context, files *nsexec.Files) (all []bundle, 
 			}
 		}
 	}
-	return all, here
+	return all, here, err
 }
 
 // monitored reads the bundles that monitors name. That a process is the container's

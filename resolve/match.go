@@ -86,12 +86,15 @@ func rankPod(q Query, w *Workload) rank {
 	if w.Pod == "" && w.UID == "" || q.Namespace != "" && w.Namespace != q.Namespace && w.Namespace != "" {
 		return noMatch
 	}
-	if w.Pod == q.Pod && w.Pod != "" {
-		return byName
-	}
 	ids := []string{w.UID}
 	if w.Sandbox != nil {
 		ids = append(ids, w.Sandbox.ID)
+	}
+	if q.Namespace != "" && w.Namespace == "" {
+		return rankID(q.Pod, ids...) // a pod of podman's, which has no namespace, is another one
+	}
+	if w.Pod == q.Pod && w.Pod != "" {
+		return byName
 	}
 	return min(rankID(q.Pod, ids...), rankPrefix(q.Pod, w.Pod))
 }

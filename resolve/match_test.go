@@ -60,6 +60,7 @@ func TestChoose(t *testing.T) {
 		bare("nginx-1", "beef"+idA[4:]),
 		bare("beef-stew", "cafd"+idA[4:]),
 		bare("lonely-7", "caff"+idA[4:]),
+		{Source: "podman", Pod: "till", UID: strings.Repeat("7", 64), Containers: []Container{{ID: fakeID("till"), Name: "app", State: StateRunning}}},
 	}
 	sandboxAPI := all[2].Sandbox.ID
 	tests := map[string]struct {
@@ -67,6 +68,8 @@ func TestChoose(t *testing.T) {
 		want  string // namespace/pod/container, or a container's name, or a UID
 		rank  rank
 	}{
+		"pod without a namespace":    {Query{Pod: "till"}, "till", byName},
+		"the same by its ID":         {Query{Pod: strings.Repeat("7", 64), Namespace: "shop"}, "till", byID},
 		"exact pod":                  {Query{Pod: "web-10"}, "shop/web-10", byName},
 		"exact pod, namespace":       {Query{Pod: "api-0", Namespace: "prod"}, "prod/api-0", byName},
 		"pod by UID":                 {Query{Pod: "uid-shop-web-10"}, "shop/web-10", byID},
@@ -132,6 +135,7 @@ func TestChooseRefuses(t *testing.T) {
 		pod("shop", "web-10", "app", "side-1", "side-2"), pod("shop", "web-20", "app"),
 		pod("shop", "api-0", "api"), pod("prod", "api-0", "api"), pod("prod", "payments-abc-1", "main"),
 		bare("redis-1", "cafe"+idA[4:]), bare("redis-2", "cafe"+idB[4:]), bare("postgres", idB),
+		{Source: "podman", Pod: "till", UID: strings.Repeat("7", 64), Containers: []Container{{ID: fakeID("till"), Name: "app", State: StateRunning}}},
 	}
 	tests := map[string]struct {
 		query Query
@@ -142,6 +146,7 @@ func TestChooseRefuses(t *testing.T) {
 	}{
 		"web-1 is not web-10":          {Query{Pod: "web-1"}, KindNotFound, `"web-1"`, []string{"shop/web-10"}, 0},
 		"typing error":                 {Query{Pod: "paymnets-abc-1"}, KindNotFound, "Did you mean", []string{"prod/payments-abc-1"}, 0},
+		"a pod without a namespace":    {Query{Pod: "till", Namespace: "shop"}, KindNotFound, `"till" of namespace "shop"`, nil, 0},
 		"unknown":                      {Query{Pod: "zzz"}, KindNotFound, "resolve_pod_pid without arguments", nil, 0},
 		"prefix of two":                {Query{Pod: "web"}, KindAmbiguous, "fits 2 targets", nil, 2},
 		"two namespaces":               {Query{Pod: "api-0"}, KindAmbiguous, "namespace", nil, 2},

@@ -6,6 +6,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -96,10 +97,23 @@ func (r *procReader) read(name string) (process, bool) {
 	if r.what.cgroup {
 		p.cgroup = r.file(name + "/cgroup")
 	}
-	if r.what.monitor && r.file(name+"/comm") == "conmon\n" {
+	if r.what.monitor && r.file(name+"/comm") == "conmon\n" && r.trusted(name) {
 		p.monitor, p.children = r.file(name+"/cmdline"), r.file(name+"/task/"+name+"/children")
 	}
 	return p, p.net != 0 || p.cgroup != "" || p.monitor != ""
+}
+
+// trusted reports whether a process is root's, of the PID namespace of this proc file
+// system. Anybody can call a process conmon, and what a monitor says of a container is
+// believed. The user is read from status: the owner of /proc/PID is root for every
+// process that cannot be dumped. NSpid has a number for each PID namespace, from that
+// of the proc file system to the process's own (proc(5)).
+func (r *procReader) trusted(name string) bool {
+	status := r.file(name + "/status")
+	_, uids, _ := strings.Cut(status, "\nUid:\t")
+	_, pids, _ := strings.Cut(status, "\nNSpid:\t")
+	pids, _, _ = strings.Cut(pids, "\n")
+	return strings.HasPrefix(uids, "0\t0\t0\t0\n") && pids == name
 }
 
 func (r *procReader) file(name string) string {

@@ -47,14 +47,19 @@ func Links(ctx context.Context, h *nsexec.Handle, options LinkOptions) (LinkList
 		}
 	}
 	messages, allRoutes, err := socket.dump(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, nl.NewRtMsg())
+	list := LinkList{Links: links, Complete: allLinks && allAddresses}
+	if ctx.Err() != nil {
+		return LinkList{}, fmt.Errorf("list routes: %w", ctx.Err())
+	}
+	if err != nil {
+		return list, nil //nolint:nilerr // links are told, even where routes are not; AllRoutes says so
+	}
+	routes, allParsed, err := parseRoutes(messages, links)
 	if err != nil {
 		return LinkList{}, fmt.Errorf("list routes: %w", err)
 	}
-	routes, err := parseRoutes(messages, links)
-	if err != nil {
-		return LinkList{}, fmt.Errorf("list routes: %w", err)
-	}
-	return LinkList{Links: links, Complete: allLinks && allAddresses, Routes: routes, AllRoutes: allRoutes}, nil
+	list.Routes, list.AllRoutes = routes, allRoutes && allParsed
+	return list, nil
 }
 
 // uptime is the clock by which the kernel stamps addresses: jiffies, which do

@@ -12,21 +12,27 @@ import (
 	"nsenter-mcp/tools/fact"
 )
 
-// parseRoutes turns the messages of one RTM_GETROUTE dump into facts. Links give the
+// maxRoutes bounds what the messages become: a next hop takes 8 bytes in a message.
+const maxRoutes = 1 << 16
+
+// parseRoutes turns the messages of one RTM_GETROUTE dump into facts, maxRoutes and
+// those of one more message at most; all says whether that was all. Links give the
 // names of the interfaces. It is pure.
-func parseRoutes(messages [][]byte, links []fact.Link) ([]fact.Route, error) {
+func parseRoutes(messages [][]byte, links []fact.Link) (routes []fact.Route, all bool, err error) {
 	names := make(linkNames, len(links))
 	for i := range links {
 		names[links[i].Index] = linkName{name: links[i].Name}
 	}
-	var routes []fact.Route
 	for _, b := range messages {
 		if len(b) < unix.SizeofRtMsg {
-			return nil, errShortMessage
+			return nil, false, errShortMessage
+		}
+		if len(routes) >= maxRoutes {
+			return routes, false, nil
 		}
 		routes = append(routes, parseHops(b, names)...)
 	}
-	return routes, nil
+	return routes, true, nil
 }
 
 // parseHops reads struct rtmsg and its attributes as one route for each next hop, and

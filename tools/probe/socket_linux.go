@@ -39,6 +39,12 @@ func openRoute(h *nsexec.Handle) (*routeSocket, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The kernel then takes messages from itself alone: any process may write to a
+	// netlink socket whose port it knows, and could keep this one full (netlink(7)).
+	if err := unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+		_ = unix.Close(fd)
+		return nil, os.NewSyscallError("connect", err)
+	}
 	return &routeSocket{fd: fd, limit: dumpLimit{maxDumpMessages, maxDumpBytes}}, nil
 }
 
@@ -113,9 +119,6 @@ func (s *routeSocket) execute(ctx context.Context, flags int, kind, want uint16,
 	}
 	a := answer{sequence: s.sequence, want: want, left: s.limit}
 	for !a.complete {
-		if err := ctx.Err(); err != nil {
-			return nil, false, err
-		}
 		messages, err := s.receive(ctx)
 		if err != nil {
 			return nil, false, err
@@ -174,6 +177,9 @@ func (a *answer) add(m syscall.NetlinkMessage) error {
 // receive returns the messages of the kernel's next datagram.
 func (s *routeSocket) receive(ctx context.Context) ([]syscall.NetlinkMessage, error) {
 	for {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		// With MSG_TRUNC the length is that of the datagram, not what fitted.
 		n, _, err := unix.Recvfrom(s.fd, nil, unix.MSG_PEEK|unix.MSG_TRUNC)
 		datagram := make([]byte, max(n, 0))
@@ -190,7 +196,7 @@ func (s *routeSocket) receive(ctx context.Context) ([]syscall.NetlinkMessage, er
 		case err != nil:
 			return nil, os.NewSyscallError("recvfrom", err)
 		case sender == nil || sender.Pid != 0:
-			// Any process may write to a netlink socket whose port it knows.
+			// It came before the socket was connected.
 		default:
 			messages, err := syscall.ParseNetlinkMessage(datagram)
 			if err != nil {

@@ -129,9 +129,6 @@ func TestForeignMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(socket.close)
-	if err := unix.Bind(socket.fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		t.Fatal(err)
-	}
 	name, err := unix.Getsockname(socket.fd)
 	if err != nil {
 		t.Fatal(err)
@@ -148,8 +145,8 @@ func TestForeignMessages(t *testing.T) {
 	fake := nl.NewNetlinkRequest(unix.RTM_NEWLINK, 0)
 	fake.Seq = 1
 	fake.AddRawData(linkBytes(unix.ARPHRD_ETHER, 99, 0, attr(unix.IFLA_IFNAME, "fake")))
-	if err := unix.Sendto(stranger, fake.Serialize(), 0, name); err != nil {
-		t.Fatal(err)
+	if err := unix.Sendto(stranger, fake.Serialize(), 0, name); !errors.Is(err, unix.ECONNREFUSED) {
+		t.Errorf("another process could send to the socket: %v", err)
 	}
 	messages, _, err := socket.dump(t.Context(), unix.RTM_GETLINK, unix.RTM_NEWLINK, nl.NewIfInfomsg(unix.AF_UNSPEC))
 	if err != nil {

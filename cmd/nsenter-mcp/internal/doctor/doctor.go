@@ -164,7 +164,7 @@ func (r *Report) addSources(states []resolve.SourceState, err error, front bool)
 		c := Check{ID: "source." + s.Name, Status: OK}
 		switch s.State {
 		case "ok":
-			answered = true
+			answered = answered || s.Name != "cgroup" // which tells of what runs, not how it is called
 			c.Detail = words.Plural(s.Workloads, "workload") + " in " + milliseconds(s.MS)
 			if s.Version != "" {
 				c.Detail = s.Version + ": " + c.Detail

@@ -170,7 +170,7 @@ func TestSources(t *testing.T) {
 	}{
 		{"answers", []resolve.SourceState{{Name: "docker", State: "ok"}}, nil, map[string]Status{"source.docker": OK, "sources": ""}},
 		{"absent", []resolve.SourceState{{Name: "docker", State: "absent"}}, nil, map[string]Status{"source.docker": Info, "sources": Warn}},
-		{"hung", []resolve.SourceState{{Name: "docker", State: "hung"}, {Name: "cgroup", State: "ok"}}, nil, map[string]Status{"source.docker": Warn, "sources": ""}},
+		{"hung", []resolve.SourceState{{Name: "docker", State: "hung"}, {Name: "cgroup", State: "ok"}}, nil, map[string]Status{"source.docker": Warn, "sources": Warn}},
 		{"failed", []resolve.SourceState{{Name: "docker", State: "failed", Error: "refused"}}, nil, map[string]Status{"source.docker": Warn, "sources": Warn}},
 		{"error", nil, errors.New("no"), map[string]Status{"sources": Warn}},
 	} {
