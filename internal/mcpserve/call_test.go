@@ -137,3 +137,24 @@ func sameJSON(t *testing.T, a, b []byte) bool {
 	}
 	return reflect.DeepEqual(x, y)
 }
+
+// TestCancelBeforeARequestRuns: what has been taken up is cancelled by the very next
+// message, though nothing of it has run.
+func TestCancelBeforeARequestRuns(t *testing.T) {
+	t.Parallel()
+	s := newFakeServer(t, &fakeDispatcher{})
+	c := s.newClient("me", newSlots(1, 1), &inflight{})
+	m, err := parseMessage([]byte(callLine("7", "echo", `{}`)), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	run := c.begin(t.Context(), m)
+	cancel, err := parseMessage([]byte(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}`), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.handle(t.Context(), cancel)
+	if reply := run(); reply != nil {
+		t.Errorf("a cancelled request was answered: %+v", reply)
+	}
+}

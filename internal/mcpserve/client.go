@@ -60,30 +60,45 @@ func (c *client) report(token json.RawMessage, p dispatch.Progress) {
 // handle does what a message asks for. The reply is nil where none is due: to
 // notifications, to responses (this server asks its clients nothing), and to requests
 // that were cancelled.
-func (c *client) handle(ctx context.Context, m message) mcp.JSONRPCMessage {
-	switch {
-	case m.method == "":
-		return nil
-	case m.method == string(mcp.MethodNotificationCancelled):
+func (c *client) handle(ctx context.Context, m message) mcp.JSONRPCMessage { return c.begin(ctx, m)() }
+
+// begin takes a message up: a request can be cancelled from now on, so that the next
+// message can already do it. The caller calls what it returns, once, which does what
+// handle says.
+func (c *client) begin(ctx context.Context, m message) func() mcp.JSONRPCMessage {
+	if m.method == "" || m.id == nil {
+		return func() mcp.JSONRPCMessage {
+			c.take(ctx, m)
+			return nil
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	forget := c.inflight.remember(m.id, cancel)
+	return func() mcp.JSONRPCMessage {
+		defer cancel(nil)
+		defer forget()
+		if !m.isUrgent() {
+			defer c.slots.enter(ctx, c.server, m)()
+		}
+		reply := c.server.respond(ctx, c, m)
+		if cause := context.Cause(ctx); errors.Is(cause, errCancelled) || errors.Is(cause, errSessionEnded) {
+			return nil // MCP: no response to a cancelled request
+		}
+		return reply
+	}
+}
+
+// take does what a message asks for that is no request.
+func (c *client) take(ctx context.Context, m message) {
+	switch m.method {
+	case "":
+	case string(mcp.MethodNotificationCancelled):
 		if c.inflight.cancel(m.params) {
 			c.server.log.DebugContext(ctx, "request cancelled", slog.String("params", clip(string(m.params))))
 		}
-		return nil
-	case m.id == nil:
+	default:
 		c.server.respond(ctx, c, m)
-		return nil
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	defer c.inflight.remember(m.id, cancel)()
-	if !m.isUrgent() {
-		defer c.slots.enter(ctx, c.server, m)()
-	}
-	reply := c.server.respond(ctx, c, m)
-	if cause := context.Cause(ctx); errors.Is(cause, errCancelled) || errors.Is(cause, errSessionEnded) {
-		return nil // MCP: no response to a cancelled request
-	}
-	return reply
 }
 
 // isUrgent reports whether a request is answered at once, whatever hangs.
@@ -91,30 +106,34 @@ func (m message) isUrgent() bool {
 	return m.method == string(mcp.MethodInitialize) || m.method == string(mcp.MethodPing)
 }
 
-// handleBatch carries out the messages of a batch side by side and returns the
-// replies, nil where none is due.
-func (c *client) handleBatch(ctx context.Context, items []json.RawMessage, received time.Time) any {
+// beginBatch takes the messages of a batch up, as begin does. What it returns carries
+// them out side by side and returns the replies, nil where none is due.
+func (c *client) beginBatch(ctx context.Context, items []json.RawMessage, received time.Time) func() any {
 	replies := make([]mcp.JSONRPCMessage, len(items))
-	var all sync.WaitGroup
+	begun := make([]func() mcp.JSONRPCMessage, len(items))
 	for i, item := range items {
-		all.Go(func() {
-			m, err := parseMessage(item, received)
-			if err != nil {
-				replies[i] = m.failure(err)
-				return
-			}
-			replies[i] = c.handle(ctx, m)
-		})
-	}
-	all.Wait()
-	var due []mcp.JSONRPCMessage
-	for _, r := range replies {
-		if r != nil {
-			due = append(due, r)
+		m, err := parseMessage(item, received)
+		if err != nil {
+			begun[i] = func() mcp.JSONRPCMessage { return m.failure(err) }
+			continue
 		}
+		begun[i] = c.begin(ctx, m)
 	}
-	if due == nil {
-		return nil
+	return func() any {
+		var all sync.WaitGroup
+		for i := range begun {
+			all.Go(func() { replies[i] = begun[i]() })
+		}
+		all.Wait()
+		var due []mcp.JSONRPCMessage
+		for _, r := range replies {
+			if r != nil {
+				due = append(due, r)
+			}
+		}
+		if due == nil {
+			return nil
+		}
+		return due
 	}
-	return due
 }

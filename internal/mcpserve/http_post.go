@@ -91,7 +91,7 @@ func (h *HTTP) inSession(out *response, r *http.Request, caller string, body []b
 	case err != nil:
 		out.reply(http.StatusBadRequest, m.failure(err))
 	case isBatch:
-		h.answer(out, r, c, out.accepted, func(ctx context.Context) any { return c.handleBatch(ctx, items, received) })
+		h.answer(out, r, c, out.accepted, func(ctx context.Context) any { return c.beginBatch(ctx, items, received)() })
 	case m.id == nil || m.method == "":
 		c.handle(h.server.mcp.WithContext(r.Context(), c), m)
 		out.accepted()

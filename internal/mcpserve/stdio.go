@@ -147,15 +147,16 @@ func (c *connection) accept(ctx context.Context, text []byte, received time.Time
 	case c.pending.Acquire(ctx, 1) != nil:
 		return
 	}
+	var run func() any
+	if isBatch {
+		run = c.beginBatch(ctx, items, received)
+	} else {
+		one := c.begin(ctx, m)
+		run = func() any { return one() }
+	}
 	go func() {
 		defer c.pending.Release(1)
-		var reply any
-		if isBatch {
-			reply = c.handleBatch(ctx, items, received)
-		} else {
-			reply = c.handle(ctx, m)
-		}
-		c.send(reply)
+		c.send(run())
 	}()
 	// The request begins on this thread, and no other one has to be woken for it: that
 	// would take as long as a fifth of a short call.
