@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"nsenter-mcp/internal/words"
 )
 
 // question is one query as it is put to the sources.
@@ -279,14 +281,14 @@ func isFailure(err error) bool {
 	return err != nil && !errors.Is(err, ErrAbsent) && !errors.Is(err, ErrCannotTell)
 }
 
-func said(m *member, err error) string { return m.source.Name() + ": " + oneLine(err.Error()) }
+func said(m *member, err error) string { return m.source.Name() + ": " + words.OneLine(err.Error()) }
 
 // stepOf writes down one answer of a source.
 func stepOf(g *guard, e event) Step {
 	s := Step{Source: g.source.Name(), Action: e.what.String(), Outcome: outcomeOK, MS: milliseconds(e.took), of: membershipOf(g.source, e.err)}
 	switch {
 	case e.err != nil:
-		s.Outcome, s.Reason = outcomeFailed, oneLine(e.err.Error())
+		s.Outcome, s.Reason = outcomeFailed, words.OneLine(e.err.Error())
 		if !isFailure(e.err) || errors.Is(e.err, errPaused) {
 			s.Outcome = outcomeSkipped
 		}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"nsenter-mcp/internal/words"
 )
 
 func isError(err, want error) bool { return errors.Is(err, want) }
@@ -527,7 +529,7 @@ func TestMessagesAreOneLine(t *testing.T) {
 		"plain":                                  "plain",
 		"rpc error:\n\tdesc = no\r\n\r\nagain\n": "rpc error:; desc = no; again",
 	} {
-		if got := oneLine(said); got != want {
+		if got := words.OneLine(said); got != want {
 			t.Errorf("%q becomes %q, want %q", said, got, want)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"nsenter-mcp/internal/words"
 )
 
 // Inventory is what can be named on this node.
@@ -138,7 +140,7 @@ func (r *Resolver) list(ctx context.Context, g *guard, limit time.Duration) ([]W
 	default:
 		s.State = "failed"
 	}
-	s.Error = oneLine(err.Error())
+	s.Error = words.OneLine(err.Error())
 	return nil, s
 }
 

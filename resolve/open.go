@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/nsexec"
 )
 
@@ -247,7 +248,7 @@ func (e *entry) step(action string, try func() error) {
 	err := try()
 	s := Step{Action: action, Outcome: outcomeOK}
 	if err != nil {
-		s.Outcome, s.Reason = outcomeFailed, oneLine(err.Error())
+		s.Outcome, s.Reason = outcomeFailed, words.OneLine(err.Error())
 		e.failures = append(e.failures, err)
 	}
 	s.MS = milliseconds(time.Since(began))

@@ -11,6 +11,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/cache"
 
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/nsexec"
 )
 
@@ -147,7 +148,7 @@ func (r *Resolver) Resolve(ctx context.Context, q Query) (*Target, error) {
 	if err != nil {
 		var e *Error
 		if errors.As(err, &e) {
-			e.Message = oneLine(e.Message)
+			e.Message = words.OneLine(e.Message)
 		}
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"path"
 
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/nsexec"
 )
 
@@ -130,5 +131,5 @@ func (t *Target) Close() error {
 func (t *Target) own(c io.Closer) { t.closers = append(t.closers, c) }
 
 func (t *Target) note(code, format string, args ...any) {
-	t.Notes = append(t.Notes, Note{Code: code, Message: oneLine(fmt.Sprintf(format, args...))})
+	t.Notes = append(t.Notes, Note{Code: code, Message: words.OneLine(fmt.Sprintf(format, args...))})
 }

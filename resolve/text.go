@@ -3,14 +3,10 @@ package resolve
 import (
 	"strings"
 	"unicode"
-
-	"nsenter-mcp/internal/words"
 )
 
 // text makes what somebody else wrote safe to show: one line, at most 200 bytes.
 func text(s string) string { return textUpTo(s, 200) }
-
-func oneLine(s string) string { return words.OneLine(s) }
 
 // textUpTo is text with another limit, in bytes.
 func textUpTo(s string, limit int) string {

@@ -369,7 +369,7 @@ func TestPolicyHoldsBeforeForwarding(t *testing.T) {
 	t.Parallel()
 	var seen *resolve.Target
 	b, far := newFront(t, func(c *dispatch.Config) {
-		c.Policy = dispatch.ReadOnlyPolicy()
+		c.Policy = dispatch.Policy{Toolsets: []dispatch.Toolset{dispatch.Inspect}}
 		c.Authorize = func(_ context.Context, _ string, _ dispatch.Spec, target *resolve.Target) error {
 			seen = target
 			return &dispatch.Error{Code: "denied", Message: "no", Hint: "ask"}

@@ -433,6 +433,9 @@ func TestCurlSaysWhichProxyApplies(t *testing.T) {
 
 // The bound of threads is for a whole process, so this test is not parallel.
 func TestCurlsThatHang(t *testing.T) {
+	if !lab.Alone(t) {
+		return
+	}
 	b, pods := newCurlbench(t)
 	if err := allowManyFiles(); err != nil {
 		t.Fatal(err)

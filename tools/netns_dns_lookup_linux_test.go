@@ -434,6 +434,9 @@ func TestHostileTextInDNS(t *testing.T) {
 // TestThousandHangingDNSLookups: threads stay few, and all are answered before
 // their deadline, however many wait at once.
 func TestThousandHangingDNSLookups(t *testing.T) {
+	if !lab.Alone(t) {
+		return
+	}
 	b := newDNSBed(t, silentDNS)
 	pod := b.web(t, nil, clusterSearch, "nameserver "+b.at, "options ndots:5")
 	if err := allowManyFiles(); err != nil {

@@ -89,7 +89,7 @@ func showInterfaces(
 	}
 	var notes []dispatch.Note
 	if !list.Complete || !list.AllRoutes {
-		notes = append(notes, dispatch.Note{Code: "incomplete", Message: "some interfaces, addresses or routes may be missing: they changed each time they were read, or there are too many"})
+		notes = append(notes, dispatch.Note{Code: "incomplete", Message: "some interfaces, addresses or routes may be missing: they changed each time they were read, there are too many, or the kernel did not list them"})
 	}
 	if kind := diagnose.DefaultRejected(list.Routes); kind != "" {
 		notes = append(notes, dispatch.Note{Code: "default_rejected", Message: "the IPv4 default route is of type " + kind + ": packets that no other route matches go nowhere"})
@@ -154,7 +154,7 @@ func addHostPeers(ctx context.Context, host, target *nsexec.Handle, links []fact
 	if host == nil {
 		return nil
 	}
-	if err := probe.HostPeers(ctx, target, host, links, options); err != nil {
+	if err := host.Look(ctx, func() error { return probe.HostPeers(ctx, target, host, links, options) }); err != nil {
 		return []dispatch.Note{{Code: "host_unknown", Message: "the host's side could not be read: " + err.Error()}}
 	}
 	return nil
@@ -242,7 +242,7 @@ func page(links []fact.Link, routes []fact.Route, in NetnsIPAddrIn) NetnsIPAddrO
 	size := 0
 	for _, l := range links[min(in.Offset, len(links)):] {
 		shown := show(l, routes, in, 0, fewEntries)
-		if limit > defaultDetailedLinks {
+		if min(limit, len(links)) > defaultDetailedLinks { // fewer fit, and most networks have two
 			b, _ := json.Marshal(shown) // fails nowhere: it is encoded again
 			size += len(b)
 		}

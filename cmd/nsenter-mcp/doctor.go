@@ -77,12 +77,9 @@ func examine(cmd *cobra.Command, o *options, other string) (doctor.Report, error
 	}
 	return doctor.Run(cmd.Context(), doctor.Config{
 		Home: n.home, Host: n.host, HostRoot: n.policy.HostRoot.Or("/"), Tools: n.dispatcher.Tools(), Executable: path,
-		Policy: policyChecks(n.policy),
-		Front:  front,
-		Sources: func(ctx context.Context) ([]resolve.SourceState, error) {
-			found, err := n.resolver.Discover(ctx)
-			return found.Sources, err
-		},
+		Policy:  policyChecks(n.policy),
+		Front:   front,
+		Sources: n.resolver.Discover,
 		Kubernetes: func(ctx context.Context) (resolve.KubeReport, error) {
 			ctx, cancel := context.WithTimeout(ctx, kubernetesLimit)
 			defer cancel()

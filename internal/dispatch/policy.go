@@ -27,9 +27,6 @@ const CodeDestinationDenied = "destination_denied"
 // DefaultPolicy allows the toolsets that look and probe.
 func DefaultPolicy() Policy { return Policy{Toolsets: []Toolset{Inspect, Probe}} }
 
-// ReadOnlyPolicy allows only what sends nothing.
-func ReadOnlyPolicy() Policy { return Policy{Toolsets: []Toolset{Inspect}} }
-
 // allows reports whether the tool may be listed and called.
 func (p Policy) allows(t *Tool) bool { return slices.Contains(p.Toolsets, t.Toolset) }
 

@@ -91,15 +91,18 @@ func AfterFetch(e *fact.FetchEvidence) []Step {
 	slow := f.SlowFirstByte()
 	inside := !own && (slow || e.Compared && !failed || compare && f.ReasonCode != fact.ReasonTLSPort)
 	first := slow || f.Outcome == fact.OutcomeRefused // so the way there and back works
-	const whyInside = "whether anything listens and accepts there"
+	whyInside := "whether anything listens and accepts there"
+	if f.Status != nil {
+		whyInside = "whether the server answers the same to itself"
+	}
 	if inside && first {
-		add(FromInside, whyInside)
+		add(FromInside, "%s", whyInside)
 	}
 	if compare && !e.Host && !f.ECN.Blocks() {
 		add(FromNode, "the same from the node: whether the fault depends on where the request comes from")
 	}
 	if inside && !first {
-		add(FromInside, whyInside)
+		add(FromInside, "%s", whyInside)
 	}
 	if r := len(f.Redirects); r > 0 && f.Redirects[r-1].Why == fact.RedirectNotAsked {
 		add(FollowRedirect, "follow the redirect")

@@ -110,8 +110,13 @@ func egress(ctx context.Context, host *nsexec.Handle, target *resolve.Target, f 
 	if f.Outcome != fact.OutcomeTimeout || !f.Conn.CannotSend() || target.HostNetwork || host == nil || err != nil {
 		return nil
 	}
-	list, err := probe.Links(ctx, target.Net, probe.LinkOptions{})
-	if err != nil || probe.HostPeers(ctx, target.Net, host, list.Links, probe.LinkOptions{}) != nil {
+	var list probe.LinkList
+	if target.Net.Look(ctx, func() (err error) {
+		if list, err = probe.Links(ctx, target.Net, probe.LinkOptions{}); err == nil {
+			err = probe.HostPeers(ctx, target.Net, host, list.Links, probe.LinkOptions{})
+		}
+		return err
+	}) != nil {
 		return nil
 	}
 	ip := from.Addr().Unmap().WithZone("").String()

@@ -12,6 +12,7 @@ import (
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
+	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/tools/fact"
 )
 
@@ -73,8 +74,11 @@ func threads(t *testing.T) int {
 	return len(tasks)
 }
 
-// The bound of threads is for a whole process, so this test is not parallel.
+// The bound of threads is for a whole process.
 func TestManyAttemptsThatHang(t *testing.T) {
+	if !lab.Alone(t) {
+		return
+	}
 	s := newScene(t)
 	firewall(t, s.server.Netns, nftables.ChainHookInput, portIs(2, 80), drop())
 	var limit unix.Rlimit

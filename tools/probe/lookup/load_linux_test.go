@@ -42,6 +42,9 @@ func openFiles(t testing.TB) int {
 // TestThousandHangingLookups: at servers that never answer, over UDP and over
 // TCP. Threads stay few, all end at their deadline, and nothing is left behind.
 func TestThousandHangingLookups(t *testing.T) {
+	if !lab.Alone(t) {
+		return
+	}
 	for _, options := range []string{"options ndots:5", "options ndots:5 use-vc"} {
 		pod := lab.Start(t).Pod(t, lab.PodSpec{Style: lab.Plain})
 		packetServer(t, pod, func([]byte) [][]byte { return nil })

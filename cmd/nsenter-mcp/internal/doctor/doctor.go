@@ -78,7 +78,7 @@ type Config struct {
 	Host     *nsexec.Handle // the node's network namespace, as far as it is known
 	HostRoot string
 	// Sources asks everybody who knows workloads.
-	Sources func(context.Context) ([]resolve.SourceState, error)
+	Sources func(context.Context) (resolve.Inventory, error)
 	// Kubernetes asks the API what it allows.
 	Kubernetes func(context.Context) (resolve.KubeReport, error)
 	Tools      []dispatch.Tool
@@ -101,8 +101,8 @@ func Run(ctx context.Context, cfg Config) Report {
 		supported = true
 	}
 	if supported {
-		states, err := cfg.Sources(ctx)
-		r.addSources(states, err, cfg.Front != nil)
+		found, err := cfg.Sources(ctx)
+		r.addSources(found, err, cfg.Front != nil)
 		report, err := cfg.Kubernetes(ctx)
 		r.addKubernetes(report, err, cfg.Front != nil)
 	}
@@ -153,18 +153,16 @@ func (r *Report) judge(list []dispatch.Tool, missing []string) {
 
 // addSources reports who could be asked for workloads of this machine. front: calls
 // are to go to other nodes.
-func (r *Report) addSources(states []resolve.SourceState, err error, front bool) {
+func (r *Report) addSources(found resolve.Inventory, err error, front bool) {
 	const cost = "pods and containers that only it knows cannot be named"
 	if err != nil {
 		r.add(Check{ID: "sources", Status: Warn, Essential: !front, Detail: err.Error(), Cost: cost})
 		return
 	}
-	answered := false
-	for _, s := range states {
+	for _, s := range found.Sources {
 		c := Check{ID: "source." + s.Name, Status: OK}
 		switch s.State {
 		case "ok":
-			answered = answered || s.Name != "cgroup" // which tells of what runs, not how it is called
 			c.Detail = words.Plural(s.Workloads, "workload") + " in " + milliseconds(s.MS)
 			if s.Version != "" {
 				c.Detail = s.Version + ": " + c.Detail
@@ -183,10 +181,10 @@ func (r *Report) addSources(states []resolve.SourceState, err error, front bool)
 		}
 		r.add(c)
 	}
-	if !answered {
+	if found.NoNames {
 		r.add(Check{
-			ID: "sources", Status: Warn, Essential: !front, Detail: "nobody who knows pods or containers answered",
-			Cost: "targets can be named by pid and netns only",
+			ID: "sources", Status: Warn, Essential: !front, Detail: "nobody who knows the names of pods or containers answered",
+			Cost: "targets can be named by pid, netns and ID only",
 			Fix:  "run it on the node where the pods are; in a container, mount the runtime's socket",
 		})
 	}

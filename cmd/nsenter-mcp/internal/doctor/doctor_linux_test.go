@@ -36,8 +36,8 @@ func here(t *testing.T) Config {
 		Home: home, Host: home.Self(), HostRoot: "/",
 		Tools:      []dispatch.Tool{tool("look", "CAP_SYS_ADMIN"), tool("probe", "CAP_SYS_ADMIN", "CAP_NET_RAW")},
 		Executable: "/opt/nsenter-mcp",
-		Sources: func(context.Context) ([]resolve.SourceState, error) {
-			return []resolve.SourceState{{Name: "docker", State: "ok", Workloads: 3, MS: 1.25}}, nil
+		Sources: func(context.Context) (resolve.Inventory, error) {
+			return resolve.Inventory{Sources: []resolve.SourceState{{Name: "docker", State: "ok", Workloads: 3, MS: 1.25}}}, nil
 		},
 		Kubernetes: func(context.Context) (resolve.KubeReport, error) {
 			return resolve.KubeReport{Server: "192.0.2.1:6443", Node: "node-1"}, nil
@@ -163,19 +163,19 @@ func TestJudge(t *testing.T) {
 func TestSources(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name   string
-		states []resolve.SourceState
-		err    error
-		want   map[string]Status
+		name  string
+		found resolve.Inventory
+		err   error
+		want  map[string]Status
 	}{
-		{"answers", []resolve.SourceState{{Name: "docker", State: "ok"}}, nil, map[string]Status{"source.docker": OK, "sources": ""}},
-		{"absent", []resolve.SourceState{{Name: "docker", State: "absent"}}, nil, map[string]Status{"source.docker": Info, "sources": Warn}},
-		{"hung", []resolve.SourceState{{Name: "docker", State: "hung"}, {Name: "cgroup", State: "ok"}}, nil, map[string]Status{"source.docker": Warn, "sources": Warn}},
-		{"failed", []resolve.SourceState{{Name: "docker", State: "failed", Error: "refused"}}, nil, map[string]Status{"source.docker": Warn, "sources": Warn}},
-		{"error", nil, errors.New("no"), map[string]Status{"sources": Warn}},
+		{"answers", resolve.Inventory{Sources: []resolve.SourceState{{Name: "docker", State: "ok"}}}, nil, map[string]Status{"source.docker": OK, "sources": ""}},
+		{"absent", resolve.Inventory{NoNames: true, Sources: []resolve.SourceState{{Name: "docker", State: "absent"}}}, nil, map[string]Status{"source.docker": Info, "sources": Warn}},
+		{"hung", resolve.Inventory{NoNames: true, Sources: []resolve.SourceState{{Name: "docker", State: "hung"}, {Name: "cgroup", State: "ok"}}}, nil, map[string]Status{"source.docker": Warn, "sources": Warn}},
+		{"failed", resolve.Inventory{NoNames: true, Sources: []resolve.SourceState{{Name: "docker", State: "failed", Error: "refused"}}}, nil, map[string]Status{"source.docker": Warn, "sources": Warn}},
+		{"error", resolve.Inventory{}, errors.New("no"), map[string]Status{"sources": Warn}},
 	} {
 		var r Report
-		r.addSources(c.states, c.err, false)
+		r.addSources(c.found, c.err, false)
 		for id, want := range c.want {
 			if got := r.status(id); got != want {
 				t.Errorf("%s: %s is %q, want %q", c.name, id, got, want)
@@ -234,7 +234,7 @@ func TestWhenItIsReady(t *testing.T) {
 	}
 	for _, front := range []bool{false, true} {
 		var r Report
-		r.addSources([]resolve.SourceState{{Name: "docker", State: "absent"}}, nil, front)
+		r.addSources(resolve.Inventory{NoNames: true, Sources: []resolve.SourceState{{Name: "docker", State: "absent"}}}, nil, front)
 		if c := r.Checks[1]; c.ID != "sources" || c.Essential == front {
 			t.Errorf("front %v: %+v", front, c)
 		}
