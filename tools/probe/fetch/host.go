@@ -3,7 +3,7 @@ package fetch
 import (
 	"fmt"
 	"net/netip"
-	"regexp"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -69,15 +69,17 @@ func parseHost(text string) (host, error) {
 	return host{name: name, rooted: strings.HasSuffix(text, ".")}, nil
 }
 
-// nameForm is that of RFC 1123, with the underscores that exist in practice.
-var nameForm = regexp.MustCompile(`^[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*$`)
+// isLabel has the form of RFC 1123, with the underscores that exist in practice.
+func isLabel(label string) bool {
+	return label != "" && len(label) <= 63 && strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789_-") == ""
+}
 
 func checkName(name string) error {
 	const longest = 253
 	switch {
 	case name == "" || len(name) > longest:
 		return fmt.Errorf("the host name is empty or longer than %d characters", longest)
-	case !nameForm.MatchString(name):
+	case slices.ContainsFunc(strings.Split(name, "."), func(label string) bool { return !isLabel(label) }):
 		return fmt.Errorf("%q is no host name", name)
 	}
 	return nil

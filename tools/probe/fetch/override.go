@@ -16,15 +16,16 @@ type override struct {
 	addrs []netip.Addr
 }
 
-// The forms of an override and a detour; an IPv6 address stands in brackets.
-var (
-	overrideForm = regexp.MustCompile(`^(\[[^\]]*\]|[^:]+):([0-9]+):(.+)$`)
-	detourForm   = regexp.MustCompile(`^(\[[^\]]*\]|[^:]*):([0-9]*):(\[[^\]]*\]|[^:]*):([0-9]*)$`)
+// The forms of an override and a detour; an IPv6 address stands in brackets. They are
+// compiled at use: most starts of the program never need them.
+const (
+	overrideForm = `^(\[[^\]]*\]|[^:]+):([0-9]+):(.+)$`
+	detourForm   = `^(\[[^\]]*\]|[^:]*):([0-9]*):(\[[^\]]*\]|[^:]*):([0-9]*)$`
 )
 
 func parseOverride(text string) (override, error) {
 	const form = `must be "host:port:address[,address]"`
-	part := overrideForm.FindStringSubmatch(text)
+	part := regexp.MustCompile(overrideForm).FindStringSubmatch(text)
 	if part == nil {
 		return override{}, badArgument("resolve", "%q %s", text, form)
 	}
@@ -81,7 +82,7 @@ type detour struct {
 
 func parseDetour(text string) (detour, error) {
 	const form = `must be "host1:port1:host2:port2"; each may be empty`
-	part := detourForm.FindStringSubmatch(text)
+	part := regexp.MustCompile(detourForm).FindStringSubmatch(text)
 	if part == nil {
 		return detour{}, badArgument("connect_to", "%q %s", text, form)
 	}
