@@ -312,7 +312,7 @@ func isElsewhere(host string) bool {
 
 // maxDockerAnswer bounds one answer of the engine. A thousand containers with
 // many labels take about two megabytes.
-const maxDockerAnswer = 32 << 20
+const maxDockerAnswer = 16 << 20
 
 // boundTransport keeps connections few and answers finite.
 func boundTransport(c *client.Client) error {

@@ -15,7 +15,7 @@ import (
 // is when it answers nobody, and turns its panics into errors.
 type guard struct {
 	source Source
-	slots  chan struct{}
+	slots  [2]chan struct{} // by request
 
 	mu      sync.Mutex
 	closed  [2]time.Time // by request: not to be asked before; zero while it is well
@@ -40,9 +40,11 @@ func (r request) String() string {
 }
 
 const (
-	// maxParallel bounds the calls under way in one source. More callers than
-	// that wait for their turn within their own time.
+	// maxParallel bounds the look-ups under way in one source, and maxLists the lists,
+	// which take megabytes on a large node or cluster. More callers than that wait for
+	// their turn within their own time.
 	maxParallel = 32
+	maxLists    = 4
 	// maxHanging bounds the goroutines lost to a source that ignores its context.
 	maxHanging = 8
 )
@@ -54,7 +56,7 @@ var errHung = errors.New("did not answer")
 var errPaused = errors.New("not asked")
 
 func newGuard(s Source) *guard {
-	return &guard{source: s, slots: make(chan struct{}, maxParallel)}
+	return &guard{source: s, slots: [2]chan struct{}{lookUp: make(chan struct{}, maxParallel), list: make(chan struct{}, maxLists)}}
 }
 
 // call runs ask against the source. It returns after limit or when ctx ends, even
@@ -69,14 +71,14 @@ func (g *guard) call(ctx context.Context, what request, limit time.Duration, now
 		return nil, err
 	}
 	select {
-	case g.slots <- struct{}{}:
+	case g.slots[what] <- struct{}{}:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%d callers were in front: %w", maxParallel, ctx.Err())
+		return nil, fmt.Errorf("%d callers were in front: %w", cap(g.slots[what]), ctx.Err())
 	}
 	// Of those who waited for a slot, most need not learn by themselves what the
 	// first ones have.
 	if err := cmp.Or(ctx.Err(), g.open(what, now())); err != nil {
-		<-g.slots
+		<-g.slots[what]
 		return nil, err
 	}
 	type result struct {
@@ -92,7 +94,7 @@ func (g *guard) call(ctx context.Context, what request, limit time.Duration, now
 	}
 	done := make(chan result, 1)
 	go func() {
-		defer func() { <-g.slots }()
+		defer func() { <-g.slots[what] }()
 		var r result
 		r.workloads, r.err = recovered(ctx, ask)
 		switch { // before the next one gets the slot

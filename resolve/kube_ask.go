@@ -42,15 +42,14 @@ func (c *kubeConn) pods(ctx context.Context, q Query) ([]kubePod, error) {
 	case q.Namespace != "":
 		return c.podIn(ctx, q.Namespace, q.Pod)
 	}
-	var list kubeList[kubePod]
-	err := c.get(ctx, kubeRequest{group: kubeCore, resource: kubePods, fields: "metadata.name=" + q.Pod}, 100, "", &list)
+	pods, err := firstOf[kubePod](ctx, c, kubeRequest{group: kubeCore, resource: kubePods, fields: "metadata.name=" + q.Pod}, 100)
 	if isForbidden(err) && c.namespace != "" {
 		// Who may see one namespace only has it in the context, as a rule.
 		if pods, e := c.podIn(ctx, c.namespace, q.Pod); e == nil && len(pods) > 0 {
 			return pods, nil
 		}
 	}
-	return list.Items, err
+	return pods, err
 }
 
 func (c *kubeConn) podIn(ctx context.Context, namespace, name string) ([]kubePod, error) {
@@ -175,17 +174,16 @@ func (c *kubeConn) servicesOf(ctx context.Context, p *kubePod) []string {
 
 // trouble takes the newest warning on a pod, failing probes before all else.
 func (c *kubeConn) trouble(ctx context.Context, p *kubePod, s *PodStatus) {
-	var list kubeList[kubeEvent]
-	err := c.get(ctx, kubeRequest{
+	events, err := firstOf[kubeEvent](ctx, c, kubeRequest{
 		group: kubeCore, resource: kubeEvents, namespace: p.Metadata.Namespace,
 		fields: "involvedObject.uid=" + p.Metadata.UID + ",type=Warning",
-	}, 100, "", &list)
+	}, 100)
 	if err != nil {
 		return
 	}
 	var latest *kubeEvent
-	for i := range list.Items {
-		e := &list.Items[i]
+	for i := range events {
+		e := &events[i]
 		if s.Phase == phaseRunning && time.Since(e.lastSeen()) > eventLately {
 			continue // events stay for an hour, and the pod has started since
 		}

@@ -192,20 +192,15 @@ func (c *kubeConn) do(request *http.Request, into kubeObject) error {
 		return err
 	}
 	defer func() {
-		// What is left, a line end, has to be read for the connection to be used again.
-		_, _ = io.CopyN(io.Discard, response.Body, 1024)
+		// What is left, a line end or the rest of a list, has to be read for the
+		// connection to be used again; of a long rest a new connection costs less.
+		_, _ = io.CopyN(io.Discard, response.Body, 1<<20)
 		_ = response.Body.Close()
 	}()
 	if response.StatusCode/100 != 2 {
 		return kubeRefusal(response)
 	}
-	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
-		return err
-	}
-	if into.kind() == "" {
-		return errors.New("an object without a kind")
-	}
-	return nil
+	return readKubeObject(response.Body, into)
 }
 
 // one asks for one object; false where there is none.
@@ -215,33 +210,4 @@ func (c *kubeConn) one(ctx context.Context, r kubeRequest, into kubeObject) (boo
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// cutError says that a list is longer than what is read of one. What was read of it
-// counts all the same.
-type cutError struct{ what string }
-
-func (e *cutError) Error() string {
-	return fmt.Sprintf("there are more than %d %s, and only so many are looked at", maxKubePages*kubePage, e.what)
-}
-
-// pages asks for a list page by page. each gets every object and says whether to
-// go on. After maxKubePages it fails with a [*cutError].
-func pages[T any](ctx context.Context, c *kubeConn, r kubeRequest, each func(*T) bool) error {
-	next := ""
-	for range maxKubePages {
-		var list kubeList[T] // a new one, as each may keep what it is given
-		if err := c.get(ctx, r, kubePage, next, &list); err != nil {
-			return err
-		}
-		for i := range list.Items {
-			if !each(&list.Items[i]) {
-				return nil
-			}
-		}
-		if next = list.Metadata.Continue; next == "" {
-			return nil
-		}
-	}
-	return &cutError{what: r.resource}
 }

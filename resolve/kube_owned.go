@@ -68,13 +68,12 @@ func (c *kubeConn) owners(ctx context.Context, q Query) ([]kubeOwnerObject, erro
 	r.group, r.resource = ownerResource(q.kind)
 	if q.Namespace == "" || q.kind == ownerService {
 		r.fields = "metadata.name=" + q.Pod
-		var list kubeList[kubeOwnerObject]
-		err := c.get(ctx, r, maxOwners, "", &list)
-		if err == nil && len(list.Items) == 0 {
+		found, err := firstOf[kubeOwnerObject](ctx, c, r, maxOwners)
+		if err == nil && len(found) == 0 {
 			err = fmt.Errorf("%s: %w", q.owner(), errNoOwner)
 		}
 		if !isForbidden(err) || c.namespace == "" || q.Namespace != "" {
-			return list.Items[:min(len(list.Items), maxOwners)], err
+			return found, err
 		}
 		r.namespace, r.fields = c.namespace, "" // the one that may be allowed
 	}

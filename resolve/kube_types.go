@@ -18,15 +18,6 @@ type kubeKind struct {
 
 func (k *kubeKind) kind() string { return k.Kind }
 
-// kubeList is a page of a list.
-type kubeList[T any] struct {
-	kubeKind
-	Metadata struct {
-		Continue string `json:"continue"`
-	} `json:"metadata"`
-	Items []T `json:"items"`
-}
-
 type kubeMeta struct {
 	Name              string            `json:"name"`
 	Namespace         string            `json:"namespace"`
