@@ -6,8 +6,9 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"nsenter-mcp/internal/words"
 )
 
 // Query names one target. Exactly one of Pod, Container (alone), PID, Netns and
@@ -270,7 +271,7 @@ func checkName(what, name, hint string) error {
 }
 
 func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsGraphic(c) })
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(c rune) bool { return !words.Visible(c) })
 }
 
 // quote makes untrusted text safe and short enough for a message.

@@ -1,24 +1,9 @@
 package words
 
 import (
-	"strings"
 	"testing"
+	"unicode/utf8"
 )
-
-func TestWord(t *testing.T) {
-	t.Parallel()
-	for in, want := range map[string]string{
-		"web-0.shop":             "web-0.shop",
-		"a b\n\x1b[31m":          "a?b??[31m",
-		"caf\u00e9\u202e":        "caf??",
-		"\xff":                   "?",
-		strings.Repeat("x", 300): strings.Repeat("x", 253),
-	} {
-		if got := Printable(in); got != want {
-			t.Errorf("word(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
 
 func TestEscape(t *testing.T) {
 	t.Parallel()
@@ -29,6 +14,16 @@ func TestEscape(t *testing.T) {
 		"bad \xff\xfe bytes":      `bad \xff\xfe bytes`,
 		"a replacement \ufffd is": "a replacement \ufffd is",
 		"zero\u200bwidth":         `zero\u200bwidth`,
+		"caf\u0065\u0301":         "caf\u0065\u0301",
+		"hangul \u3164\u115f":     `hangul \u3164\u115f`,
+		"hangul \u1160\uffa0":     `hangul \u1160\uffa0`,
+		"joiner \u034f":           `joiner \u034f`,
+		"braille \u2800\u2801":    "braille \\u2800\u2801",
+		"\ufe0f \U000e01ee":       `\ufe0f \U000e01ee`,
+		"tag \U000e0041":          `tag \U000e0041`,
+		"\u17b4\u180b\u2060":      `\u17b4\u180b\u2060`,
+		"\U0001d173\U000e0fff":    `\U0001d173\U000e0fff`,
+		"no\u00a0break\u2028":     `no\u00a0break\u2028`,
 	} {
 		if got := Escape(in); got != want {
 			t.Errorf("escape(%q) = %q, want %q", in, got, want)
@@ -40,9 +35,12 @@ func FuzzEscape(f *testing.F) {
 	f.Add("a\x1b[0m\u202e\xff")
 	f.Fuzz(func(t *testing.T, in string) {
 		for _, r := range Escape(in) {
-			if r < ' ' && r != '\n' && r != '\t' || r == 0x7f || (r >= 0x80 && r < 0xa0) || (r >= 0x202a && r <= 0x202e) {
+			if r != '\n' && r != '\t' && r != utf8.RuneError && !Visible(r) {
 				t.Errorf("escape(%q) lets %U through", in, r)
 			}
+		}
+		if once := Escape(in); Escape(once) != once {
+			t.Errorf("%q is escaped twice", once)
 		}
 	})
 }

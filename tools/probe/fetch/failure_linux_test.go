@@ -118,7 +118,7 @@ func TestAnswersThatFail(t *testing.T) {
 	b.run("not HTTP", func(b *bench) {
 		f := b.get("http://" + b.says("SSH-2.0-OpenSSH_9.6\r\n"))
 		b.expect(f, fact.OutcomeNotHTTP, fact.StageResponse)
-		if !strings.Contains(f.Reason, "SSH") || f.Untrusted.FirstBytes != `SSH-2.0-OpenSSH_9.6\u{d}\u{a}` {
+		if !strings.Contains(f.Reason, "SSH") || f.Untrusted.FirstBytes != `SSH-2.0-OpenSSH_9.6\r\n` {
 			b.Errorf("%s %+v", f.Reason, f.Untrusted)
 		}
 	})
@@ -137,7 +137,7 @@ func TestAnswersThatFail(t *testing.T) {
 			_, _ = io.Copy(io.Discard, secured)
 		}))
 		b.expect(f, fact.OutcomeNotHTTP, fact.StageResponse)
-		if f.ReasonCode != fact.ReasonNoHTTP2 || f.Untrusted.FirstBytes != `HTTP/1.1 200 OK\u{d}\u{a}\u{d}\u{a}evil\u{1b}[31m` {
+		if f.ReasonCode != fact.ReasonNoHTTP2 || f.Untrusted.FirstBytes != `HTTP/1.1 200 OK\r\n\r\nevil\x1b[31m` {
 			b.Errorf("%+v", f)
 		}
 	})

@@ -61,10 +61,10 @@ func TestServerRefuses(t *testing.T) {
 		{"internal error", rst(http2.ErrCodeInternal), fact.ReasonHTTP2Error, "RST_STREAM INTERNAL_ERROR", ""},
 		{"no answer, and no error", rst(http2.ErrCodeNo), fact.ReasonHTTP2Error, "RST_STREAM NO_ERROR", ""},
 		{"HTTP/1.1 for a stream", rst(http2.ErrCodeHTTP11Required), fact.ReasonHTTP11Required, "RST_STREAM HTTP_1_1_REQUIRED", ""},
-		{"HTTP/1.1", goAway(http2.ErrCodeHTTP11Required), fact.ReasonHTTP11Required, "GOAWAY HTTP_1_1_REQUIRED", `evil\u{1b}[31m`},
-		{"shutdown", goAway(http2.ErrCodeNo), fact.ReasonRetry, "GOAWAY NO_ERROR", `evil\u{1b}[31m`},
-		{"load", goAway(http2.ErrCodeEnhanceYourCalm), fact.ReasonHTTP2Error, "GOAWAY ENHANCE_YOUR_CALM", `evil\u{1b}[31m`},
-		{"protocol error", goAway(http2.ErrCodeProtocol), fact.ReasonHTTP2Error, "GOAWAY PROTOCOL_ERROR", `evil\u{1b}[31m`},
+		{"HTTP/1.1", goAway(http2.ErrCodeHTTP11Required), fact.ReasonHTTP11Required, "GOAWAY HTTP_1_1_REQUIRED", `evil\x1b[31m`},
+		{"shutdown", goAway(http2.ErrCodeNo), fact.ReasonRetry, "GOAWAY NO_ERROR", `evil\x1b[31m`},
+		{"load", goAway(http2.ErrCodeEnhanceYourCalm), fact.ReasonHTTP2Error, "GOAWAY ENHANCE_YOUR_CALM", `evil\x1b[31m`},
+		{"protocol error", goAway(http2.ErrCodeProtocol), fact.ReasonHTTP2Error, "GOAWAY PROTOCOL_ERROR", `evil\x1b[31m`},
 	} {
 		b.run(c.name, func(b *bench) {
 			start := time.Now()

@@ -30,7 +30,7 @@ func TestLoadRoots(t *testing.T) {
 	}{
 		{"Debian", files(map[string][]byte{"/etc/ssl/certs/ca-certificates.crt": text}), "", "container:/etc/ssl/certs/ca-certificates.crt", ""},
 		{"Red Hat", files(map[string][]byte{"/etc/pki/tls/certs/ca-bundle.crt": text}), "", "container:/etc/pki/tls/certs/ca-bundle.crt", ""},
-		{"SSL_CERT_FILE", files(map[string][]byte{"/my\x1bca.pem": text, "/etc/ssl/cert.pem": nil}), "/my\x1bca.pem", `container:/my\u{1b}ca.pem`, ""},
+		{"SSL_CERT_FILE", files(map[string][]byte{"/my\x1bca.pem": text, "/etc/ssl/cert.pem": nil}), "/my\x1bca.pem", `container:/my\x1bca.pem`, ""},
 		{"empty file before a good one", files(map[string][]byte{"/etc/ssl/certs/ca-certificates.crt": nil, "/etc/ssl/cert.pem": text}), "", "container:/etc/ssl/cert.pem", ""},
 		{"no file", files(nil), "", "", ""},
 		{"no files at all", nil, "", "", ""},

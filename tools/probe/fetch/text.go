@@ -3,8 +3,9 @@ package fetch
 import (
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"nsenter-mcp/internal/words"
 )
 
 // printable writes text that the other side chose so that it reads as what it
@@ -25,10 +26,8 @@ func printable(text []byte, limit int, lines bool) (out string, cut bool) {
 			piece = string(r)
 		case lines && r == '\r' && len(text) > 1 && text[1] == '\n':
 			// The end of a line as most protocols write it.
-		case r == ' ' || unicode.IsGraphic(r) && !unicode.IsSpace(r):
-			piece = string(r)
 		default:
-			piece = fmt.Sprintf(`\u{%x}`, r)
+			piece = words.EscapeRune(r)
 		}
 		if b.Len()+len(piece) > limit {
 			return b.String(), true

@@ -12,12 +12,12 @@ func TestPrintable(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ text, lines, one string }{
 		{"plain ü €", "plain ü €", "plain ü €"},
-		{"a\r\nb\tc", "a\nb\tc", `a\u{d}\u{a}b\u{9}c`},
-		{"a\rb", `a\u{d}b`, `a\u{d}b`},
-		{"\x1b[31m", `\u{1b}[31m`, `\u{1b}[31m`},
-		{"\u202e\u2066\u200b", `\u{202e}\u{2066}\u{200b}`, `\u{202e}\u{2066}\u{200b}`},
-		{"\xff\x00\x7f", `\xff\u{0}\u{7f}`, `\xff\u{0}\u{7f}`},
-		{"\U000e0041\ufeff", `\u{e0041}\u{feff}`, `\u{e0041}\u{feff}`},
+		{"a\r\nb\tc", "a\nb\tc", `a\r\nb\tc`},
+		{"a\rb", `a\rb`, `a\rb`},
+		{"\x1b[31m", `\x1b[31m`, `\x1b[31m`},
+		{"\u202e\u2066\u200b", `\u202e\u2066\u200b`, `\u202e\u2066\u200b`},
+		{"\xff\x00\x7f", `\xff\x00\x7f`, `\xff\x00\x7f`},
+		{"\U000e0041\ufeff", `\U000e0041\ufeff`, `\U000e0041\ufeff`},
 		{`{"a":"b\n"}`, `{"a":"b\n"}`, `{"a":"b\n"}`},
 	} {
 		if got, _ := printable([]byte(c.text), 1000, true); got != c.lines {

@@ -121,7 +121,7 @@ func TestNotTLS(t *testing.T) {
 			_, _ = io.Copy(io.Discard, conn)
 		}))
 		b.expect(f, fact.OutcomeTLSFailed, fact.StageTLS)
-		if f.TLS.Error.Code != fact.TLSNotTLS || f.Untrusted.FirstBytes != `220 mail.test \u{1b}[31mESMTP\u{d}\u{a}` {
+		if f.TLS.Error.Code != fact.TLSNotTLS || f.Untrusted.FirstBytes != `220 mail.test \x1b[31mESMTP\r\n` {
 			b.Errorf("%+v %+v", f.TLS.Error, f.Untrusted)
 		}
 	})

@@ -1,0 +1,52 @@
+package words
+
+import (
+	"regexp"
+
+	"github.com/distribution/reference"
+)
+
+// maxToken bounds what is no sentence: paths and names of cgroups are longest.
+const maxToken = 512
+
+var (
+	token = regexp.MustCompile(`^[!-~]+$`)
+	// RFC 1123, section 2.1, and the underscore that names of services begin with
+	// (RFC 2782).
+	dnsName       = regexp.MustCompile(`^(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?$`)
+	interfaceName = regexp.MustCompile(`^[!-.0-9;-~]{1,15}$`)
+)
+
+// IsToken reports whether s is one word of printable ASCII, at most 512 bytes: no
+// sentence, and nothing that a terminal obeys.
+func IsToken(s string) bool { return len(s) <= maxToken && token.MatchString(s) }
+
+// IsDNSName reports whether s is a host name (RFC 1123), with underscores as DNS
+// itself has them, with or without the final dot; or the root.
+func IsDNSName(s string) bool {
+	return s == "." || len(s) <= 254 && dnsName.MatchString(s)
+}
+
+// IsInterface reports whether s is a name that the kernel gives to an interface
+// (dev_valid_name in net/core/dev.c) and that is printable ASCII.
+func IsInterface(s string) bool { return interfaceName.MatchString(s) && s != "." && s != ".." }
+
+// IsImage reports whether s refers to a container image: a name with or without tag
+// and digest, or an ID.
+func IsImage(s string) bool {
+	_, err := reference.Parse(s)
+	return err == nil
+}
+
+// Printable is a name of others as it may stand in our own sentences: itself where
+// it [IsToken], else words that say that it is not shown. The empty name stays
+// empty.
+func Printable(name string) string {
+	if name == "" || IsToken(name) {
+		return name
+	}
+	return Hidden
+}
+
+// Hidden stands where a name of others is no name.
+const Hidden = "(not shown: no valid name)"
