@@ -8,6 +8,7 @@ import (
 
 	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
 )
@@ -87,7 +88,10 @@ func TestFarWordsAreTempered(t *testing.T) {
 		}}}, nil
 	}
 	e := fail(t, b, dispatch.CodeTargetGone, "netns_ip_addr", map[string]any{"pod": "far-0"})
-	for _, s := range []string{e.Message, e.Details.Steps[0].Action, e.Details.Candidates[0].Pod, e.Details.Untrusted.Message} {
+	if pod := e.Details.Candidates[0].Pod; pod != words.Hidden {
+		t.Errorf("a pod is called %.40q", pod)
+	}
+	for _, s := range []string{e.Message, e.Details.Steps[0].Action, e.Details.Untrusted.Message} {
 		if dangerous(s) || len(s) > maxRemoteText+100 || !strings.HasSuffix(s, "...") {
 			t.Errorf("%d bytes: %.40q", len(s), s)
 		}

@@ -124,6 +124,9 @@ func (d *Dispatcher) Call(ctx context.Context, c Call) *Envelope {
 	}
 	record := Record{Caller: c.Caller, Tool: c.Tool, Arguments: redact(c.Arguments), Start: start}
 	envelope := d.survive(ctx, c, &record)
+	if err := envelope.isolate(); err != nil {
+		envelope = failed(nil, err, StageProbe)
+	}
 	record.Target, record.Duration = envelope.Target, d.Now().Sub(start)
 	if envelope.Error != nil {
 		record.Code = envelope.Error.Code

@@ -3,13 +3,10 @@ package dispatch
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"nsenter-mcp/internal/words"
 )
@@ -42,51 +39,13 @@ func sanitize(answer *Envelope) (*Envelope, error) {
 		return nil, fmt.Errorf("answer of the other server: %w", err)
 	}
 	if raw, ok := data.(json.RawMessage); ok {
-		if sanitized.Data, err = sanitizeData(raw); err != nil {
-			return nil, err
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, raw); err != nil {
+			return nil, fmt.Errorf("answer of the other server: %w", err)
 		}
+		sanitized.Data = json.RawMessage(compact.Bytes())
 	}
 	return sanitized, nil
-}
-
-// sanitizeData makes data compact and escapes the strings in it. Data that needs no
-// escape, as all of a server of ours, keeps its order.
-func sanitizeData(data json.RawMessage) (json.RawMessage, error) {
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, data); err != nil {
-		return nil, fmt.Errorf("answer of the other server: %w", err)
-	}
-	if isSanitized(compact.Bytes()) {
-		return compact.Bytes(), nil
-	}
-	var tree any
-	if err := decodeNumbers(data, &tree); err != nil {
-		return nil, fmt.Errorf("answer of the other server: %w", err)
-	}
-	return encodeData(sanitizeTree(tree, 0, 0))
-}
-
-// isSanitized looks at each string of valid JSON as it is written: of two fields
-// with one name a decoder would show the last.
-func isSanitized(text []byte) bool {
-	// What escape changes is beyond ASCII or written as an escape sequence.
-	if !slices.ContainsFunc(text, func(c byte) bool { return c == '\\' || c >= utf8.RuneSelf || c == 0x7f }) {
-		return true
-	}
-	if !utf8.Valid(text) { // a decoder would replace what is not
-		return false
-	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	for {
-		token, err := decoder.Token()
-		if err != nil {
-			return errors.Is(err, io.EOF)
-		}
-		if s, ok := token.(string); ok && words.Escape(s) != s {
-			return false
-		}
-	}
 }
 
 // sanitizeJSON writes v anew, each string escaped and cut at limit bytes, each list

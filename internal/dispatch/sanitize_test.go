@@ -10,8 +10,11 @@ import (
 // An answer that needs no tempering passes as it was written.
 func TestFarDataPassesAsItIs(t *testing.T) {
 	t.Parallel()
-	for _, data := range []string{`{"b":1,"a":[1.50,true,null]}`, `{"b":1,"a":"x"}`, `{"b":"\\x1b \"\n\u00e4","a":["\\\\"]}`} {
+	for _, data := range []string{`{"b":1,"a":[1.50,true,null]}`, `{"b":1,"a":"x"}`, `{"untrusted":{"b":"\\x1b \"\n\u00e4"},"a":["\\\\"]}`} {
 		got, err := sanitize(&Envelope{Summary: "s", Data: json.RawMessage(data)})
+		if err == nil {
+			err = got.isolate()
+		}
 		if err != nil || string(got.Data.(json.RawMessage)) != data {
 			t.Errorf("%s became %s, %v", data, got.Data, err)
 		}
@@ -31,6 +34,9 @@ func TestFarDataIsMadeSafe(t *testing.T) {
 		"a name that is twice": "{\"\u202e\":1,\"\u202e\":2}",
 	} {
 		got, err := sanitize(&Envelope{Summary: "s", Data: json.RawMessage(data)})
+		if err == nil {
+			err = got.isolate()
+		}
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue

@@ -2,6 +2,7 @@ package words
 
 import (
 	"regexp"
+	"strings"
 
 	"github.com/distribution/reference"
 )
@@ -13,8 +14,7 @@ var (
 	token = regexp.MustCompile(`^[!-~]+$`)
 	// RFC 1123, section 2.1, and the underscore that names of services begin with
 	// (RFC 2782).
-	dnsName       = regexp.MustCompile(`^(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?$`)
-	interfaceName = regexp.MustCompile(`^[!-.0-9;-~]{1,15}$`)
+	dnsName = regexp.MustCompile(`^(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?$`)
 )
 
 // IsToken reports whether s is one word of printable ASCII, at most 512 bytes: no
@@ -27,9 +27,14 @@ func IsDNSName(s string) bool {
 	return s == "." || len(s) <= 254 && dnsName.MatchString(s)
 }
 
-// IsInterface reports whether s is a name that the kernel gives to an interface
-// (dev_valid_name in net/core/dev.c) and that is printable ASCII.
-func IsInterface(s string) bool { return interfaceName.MatchString(s) && s != "." && s != ".." }
+// IsInterface reports whether s is the name of an interface as the kernel takes it
+// (dev_valid_name in net/core/dev.c: 15 bytes, no blank, slash or colon), in which
+// what is not [Visible] was escaped; that makes it longer.
+func IsInterface(s string) bool {
+	const longest = 15 * len(`\xNN`)
+	return s != "" && len(s) <= longest && s != "." && s != ".." &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !Visible(r) || r == ' ' || r == '/' || r == ':' })
+}
 
 // IsImage reports whether s refers to a container image: a name with or without tag
 // and digest, or an ID.

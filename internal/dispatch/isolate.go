@@ -1,0 +1,225 @@
+package dispatch
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"nsenter-mcp/internal/words"
+)
+
+// untrusted is the key below which text of others stands, and the only one.
+const untrusted = "untrusted"
+
+// The bounds of an answer: bytes of one string, and how deep it is.
+const (
+	maxSentence = 2000
+	maxForeign  = 128 << 10
+	maxDepth    = 32
+)
+
+// grammars are those of keys that hold more, or less, than one word. All else
+// outside of untrusted is held against words.IsToken, in every answer, so that no
+// tool has to remember what others can choose.
+var grammars = map[string]func(string) bool{
+	"image":  words.IsImage,
+	"ifname": words.IsInterface, "link": words.IsInterface, "master": words.IsInterface, "dev": words.IsInterface,
+	"bridge": words.IsInterface, "altname": words.IsInterface, "valid": words.IsInterface,
+}
+
+// sentences are the keys of what this program has written, in one line. What others
+// chose stands in it by words.Printable and the like. A test of package tools lists
+// where they occur.
+var sentences = [...]string{
+	"action", "app_error", "data", "detail", "endpoints_unknown", "error", "exempt_range", "fact", "files_from", "from", "hint", "icmp", "key",
+	"library", "message", "order", "reason", "rule", "shell", "source", "summary", "version", "why",
+}
+
+// isFree reports whether anything may stand below a key, if it is escaped: text of
+// others, and the arguments of a next step, most of which are the caller's own.
+func isFree(key string) bool { return key == untrusted || key == "arguments" }
+
+func isEscaped(s string) bool { return len(s) <= maxForeign && words.Escape(s) == s }
+
+// fits reports whether a string may stand below a key.
+func fits(key, s string) bool {
+	switch holds := grammars[key]; {
+	case s == "" || s == words.Hidden:
+		return true
+	case holds != nil:
+		return holds(s)
+	case slices.Contains(sentences[:], key):
+		return len(s) <= maxSentence && !strings.ContainsFunc(s, func(r rune) bool { return !words.Visible(r) })
+	}
+	return words.IsToken(s)
+}
+
+// isIsolated reports whether each string of valid JSON stands where it may. It looks
+// at the text: of two members with one name a decoder would show the last.
+func isIsolated(text []byte) bool {
+	type level struct {
+		object, named, free bool // named: the name of a member was read, its value is next
+		key                 string
+	}
+	at := []level{{}}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	for utf8.Valid(text) { // a decoder would replace what is not
+		token, err := decoder.Token()
+		if err != nil {
+			return errors.Is(err, io.EOF)
+		}
+		top := &at[len(at)-1]
+		free := top.free || isFree(top.key)
+		switch token := token.(type) {
+		case json.Delim:
+			if token == '}' || token == ']' {
+				at = at[:len(at)-1]
+				continue
+			}
+			top.named = false
+			if at = append(at, level{object: token == '{', key: top.key, free: free}); len(at) > maxDepth {
+				return false
+			}
+			continue
+		case string:
+			switch {
+			case top.object && !top.named:
+				if top.free && !isEscaped(token) || !top.free && !words.IsToken(token) {
+					return false
+				}
+				top.key, top.named = token, true
+				continue
+			case free && !isEscaped(token), !free && !fits(top.key, token):
+				return false
+			}
+		}
+		top.named = false
+	}
+	return false
+}
+
+// isolate moves what others may have written to where it may stand: a string that
+// does not fit its key becomes words.Hidden, and stands escaped below a key untrusted
+// beside it. Sentences are escaped where they are.
+func isolate(text json.RawMessage) (json.RawMessage, error) {
+	if isIsolated(text) {
+		return text, nil
+	}
+	var tree any
+	if err := decodeNumbers(text, &tree); err != nil {
+		return nil, fmt.Errorf("decode an answer: %w", err)
+	}
+	if depthOf(tree) > maxDepth {
+		return nil, fmt.Errorf("an answer is deeper than %d levels", maxDepth)
+	}
+	isolateValue("", tree, nil)
+	return encodeData(tree)
+}
+
+func depthOf(v any) int {
+	deepest := 0
+	switch v := v.(type) {
+	case map[string]any:
+		for _, member := range v {
+			deepest = max(deepest, depthOf(member))
+		}
+	case []any:
+		for _, member := range v {
+			deepest = max(deepest, depthOf(member))
+		}
+	}
+	return deepest + 1
+}
+
+// isolateValue returns what may stand in place of v below key, and tells foreign of
+// each text that may not.
+func isolateValue(key string, v any, foreign func(string)) any {
+	switch v := v.(type) {
+	case map[string]any:
+		isolateObject(v)
+	case []any:
+		for i := range v {
+			v[i] = isolateValue(key, v[i], foreign)
+		}
+	case string:
+		switch {
+		case fits(key, v):
+		case slices.Contains(sentences[:], key):
+			return sanitizeText(words.OneLine(v), maxSentence)
+		default:
+			foreign(sanitizeText(v, maxSentence))
+			return words.Hidden
+		}
+	}
+	return v
+}
+
+func isolateObject(o map[string]any) {
+	moved := map[string]any{}
+	for _, key := range slices.Sorted(maps.Keys(o)) {
+		switch {
+		case isFree(key):
+			o[key] = sanitizeTree(o[key], maxForeign, 0)
+		case words.IsToken(key):
+			o[key] = isolateValue(key, o[key], func(text string) {
+				list, _ := moved[key].([]any)
+				moved[key] = append(list, text)
+			})
+		default:
+			moved[sanitizeText(key, maxSentence)] = sanitizeTree(o[key], maxSentence, 0)
+			delete(o, key)
+		}
+	}
+	for key, v := range moved {
+		if list, ok := v.([]any); ok && len(list) == 1 {
+			moved[key] = list[0]
+		}
+	}
+	switch there := o[untrusted].(type) {
+	case map[string]any:
+		maps.Copy(there, moved)
+	case nil:
+		if len(moved) > 0 {
+			o[untrusted] = moved
+		}
+	}
+}
+
+// isolate holds the whole answer, one of this server or of another, to what may
+// stand where. A next step that would have to be changed for that is left out: it is
+// not what the caller should send.
+func (e *Envelope) isolate() error {
+	e.Next = slices.DeleteFunc(e.Next, func(n Next) bool {
+		arguments, err := encodeData(n)
+		return err != nil || !isIsolated(arguments)
+	})
+	data := e.Data
+	e.Data = nil
+	defer func() { e.Data = data }()
+	text, err := encodeData(e)
+	if err != nil {
+		return err
+	}
+	if said, err := isolate(text); err != nil {
+		return err
+	} else if !bytes.Equal(said, text) {
+		clean := Envelope{}
+		if err := decodeNumbers(said, &clean); err != nil {
+			return err
+		}
+		*e = clean
+	}
+	if raw, ok := data.(json.RawMessage); ok {
+		if data, err = isolate(raw); err != nil {
+			data = nil
+		}
+	}
+	return err
+}
