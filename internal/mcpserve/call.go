@@ -31,10 +31,16 @@ type callParams struct {
 func parseCall(params json.RawMessage) (callParams, error) {
 	var c callParams
 	if len(params) == 0 {
-		return c, errors.New("params are missing")
+		return c, errors.New("invalid params: they are missing")
 	}
 	if err := json.Unmarshal(params, &c); err != nil {
-		return c, err
+		return c, fmt.Errorf("invalid params: %w", err)
+	}
+	switch {
+	case len(c.Arguments) > maxArguments:
+		return callParams{Name: c.Name}, tooLong("arguments", len(c.Arguments), maxArguments)
+	case len(params) > maxParams:
+		return callParams{Name: c.Name}, tooLong("params", len(params), maxParams)
 	}
 	if c.Meta.Narrowing == nil {
 		return c, nil
@@ -44,7 +50,7 @@ func parseCall(params json.RawMessage) (callParams, error) {
 	decoder := json.NewDecoder(bytes.NewReader(c.Meta.Narrowing))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c.narrowing); err != nil {
-		return c, fmt.Errorf("%s is not understood here, so the call is refused: %w", dispatch.NarrowingMeta, err)
+		return c, fmt.Errorf("invalid params: %s is not understood here, so the call is refused: %w", dispatch.NarrowingMeta, err)
 	}
 	return c, nil
 }
@@ -82,7 +88,7 @@ type textContent struct {
 // switched off.
 func (s *Server) callTool(ctx context.Context, c *client, m message) mcp.JSONRPCMessage {
 	if m.callErr != nil {
-		return errorReply(m.id, mcp.INVALID_PARAMS, "invalid params: "+m.callErr.Error())
+		return errorReply(m.id, mcp.INVALID_PARAMS, m.callErr.Error())
 	}
 	modern := mcp.IsModernProtocol(m.call.Meta.Version)
 	switch {

@@ -72,6 +72,9 @@ func (c *client) begin(ctx context.Context, m message) func() mcp.JSONRPCMessage
 			return nil
 		}
 	}
+	if m.method == string(mcp.MethodToolsCall) && !c.server.isForeign(m.call.Name) {
+		m.raw, m.params = nil, nil // all that counts is in m.call
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	forget := c.inflight.remember(m.id, cancel)
 	return func() mcp.JSONRPCMessage {

@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 )
 
 // HTTPConfig says who may call over HTTP.
@@ -27,6 +29,7 @@ type httpLimits struct {
 	head        int   // bytes of a request's line and headers
 	body        int64 // bytes
 	pending     int   // requests admitted and not yet answered; one more gets 503
+	bytes       int64 // of those
 
 	calls, others int // requests of a kind that run at once, as over stdio
 
@@ -45,6 +48,7 @@ var defaultHTTPLimits = httpLimits{
 	head:        64 << 10,
 	body:        1 << 20,
 	pending:     2048,
+	bytes:       maxPendingBytes,
 	// Twice those of stdio, which has one client.
 	calls:    128,
 	others:   32,
@@ -77,6 +81,7 @@ type HTTP struct {
 	limits   httpLimits
 	slots    slots
 	pending  chan struct{} // counting semaphore
+	bytes    *semaphore.Weighted
 	sessions *sessions
 	log      *slog.Logger
 }
@@ -91,6 +96,7 @@ func newHTTP(s *Server, cfg HTTPConfig, l httpLimits) *HTTP {
 		limits:   l,
 		slots:    newSlots(l.calls, l.others),
 		pending:  make(chan struct{}, l.pending),
+		bytes:    semaphore.NewWeighted(l.bytes),
 		sessions: newSessions(l.sessions),
 		log:      s.log,
 	}

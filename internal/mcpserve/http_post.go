@@ -1,7 +1,6 @@
 package mcpserve
 
 import (
-	"context"
 	"errors"
 	"io"
 	"mime"
@@ -30,10 +29,20 @@ func (h *HTTP) post(out *response, r *http.Request, caller string) *refusal {
 	default:
 		return busy("too many requests are being answered")
 	}
+	size := r.ContentLength
+	if size < 0 || size > h.limits.body {
+		size = h.limits.body
+	}
+	if !h.bytes.TryAcquire(size) {
+		return busy("too many long requests are being answered")
+	}
+	defer func() { h.bytes.Release(size) }()
 	body, refused := h.read(out, r)
 	if refused != nil {
 		return refused
 	}
+	h.bytes.Release(size - int64(len(body))) // where the client did not say how long it is
+	size = int64(len(body))
 	if isStateless(r.Header) || mcp.IsModernProtocol(statedVersion(body)) {
 		h.stateless(out, r, caller, body)
 		return nil
@@ -86,17 +95,19 @@ func (h *HTTP) inSession(out *response, r *http.Request, caller string, body []b
 	}
 	c := h.server.newClient(caller, h.slots, &s.inflight)
 	c.session = s.id
+	ctx := h.server.mcp.WithContext(r.Context(), c)
 	items, _, err := splitBatch(body, s.version)
 	switch {
 	case err != nil:
 		out.reply(http.StatusBadRequest, m.failure(err))
 	case isBatch:
-		h.answer(out, r, c, out.accepted, func(ctx context.Context) any { return c.beginBatch(ctx, items, received)() })
+		h.answer(out, c, out.accepted, c.beginBatch(ctx, items, received))
 	case m.id == nil || m.method == "":
-		c.handle(h.server.mcp.WithContext(r.Context(), c), m)
+		c.handle(ctx, m)
 		out.accepted()
 	default:
-		h.answer(out, r, c, out.begin, func(ctx context.Context) any { return c.handle(ctx, m) })
+		run := c.begin(ctx, m)
+		h.answer(out, c, out.begin, func() any { return run() })
 	}
 	return nil
 }
@@ -132,13 +143,12 @@ func (h *HTTP) session(r *http.Request, caller string) (*httpSession, *refusal) 
 	return s, nil
 }
 
-// answer has do carry out requests of c and writes the reply. Until the reply is
-// there, it writes the notifications that the requests send. Without a reply (MCP
-// wants none to a cancelled request) it ends with empty.
-func (h *HTTP) answer(out *response, r *http.Request, c *client, empty func(), do func(context.Context) any) {
-	ctx := h.server.mcp.WithContext(r.Context(), c)
+// answer carries out what c has begun and writes the reply. Until the reply is there,
+// it writes the notifications that the requests send. Without a reply (MCP wants none
+// to a cancelled request) it ends with empty.
+func (h *HTTP) answer(out *response, c *client, empty func(), run func() any) {
 	replies := make(chan any, 1)
-	go func() { replies <- do(ctx) }()
+	go func() { replies <- run() }()
 	for {
 		select {
 		case n := <-c.notifications:

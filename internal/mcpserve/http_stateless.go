@@ -2,7 +2,6 @@ package mcpserve
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -50,12 +49,13 @@ func (h *HTTP) stateless(out *response, r *http.Request, caller string, body []b
 		return
 	}
 	c := h.server.newClient(caller, h.slots, &inflight{})
+	run := c.begin(h.server.mcp.WithContext(r.Context(), c), m)
 	if m.id == nil {
-		c.handle(h.server.mcp.WithContext(r.Context(), c), m)
+		run()
 		out.accepted()
 		return
 	}
-	h.answer(out, r, c, out.begin, func(ctx context.Context) any { return c.handle(ctx, m) })
+	h.answer(out, c, out.begin, func() any { return run() })
 }
 
 // statelessStatus is the HTTP status that MCP 2026-07-28 prescribes for a

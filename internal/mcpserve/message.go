@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -21,12 +22,27 @@ type message struct {
 	received time.Time       // when its last byte was read
 }
 
+// What a request may hold. A message may be longer: it is read to say so.
+const (
+	maxID        = 1 << 10
+	maxArguments = 128 << 10            // of a call, in bytes of JSON
+	maxParams    = maxArguments + 8<<10 // of any request
+	// maxPendingBytes bounds the requests of all clients that are not yet answered.
+	maxPendingBytes = 64 << 20
+)
+
+// tooLong refuses params that nobody sends in earnest; they would be held in memory,
+// several times over, for as long as the request waits.
+func tooLong(what string, size, limit int) error {
+	return fmt.Errorf("invalid params: the %s have %d bytes, at most %d are accepted; send less", what, size, limit)
+}
+
 // The reasons why a text is no message. Their texts go to the client.
 var (
 	errNotJSON   = errors.New("parse error: this is not valid JSON; send one JSON-RPC message")
 	errNotObject = errors.New("invalid request: a JSON-RPC message is an object")
 	errVersion   = errors.New(`invalid request: jsonrpc must be "2.0"`)
-	errBadID     = errors.New("invalid request: id must be a string or a number")
+	errBadID     = fmt.Errorf("invalid request: id must be a string or a number, of at most %d bytes", maxID)
 	errNoMethod  = errors.New("invalid request: method is missing")
 	errBoth      = errors.New("invalid request: a message has a method, or a result or error, but not both")
 )
@@ -66,8 +82,18 @@ func parseMessage(raw []byte, received time.Time) (message, error) {
 		return m, errBoth
 	case m.method == string(mcp.MethodToolsCall):
 		m.call, m.callErr = parseCall(m.params)
+	case len(m.params) > maxParams:
+		return m, tooLong("params", len(m.params), maxParams)
 	}
 	return m, nil
+}
+
+// held is how many bytes a request keeps in memory until it is answered, at most.
+func (m message) held() int {
+	if m.callErr != nil {
+		return 0
+	}
+	return len(m.raw)
 }
 
 // failure is the reply to a text that parseMessage has refused.
@@ -108,7 +134,7 @@ func splitBatch(text []byte, version string) (items []json.RawMessage, isBatch b
 
 // isID reports whether raw, a valid JSON value, can identify a request.
 func isID(raw json.RawMessage) bool {
-	return len(raw) > 0 && (raw[0] == '"' || raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9')
+	return len(raw) > 0 && len(raw) <= maxID && (raw[0] == '"' || raw[0] == '-' || '0' <= raw[0] && raw[0] <= '9')
 }
 
 // idKey makes ids comparable: equal strings are one id however they were

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -19,7 +20,8 @@ type limits struct {
 	calls   int           // tool calls of a kind (slots) that run at once
 	others  int           // other requests that run at once
 	pending int64         // messages read and not yet answered
-	grace   time.Duration // for running calls after the end of input
+	bytes   int64         // of those
+	grace   time.Duration // for running calls after the end of input, and for a client to read what is due to it
 	flush   time.Duration // for cancelled calls to be answered
 }
 
@@ -29,6 +31,7 @@ var stdioLimits = limits{
 	calls:   64,
 	others:  16,
 	pending: 1024,
+	bytes:   maxPendingBytes,
 	// Longer than the default deadline of a call (10 s): a script that writes
 	// its calls and closes the pipe gets every answer.
 	grace: 12 * time.Second,
@@ -53,8 +56,11 @@ type connection struct {
 	*client
 	limits  limits
 	pending *semaphore.Weighted
-	version string      // of the protocol, once initialize was answered
-	replies chan []byte // lines to write
+	bytes   *semaphore.Weighted
+	version string       // of the protocol, once initialize was answered
+	replies chan []byte  // lines to write
+	lines   int64        // lines that were written or are being written; of write alone
+	writing atomic.Int64 // which of them is being written; 0 is none
 	finish  chan struct{}
 	written chan struct{} // closed when nothing more is written
 	failed  error         // of the output, valid then
@@ -65,6 +71,7 @@ func (s *Server) serveStdio(ctx context.Context, in io.Reader, out io.Writer, l 
 		client:  s.newClient(s.caller, newSlots(l.calls, l.others), &inflight{}),
 		limits:  l,
 		pending: semaphore.NewWeighted(l.pending),
+		bytes:   semaphore.NewWeighted(l.bytes),
 		replies: make(chan []byte),
 		finish:  make(chan struct{}),
 		written: make(chan struct{}),
@@ -116,22 +123,23 @@ func (c *connection) read(ctx context.Context, in io.Reader) error {
 		var tooLong *lineTooLongError
 		switch {
 		case errors.As(err, &tooLong):
-			c.send(errorReply(tooLong.id, mcp.INVALID_REQUEST, tooLong.Error()))
+			err = c.answer(ctx, 0, ready(errorReply(tooLong.id, mcp.INVALID_REQUEST, tooLong.Error())))
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return fmt.Errorf("read from the client: %w", err)
 		case len(bytes.TrimSpace(text)) > 0:
-			c.accept(ctx, text, time.Now())
+			err = c.accept(ctx, text, time.Now())
+		}
+		if err != nil && ctx.Err() == nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// accept answers what takes no time at once, and everything else on a goroutine of its
-// own. With too many unanswered messages it waits: the pipe then holds the client
-// back.
-func (c *connection) accept(ctx context.Context, text []byte, received time.Time) {
+// accept answers one line.
+func (c *connection) accept(ctx context.Context, text []byte, received time.Time) error {
 	items, isBatch, err := splitBatch(text, c.version)
 	m := message{}
 	if err == nil && !isBatch {
@@ -139,38 +147,77 @@ func (c *connection) accept(ctx context.Context, text []byte, received time.Time
 	}
 	switch {
 	case err != nil:
-		c.send(m.failure(err))
-		return
-	case !isBatch && (m.id == nil || m.method == "" || m.isUrgent()):
-		c.handleNow(ctx, m)
-		return
-	case c.pending.Acquire(ctx, 1) != nil:
-		return
+		return c.answer(ctx, 0, ready(m.failure(err)))
+	case isBatch:
+		return c.answer(ctx, len(text), func() func() any { return c.beginBatch(ctx, items, received) })
+	case m.id == nil || m.method == "":
+		c.handle(ctx, m)
+		return nil
 	}
-	var run func() any
-	if isBatch {
-		run = c.beginBatch(ctx, items, received)
-	} else {
-		one := c.begin(ctx, m)
-		run = func() any { return one() }
+	return c.answer(ctx, m.held(), func() func() any {
+		run := c.begin(ctx, m)
+		if !m.isUrgent() {
+			return func() any { return run() }
+		}
+		reply := run() // before the next line is read, which may depend on it
+		if r, ok := reply.(mcp.JSONRPCResponse); ok {
+			if hello, ok := r.Result.(mcp.InitializeResult); ok {
+				c.version = hello.ProtocolVersion
+			}
+		}
+		return ready(reply)()
+	})
+}
+
+// ready is an answer that takes no time.
+func ready(reply any) func() func() any {
+	return func() func() any { return func() any { return reply } }
+}
+
+// answer begins a request of size bytes and has it carried out on a goroutine of its
+// own. With too many unanswered requests it waits: the pipe then holds the client
+// back.
+func (c *connection) answer(ctx context.Context, size int, begin func() func() any) error {
+	if err := c.admit(ctx, c.pending, 1); err != nil {
+		return err
 	}
+	if err := c.admit(ctx, c.bytes, int64(size)); err != nil {
+		c.pending.Release(1)
+		return err
+	}
+	run := begin()
 	go func() {
 		defer c.pending.Release(1)
+		defer c.bytes.Release(int64(size))
 		c.send(run())
 	}()
 	// The request begins on this thread, and no other one has to be woken for it: that
 	// would take as long as a fifth of a short call.
 	runtime.Gosched()
+	return nil
 }
 
-func (c *connection) handleNow(ctx context.Context, m message) {
-	reply := c.handle(ctx, m)
-	if r, ok := reply.(mcp.JSONRPCResponse); ok {
-		if hello, ok := r.Result.(mcp.InitializeResult); ok {
-			c.version = hello.ProtocolVersion
+// errUnread ends a client that could wait for ever, as would the server for it: the
+// end of its input is not seen while there is no room to read on.
+var errUnread = errors.New("the client sends more requests and does not read the answers")
+
+// admit waits for room, unless the client is the one who waits: there is none before
+// it reads what is being written.
+func (c *connection) admit(ctx context.Context, room *semaphore.Weighted, n int64) error {
+	for {
+		line := c.writing.Load()
+		wait, cancel := context.WithTimeout(ctx, c.limits.grace)
+		err := room.Acquire(wait, n)
+		cancel()
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case line != 0 && line == c.writing.Load():
+			return errUnread
 		}
 	}
-	c.send(reply)
 }
 
 // send hands a reply to write. While the client does not read it blocks, until
@@ -210,6 +257,9 @@ func (c *connection) writeLine(out io.Writer, line []byte) {
 	if c.failed != nil {
 		return
 	}
+	c.lines++
+	c.writing.Store(c.lines)
+	defer c.writing.Store(0)
 	if _, err := out.Write(line); err != nil {
 		c.failed = fmt.Errorf("write to the client: %w", err)
 	}
