@@ -55,12 +55,14 @@ func TestJoinInfra(t *testing.T) {
 	}
 }
 
-func TestCgroupNames(t *testing.T) {
+func TestCgroupNamed(t *testing.T) {
 	t.Parallel()
 	for cgroup, want := range map[string]bool{
 		"0::/default/web\n": true, "1:cpu:/\n0::/default/web\n": true, "0::/default/web-2\n": false, "0::/webserver\n": false, "": false,
+		"0::/system.slice:ctr:web\n": true, "0::/web/sub\n": true,
+		"0::/docker/" + idA + "/default/web\n": false, "0::/docker/" + idB + "/default/web\n": true,
 	} {
-		if got := cgroupNames(cgroup, "web"); got != want {
+		if got := cgroupNamed(cgroup, "0::/docker/"+idB+"/init.scope\n", "web"); got != want {
 			t.Errorf("%q: %v", cgroup, got)
 		}
 	}

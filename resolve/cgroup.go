@@ -1,16 +1,26 @@
 package resolve
 
-import "strings"
+import (
+	"path/filepath"
+	"strings"
+)
 
 // cgroupRef is what a process's cgroup says of the container it belongs to.
 type cgroupRef struct {
 	ContainerID string // 64 hexadecimal digits; "" for none
 	PodUID      string // with dashes where it has them; "" for none
+	// Inner is a container that the container runs by itself, and in which the process
+	// is; "" for none.
+	Inner string
+	// Nested: the pod is in a container, or the container in the session of a user.
+	// Whoever is root there can write whatever names he likes.
+	Nested bool
+	// place is the container's cgroup, which tells two of one ID apart.
+	place string
 }
 
 // parseCgroup reads /proc/PID/cgroup (cgroups(7)) in every shape that runtimes
-// give it: version 1, 2 and both; the systemd and the cgroupfs driver; nested in
-// the container of a node (kind, docker in docker), where the innermost counts.
+// give it: version 1, 2 and both; the systemd and the cgroupfs driver.
 //
 //	0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod<uid>.slice/cri-containerd-<id>.scope
 //	0::/kubepods/besteffort/pod<uid>/<id>
@@ -18,11 +28,15 @@ type cgroupRef struct {
 //	5:cpu:/system.slice/containerd.service/kubepods-burstable-pod<uid>.slice:cri-containerd:<id>
 //	0::/docker/<outer id>/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod<uid>.slice/crio-<id>.scope/container
 //
+// The outermost pod counts, and without a pod the outermost container: what stands
+// below a container may be written by whoever is root in it. Only what is around the
+// node itself is passed over, see [aroundNode]: a node may be a container (kind).
+//
 // Nothing is anchored: what stands around UID and ID differs too much. A
 // monitor beside its container (crio-conmon-<id>.scope) is in no container, and
 // a process in a pod's cgroup without an ID is a shim at best, so the UID counts
 // only together with an ID.
-func parseCgroup(data string) cgroupRef {
+func parseCgroup(data, around string) cgroupRef {
 	var found cgroupRef
 	for line := range strings.Lines(data) {
 		// hierarchy-ID:controllers:path; the path may hold colons itself.
@@ -36,44 +50,65 @@ func parseCgroup(data string) cgroupRef {
 		}
 		// Hierarchies of version 1 agree with each other, but some may be
 		// unmanaged and say "/".
-		ref := parseCgroupPath(path)
-		if found.ContainerID == "" || found.PodUID == "" && ref.PodUID != "" && ref.ContainerID == found.ContainerID {
+		switch ref := parseCgroupPath(path, around); {
+		case ref.ContainerID == "":
+		case found.ContainerID == "", found.PodUID == "" && ref.PodUID != "" && ref.ContainerID == found.ContainerID:
 			found = ref
+		case ref.ContainerID != found.ContainerID:
+			return cgroupRef{} // one of them is not the runtime's word
 		}
 	}
 	return found
 }
 
-func parseCgroupPath(path string) cgroupRef {
-	var ref cgroupRef
-	for rest, more := path, true; more && ref.PodUID == ""; {
-		var segment string
-		rest, segment, more = cutLast(rest, '/')
-		if strings.Contains(segment, "conmon") {
+func parseCgroupPath(path, around string) cgroupRef {
+	var ref, outer cgroupRef // outer is that of the container around the node
+	session := false
+	for end := 0; end < len(path); {
+		start := end
+		if end = strings.IndexByte(path[start:], '/') + start; end < start {
+			end = len(path)
+		}
+		segment := path[start:end]
+		end++
+		if len(segment) < idLength/2 { // neither a UID nor an ID
+			session = session || segment == "user.slice"
+			continue
+		}
+		if ref.ContainerID == "" && strings.Contains(segment, "conmon") {
 			return cgroupRef{}
 		}
-		switch id := containerIDIn(segment); {
-		case id == "" || id == ref.ContainerID:
-		case ref.ContainerID == "":
-			ref.ContainerID = id
-		default:
-			// The container of an outer node or pod. What stands above it is not
-			// the inner one's.
-			return ref
+		id := containerIDIn(segment)
+		if ref.PodUID == "" {
+			if uid := podUIDIn(segment); uid != "" {
+				ref = cgroupRef{PodUID: uid, Nested: session || ref.ContainerID != ""}
+			}
 		}
-		ref.PodUID = podUIDIn(segment)
+		switch {
+		case id == "" || id == ref.ContainerID:
+		case ref.ContainerID != "":
+			ref.Inner = id
+		default:
+			ref.ContainerID, ref.Nested, ref.place = id, ref.Nested || session, path[:end-1]
+			if strings.Contains(around, id) {
+				outer, ref, session = ref, cgroupRef{}, false
+			}
+		}
 	}
 	if ref.ContainerID == "" {
-		return cgroupRef{}
+		return outer
 	}
 	return ref
 }
 
-func cutLast(s string, sep byte) (before, after string, found bool) {
-	if i := strings.LastIndexByte(s, sep); i >= 0 {
-		return s[:i], s[i+1:], true
+// aroundNode is the cgroup of the node's first process. The containers in it are around
+// the node, and around each of its processes (kind in version 1, or in a pod).
+func aroundNode(procRoot string) string {
+	_, data, err := readBounded(filepath.Join(procRoot, "1/cgroup"), maxCgroup)
+	if err != nil {
+		return "" // not to be seen, or gone, as in a test
 	}
-	return "", s, false
+	return string(data)
 }
 
 const idLength = 64

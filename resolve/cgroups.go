@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -24,7 +25,9 @@ func NewCgroups(root string) *Cgroups {
 }
 
 // Name is "cgroup".
-func (*Cgroups) Name() string { return "cgroup" }
+func (*Cgroups) Name() string { return cgroupSource }
+
+const cgroupSource = "cgroup"
 
 // Exact finds a container by its full ID or a pod by its UID; for anything else
 // it fails with [ErrCannotTell].
@@ -51,7 +54,7 @@ func (s *Cgroups) List(ctx context.Context) ([]Workload, error) {
 
 // scan groups the processes of the containers that keep picks.
 func (s *Cgroups) scan(ctx context.Context, keep func(cgroupRef) bool) ([]Workload, error) {
-	first, err := firstProcesses(ctx, s.procRoot, keep)
+	first, err := firstProcesses(ctx, s.procRoot, func(ref cgroupRef) bool { return ref.Inner == "" && keep(ref) })
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, nsexec.ErrUnsupported) {
 		return nil, fmt.Errorf("%s: %w", s.procRoot, ErrAbsent)
 	}
@@ -78,18 +81,19 @@ func (s *Cgroups) scan(ctx context.Context, keep func(cgroupRef) bool) ([]Worklo
 }
 
 // firstProcesses returns for each container that keep picks the lowest PID in
-// it, which is that of its first process unless the numbers have wrapped round.
+// it, which is that of its first process unless the numbers have wrapped round. One
+// that is nested does not count where another one of its name is not.
 func firstProcesses(ctx context.Context, procRoot string, keep func(cgroupRef) bool) (map[cgroupRef]int, error) {
 	var mu sync.Mutex
 	first := map[cgroupRef]int{}
 	// Processes of one container share the text, and most of a node's share "/".
-	parsed := map[string]cgroupRef{}
+	parsed, around := map[string]cgroupRef{}, aroundNode(procRoot)
 	err := scanProcesses(ctx, procRoot, scanFor{cgroup: true}, func(p process) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		ref, seen := parsed[p.cgroup]
 		if !seen {
-			ref = parseCgroup(p.cgroup)
+			ref = parseCgroup(p.cgroup, around)
 			parsed[p.cgroup] = ref
 		}
 		if ref.ContainerID == "" || !keep(ref) {
@@ -100,5 +104,12 @@ func firstProcesses(ctx context.Context, procRoot string, keep func(cgroupRef) b
 		}
 		return true
 	})
+	own := map[string]bool{}
+	for ref := range first {
+		if !ref.Nested {
+			own[ref.ContainerID], own[ref.PodUID] = true, ref.PodUID != ""
+		}
+	}
+	maps.DeleteFunc(first, func(ref cgroupRef, _ int) bool { return ref.Nested && (own[ref.ContainerID] || own[ref.PodUID]) })
 	return first, err
 }

@@ -14,7 +14,7 @@ func (r *Resolver) identify(ctx context.Context, t *Target, describe bool) {
 	if err != nil {
 		return
 	}
-	ref := parseCgroup(string(cgroup))
+	ref := parseCgroup(string(cgroup), r.around())
 	if ref.ContainerID == "" {
 		return
 	}
@@ -22,12 +22,16 @@ func (r *Resolver) identify(ctx context.Context, t *Target, describe bool) {
 		Action: "read the cgroup of " + processLabel(t.Process), Outcome: outcomeOK,
 		Reason: "container " + shortID(ref.ContainerID), MS: milliseconds(time.Since(began)),
 	})
+	if ref.Inner != "" {
+		t.note("nested_container", "%s is in container %s, which container %s runs by itself: its network may be another one than that of %s",
+			processLabel(t.Process), shortID(ref.Inner), shortID(ref.ContainerID), shortID(ref.ContainerID))
+	}
 	if known, ok := r.known.Get(ref.ContainerID); ok && !describe {
 		is := known.(identity)                                      //nolint:forcetypeassert // of no other type
 		t.Workload, t.Container = is.workload.names(), is.container // a copy, as callers may change what they get
 		return
 	}
-	t.Workload = Workload{Source: "cgroup", UID: ref.PodUID, Containers: []Container{
+	t.Workload = Workload{Source: cgroupSource, UID: ref.PodUID, Containers: []Container{
 		{ID: ref.ContainerID, State: StateRunning, PID: t.Process.PID()},
 	}}
 	q := Query{Container: ref.ContainerID, Describe: describe, brief: !describe}

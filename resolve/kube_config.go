@@ -150,7 +150,7 @@ func noContext(name string, merged *clientcmdapi.Config) error {
 // that must be root: a kubeconfig names files to
 // read and send, and programs to run.
 func readKubeconfig(f kubeFile) (*clientcmdapi.Config, error) {
-	info, data, err := readBounded(f.path)
+	info, data, err := readBounded(f.path, maxKubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("kubeconfig %s: %w", quote(f.path), err)
 	}

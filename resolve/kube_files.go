@@ -11,8 +11,8 @@ import (
 // certificates take about 500 kB.
 const maxKubeconfig = 4 << 20
 
-// readBounded reads a file of at most maxKubeconfig bytes, and what it is.
-func readBounded(path string) (fs.FileInfo, []byte, error) {
+// readBounded reads a file of at most limit bytes, and what it is.
+func readBounded(path string, limit int64) (fs.FileInfo, []byte, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
@@ -22,9 +22,9 @@ func readBounded(path string) (fs.FileInfo, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	data, err := io.ReadAll(io.LimitReader(file, maxKubeconfig+1))
-	if err == nil && len(data) > maxKubeconfig {
-		err = fmt.Errorf("it is longer than %d bytes", maxKubeconfig)
+	data, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("it is longer than %d bytes", limit)
 	}
 	return info, data, err
 }

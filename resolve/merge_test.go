@@ -135,7 +135,9 @@ func TestJudge(t *testing.T) {
 		"cgroup names it":              {"0::/docker/" + idA + "\n", time.Hour, claim{id: idA}, nil},
 		"cgroup names it, elsewhere":   {"0::/docker/" + idA + "\n", time.Hour, claim{id: idA, elsewhere: true}, nil},
 		"cgroup outweighs a clock":     {"0::/docker/" + idA + "\n", time.Second, claim{id: idA, started: now.Add(-time.Hour)}, nil},
-		"cgroup, nested":               {"0::/docker/" + idB + "/docker/" + idA + "\n", time.Hour, claim{id: idA}, nil},
+		"nested":                       {"0::/docker/" + idB + "/docker/" + idA + "\n", time.Hour, claim{id: idA}, nil},
+		"nested, elsewhere":            {"0::/docker/" + idB + "/docker/" + idA + "\n", time.Hour, claim{id: idA, elsewhere: true}, nil},
+		"nested is no clock":           {"0::/docker/" + idB + "/docker/" + idA + "\n", time.Second, claim{id: idA, started: now.Add(-time.Hour)}, errReused},
 		"cgroup, outer of nested":      {"0::/docker/" + idB + "/docker/" + idA + "\n", time.Hour, claim{id: idB}, nil},
 		"another container":            {"0::/docker/" + idB + "\n", time.Hour, claim{id: idA, started: now.Add(-time.Hour)}, errForeign},
 		"no container":                 {"0::/\n", time.Hour, claim{id: idA}, nil},
@@ -151,7 +153,7 @@ func TestJudge(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got := judge(test.cgroup, ticks(test.age), boot, now, test.claim)
+			got := judge(test.cgroup, "", ticks(test.age), boot, now, test.claim)
 			if (got == nil) != (test.want == nil) || test.want != nil && !isError(got, test.want) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}

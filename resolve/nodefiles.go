@@ -236,15 +236,18 @@ func latestLogs(ctx context.Context, files *nsexec.Files) (map[string][]containe
 }
 
 // processes finds those of the pods whose UIDs keep picks among all of the node: the
-// first one in each container, by UID and ID.
-func (s *NodeFiles) processes(ctx context.Context, keep func(uid string) bool) (map[string]map[string]int, error) {
-	first, err := firstProcesses(ctx, s.procRoot, func(ref cgroupRef) bool { return ref.PodUID != "" && keep(ref.PodUID) })
-	byUID := map[string]map[string]int{}
+// first one in each container, by UID and ID. More than one is of as many cgroups with
+// that ID.
+func (s *NodeFiles) processes(ctx context.Context, keep func(uid string) bool) (map[string]map[string][]int, error) {
+	first, err := firstProcesses(ctx, s.procRoot, func(ref cgroupRef) bool {
+		return ref.PodUID != "" && !ref.Nested && ref.Inner == "" && keep(ref.PodUID)
+	})
+	byUID := map[string]map[string][]int{}
 	for ref, pid := range first {
 		if byUID[ref.PodUID] == nil {
-			byUID[ref.PodUID] = map[string]int{}
+			byUID[ref.PodUID] = map[string][]int{}
 		}
-		byUID[ref.PodUID][ref.ContainerID] = pid
+		byUID[ref.PodUID][ref.ContainerID] = append(byUID[ref.PodUID][ref.ContainerID], pid)
 	}
 	return byUID, err
 }

@@ -353,7 +353,7 @@ func TestPodProcesses(t *testing.T) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
 			for id, pid := range test.want {
-				if got[id] != pid {
+				if len(got[id]) != 1 || got[id][0] != pid {
 					t.Errorf("got %v, want %v", got, test.want)
 				}
 			}
@@ -394,12 +394,12 @@ func TestNodeFilesInRealCgroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer files.Close()
-	if got := podProcesses(t.Context(), files, web.UID); got[web.Sandbox.ID] != web.PID || got[app.ID] != app.PID() || len(got) != 2 {
+	if got := podProcesses(t.Context(), files, web.UID); !slices.Equal(got[web.Sandbox.ID], []int{web.PID}) || !slices.Equal(got[app.ID], []int{app.PID()}) || len(got) != 2 {
 		t.Errorf("the cgroup file system shows %v", got)
 	}
 	// The slower way, which does without that file system.
 	all, err := NewNodeFiles(w.Home, n.root).processes(t.Context(), func(uid string) bool { return uid == web.UID })
-	if got := all[web.UID]; got[web.Sandbox.ID] != web.PID || got[app.ID] != app.PID() || len(got) != 2 {
+	if got := all[web.UID]; !slices.Equal(got[web.Sandbox.ID], []int{web.PID}) || !slices.Equal(got[app.ID], []int{app.PID()}) || len(got) != 2 {
 		t.Errorf("/proc shows %v, %v", got, err)
 	}
 	target := open(t, w.filesOnly(t, n.root), Query{Pod: "web-0"})

@@ -8,7 +8,7 @@ import (
 
 // workload puts together what the logs say of a pod's containers and which of
 // them have processes. first is the first process in each container, by its ID.
-func (s *NodeFiles) workload(p podLog, containers []containerLog, first map[string]int) Workload {
+func (s *NodeFiles) workload(p podLog, containers []containerLog, first map[string][]int) Workload {
 	w := p.workload()
 	unnamed := maps.Clone(first)
 	for _, c := range containers {
@@ -18,11 +18,14 @@ func (s *NodeFiles) workload(p podLog, containers []containerLog, first map[stri
 	w.Containers = make([]Container, 0, len(containers))
 	for _, c := range containers {
 		k := Container{ID: c.id, Name: c.name, Restarts: max(c.restarts, 0)}
-		switch pid := first[c.id]; {
+		switch pids := first[c.id]; {
 		case c.restarts == neverStarted:
 			k.State = StateCreated
-		case pid != 0:
-			k.State, k.PID = StateRunning, pid
+		case len(pids) > 0:
+			k.State, k.PID = StateRunning, pids[0]
+			for _, pid := range pids[1:] {
+				w.Containers = append(w.Containers, Container{ID: c.id, State: StateRunning, PID: pid})
+			}
 		case c.id == "" && len(unnamed) > 0:
 			nameless++ // it may be one of these
 		default:
@@ -31,10 +34,12 @@ func (s *NodeFiles) workload(p podLog, containers []containerLog, first map[stri
 		w.Containers = append(w.Containers, k)
 	}
 	byPID := map[int]string{}
-	for id, pid := range unnamed {
-		byPID[pid] = id
+	for id, pids := range unnamed {
+		for _, pid := range pids {
+			byPID[pid] = id
+		}
 	}
-	candidates := byAge(s.home, s.procRoot, slices.Collect(maps.Values(unnamed)))
+	candidates := byAge(s.home, s.procRoot, slices.Collect(maps.Keys(byPID)))
 	if len(candidates) == 0 {
 		return w
 	}

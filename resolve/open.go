@@ -23,6 +23,8 @@ type entry struct {
 	noFiles   bool
 	target    *Target
 	failures  []error
+	// proven are processes that a search of the cgroups has found to be of it.
+	proven []claim
 }
 
 // enter opens the workload that was chosen. steps are those taken so far.
@@ -75,6 +77,9 @@ func (e *entry) run() *Error {
 	}
 	if e.target.Net == nil {
 		return e.explain()
+	}
+	if err := e.twoNetworks(); err != nil {
+		return err
 	}
 	if err := e.checkHost(e.target); err != nil {
 		return err

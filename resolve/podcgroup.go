@@ -39,7 +39,7 @@ const (
 // time however many processes the node has. Where that is not to be found, or
 // shows no PIDs that count here, it returns none, and a search of all processes
 // has to tell.
-func podProcesses(ctx context.Context, files *nsexec.Files, uid string) map[string]int {
+func podProcesses(ctx context.Context, files *nsexec.Files, uid string) map[string][]int {
 	for _, mount := range cgroupMounts {
 		for _, group := range groupsIn(ctx, files, mount) {
 			for _, name := range podGroupNames(group, uid) {
@@ -87,7 +87,7 @@ func podGroupNames(group, uid string) [3]string {
 }
 
 // groupProcesses looks into the cgroup of a pod.
-func groupProcesses(ctx context.Context, files *nsexec.Files, dir string) map[string]int {
+func groupProcesses(ctx context.Context, files *nsexec.Files, dir string) map[string][]int {
 	// What cannot be read is not found this way; the caller has another one.
 	entries, err := files.ReadDir(ctx, dir, maxGroup, func(name string) bool {
 		return containerIDIn(name) != "" && !strings.Contains(name, "conmon")
@@ -95,13 +95,13 @@ func groupProcesses(ctx context.Context, files *nsexec.Files, dir string) map[st
 	if err != nil {
 		return nil
 	}
-	first := map[string]int{}
+	first := map[string][]int{}
 	for _, e := range entries {
 		if !e.Dir {
 			continue
 		}
 		if pid := lowestIn(ctx, files, path.Join(dir, e.Name), maxGroupDepth); pid > 0 {
-			first[containerIDIn(e.Name)] = pid
+			first[containerIDIn(e.Name)] = []int{pid}
 		}
 	}
 	return first

@@ -87,7 +87,7 @@ func TestPodGroupNames(t *testing.T) {
 		}
 		// What is made here is what the search of all processes would read.
 		for _, name := range got {
-			if ref := parseCgroup("0::/" + group + "/" + name + "/cri-containerd-" + idA + ".scope\n"); ref.PodUID != uidA || ref.ContainerID != idA {
+			if ref := parseCgroup("0::/"+group+"/"+name+"/cri-containerd-"+idA+".scope\n", ""); ref.PodUID != uidA || ref.ContainerID != idA {
 				t.Errorf("%s: read as %+v", name, ref)
 			}
 		}

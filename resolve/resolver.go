@@ -49,6 +49,7 @@ type Resolver struct {
 	cluster []*guard
 	known   *cache.LRUExpireCache // [identity] by a container's ID
 	nodes   nodes
+	around  func() string // see aroundNode
 	// hasCluster: a source of the cluster has answered before, so there is one.
 	hasCluster atomic.Bool
 
@@ -99,6 +100,7 @@ func New(cfg Config) *Resolver {
 		cfg.Now = time.Now
 	}
 	r := &Resolver{cfg: cfg, limits: defaultLimits(), known: cache.NewLRUExpireCache(maxIdentities), closed: make(chan struct{})}
+	r.around = sync.OnceValue(func() string { return aroundNode(r.procRoot()) })
 	r.nodes.put(cfg.Node)
 	for _, s := range cfg.Sources {
 		r.local = append(r.local, newGuard(s))

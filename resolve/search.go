@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 )
@@ -16,12 +17,16 @@ func (e *entry) byCgroup() {
 	for _, i := range e.containerOrder() {
 		ids = append(ids, e.workload.Containers[i].ID)
 	}
-	uid := e.workload.UID
+	uid, inferred := e.workload.UID, e.workload.fromFiles()
 	rankOf := func(ref cgroupRef) int {
-		if i := slices.Index(ids, ref.ContainerID); i >= 0 {
+		id := ref.ContainerID
+		if ref.Inner != "" && !inferred {
+			id = ref.Inner // the runtime that knows it may be in a container of its own
+		}
+		if i := slices.Index(ids, id); i >= 0 && (ref.Inner == "" || id == ref.Inner) {
 			return i
 		}
-		if uid != "" && ref.PodUID == uid {
+		if uid != "" && ref.PodUID == uid && ref.Inner == "" {
 			return len(ids)
 		}
 		return -1
@@ -44,16 +49,17 @@ func (e *entry) byCgroup() {
 		return a.pid - b.pid
 	})
 	e.workload.correct(candidates)
-	for _, f := range candidates {
+	for i, f := range candidates {
+		// The cgroup itself is the proof.
+		e.proven = append(e.proven, claim{pid: f.pid, id: f.id(), elsewhere: true})
 		if e.target.Process != nil {
-			return
+			continue
 		}
 		via := ViaContainer
 		if f.rank == 0 && e.workload.Sandbox != nil {
 			via = e.sandboxVia()
 		}
-		// The cgroup itself is the proof.
-		e.tryProcess("cgroup "+shortID(f.ref.ContainerID), via, claim{pid: f.pid, id: f.ref.ContainerID, elsewhere: true})
+		e.tryProcess("cgroup "+shortID(f.id()), via, e.proven[i])
 	}
 }
 
@@ -64,18 +70,21 @@ type found struct {
 	rank int
 }
 
+// id is the container that it is in.
+func (f *found) id() string { return cmp.Or(f.ref.Inner, f.ref.ContainerID) }
+
 // correct replaces what the source said of PIDs by what the cgroups show.
 func (w *Workload) correct(candidates []found) {
 	w.asOf = bootTime()
 	w.Containers = slices.Clone(w.Containers)
 	for _, f := range candidates {
-		if s := w.Sandbox; s != nil && s.ID == f.ref.ContainerID {
+		if s := w.Sandbox; s != nil && s.ID == f.id() {
 			corrected := *s
 			corrected.PID = f.pid
 			w.Sandbox = &corrected
 		}
 		for i := range w.Containers {
-			if c := &w.Containers[i]; c.ID == f.ref.ContainerID {
+			if c := &w.Containers[i]; c.ID == f.id() {
 				c.PID, c.State = f.pid, StateRunning
 			}
 		}

@@ -3,7 +3,6 @@ package resolve
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -46,18 +45,18 @@ func (r *Resolver) openClaimed(c claim) (*nsexec.Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := verify(p, c); err != nil {
+	if err := verify(p, c, r.around()); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
 
-func verify(p *nsexec.Process, c claim) error {
+func verify(p *nsexec.Process, c claim, around string) error {
 	cgroup, err := p.ReadFile("cgroup", maxCgroup)
 	if err != nil {
 		return err
 	}
-	return judge(string(cgroup), p.StartTicks(), bootTime(), time.Now(), c)
+	return judge(string(cgroup), around, p.StartTicks(), bootTime(), time.Now(), c)
 }
 
 // maxCgroup bounds what is read of /proc/PID/cgroup.
@@ -67,14 +66,17 @@ const maxCgroup = 16 << 10
 // one that was claimed. ticks is its start in clock ticks after boot; boot and
 // now are the same moment on the boot clock (nanoseconds, 0 if not known) and on
 // the wall clock.
-func judge(cgroup string, ticks uint64, boot int64, now time.Time, c claim) error {
-	if c.id != "" && cgroupNames(cgroup, c.id) {
+func judge(cgroup, around string, ticks uint64, boot int64, now time.Time, c claim) error {
+	ref := parseCgroup(cgroup, around)
+	nested := c.id != "" && ref.Inner == c.id // as for a runtime in a container of its own
+	switch {
+	case c.id != "" && (ref.ContainerID == c.id || cgroupNamed(cgroup, around, c.id)):
 		return nil
-	}
-	if ref := parseCgroup(cgroup); ref.ContainerID != "" && c.id != "" {
+	case ref.ContainerID != "" && c.id != "" && !nested:
 		return fmt.Errorf("pid %d: %w (%s)", c.pid, errForeign, shortID(ref.ContainerID))
-	}
-	if c.elsewhere {
+	case c.elsewhere && nested:
+		return nil
+	case c.elsewhere:
 		return fmt.Errorf("pid %d: %w", c.pid, errUnproven)
 	}
 	// What follows is for runtimes that give their containers no cgroup
@@ -93,13 +95,23 @@ func judge(cgroup string, ticks uint64, boot int64, now time.Time, c claim) erro
 	return nil
 }
 
-// cgroupNames reports whether a cgroup is that of a container. An ID that a person
-// has chosen (ctr) is a whole part of the path.
-func cgroupNames(cgroup, id string) bool {
+// cgroupNamed reports whether a cgroup is called by an ID that a person has chosen
+// (ctr): a whole part of the path, and not within a container.
+func cgroupNamed(cgroup, around, id string) bool {
 	if len(id) >= idLength {
-		return strings.Contains(cgroup, id)
+		return false
 	}
-	return slices.Contains(strings.FieldsFunc(cgroup, func(c rune) bool { return c == '/' || c == ':' || c == '\n' }), id)
+	for line := range strings.Lines(cgroup) {
+		path := strings.ReplaceAll(strings.TrimSuffix(line, "\n"), ":", "/") + "/"
+		i := strings.Index(path, "/"+id+"/")
+		if i < 0 {
+			continue
+		}
+		if in := parseCgroupPath(path[:i], around).ContainerID; in == "" || strings.Contains(around, in) {
+			return true
+		}
+	}
+	return false
 }
 
 func earlierOrLater(off time.Duration) string {
