@@ -95,7 +95,7 @@ func BenchmarkOpen(b *testing.B) {
 	})
 	b.Run("OpenPath", func(b *testing.B) {
 		for b.Loop() {
-			h, err := home.OpenPath(pin)
+			h, err := home.OpenPath(b.Context(), pin)
 			if err != nil {
 				b.Fatal(err)
 			}

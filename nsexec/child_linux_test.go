@@ -32,15 +32,21 @@ func startChild(t testing.TB, flags uintptr, env ...string) *child {
 // container runtime does it.
 func startRooted(t testing.TB, root, resolv string) *child {
 	t.Helper()
+	return startReady(t, unix.CLONE_NEWNS|unix.CLONE_NEWNET, roleVar+"="+roleRooted, "ROOT="+root, "RESOLV="+resolv)
+}
+
+// startReady starts a process that says when it is ready.
+func startReady(t testing.TB, flags uintptr, env ...string) *child {
+	t.Helper()
 	out, in, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer out.Close()
-	c := start(t, "/proc/self/exe", unix.CLONE_NEWNS|unix.CLONE_NEWNET, []string{roleVar + "=" + roleRooted, "ROOT=" + root, "RESOLV=" + resolv}, in)
+	c := start(t, "/proc/self/exe", flags, env, in)
 	in.Close()
 	if line, err := bufio.NewReader(out).ReadString('\n'); line != "ready\n" {
-		t.Fatalf("child with a root of its own said %q: %v", line, err)
+		t.Fatalf("child with %v said %q: %v", env, line, err)
 	}
 	return c
 }
@@ -103,4 +109,30 @@ func enterRoot() error {
 		return fmt.Errorf("pivot_root: %w", err)
 	}
 	return unix.Unmount(".", unix.MNT_DETACH)
+}
+
+// holdOwnMemory is what roleHolding does: the process keeps the lock of its own memory
+// (mmap_lock), which whoever reads its environ needs. One thread waits for a page of a
+// file that hangs, and as soon as it is told to, another maps this file anew, for which
+// the kernel waits for the page with the lock held (fuse_file_mmap in fs/fuse/file.c).
+func holdOwnMemory(file string) error {
+	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	size := os.Getpagesize()
+	page, err := unix.Mmap(fd, 0, size, unix.PROT_READ, unix.MAP_PRIVATE)
+	if err != nil {
+		return fmt.Errorf("mmap: %w", err)
+	}
+	_, in, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	go unix.Write(int(in.Fd()), page) // in a system call, so that Go's own work goes on
+	if _, err := os.Stdin.Read(make([]byte, 1)); err != nil {
+		return err
+	}
+	_, err = unix.Mmap(fd, 0, size, unix.PROT_READ, unix.MAP_PRIVATE)
+	return fmt.Errorf("the second mapping came about: %w", err)
 }

@@ -23,12 +23,12 @@ import (
 // [ErrReadersBusy], the error of ctx.
 func (f *Files) ReadDir(ctx context.Context, name string, limit int, keep func(name string) bool) ([]Entry, error) {
 	var entries []Entry
-	err := f.home.readers.run(ctx, func() error {
+	err := f.run(ctx, name, func() error {
 		return withFD(f.root, func(root int) (err error) {
 			entries, err = f.readDir(ctx, root, name, limit, keep)
 			return err
 		})
-	}, nil)
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read directory %s: %w", name, err)
 	}

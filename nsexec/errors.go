@@ -26,9 +26,9 @@ var (
 	// ErrNotLiteral: the address holds a name where only a literal IP address
 	// and a numeric port are dialled.
 	ErrNotLiteral = errors.New("not a literal address and port")
-	// ErrReadersBusy: so many file reads hang in the kernel that no further
-	// one is started.
-	ErrReadersBusy = errors.New("too many file reads hang")
+	// ErrReadersBusy: so many reads of the target's files hang in the kernel that no
+	// further one is started.
+	ErrReadersBusy = errors.New("too many reads of these files hang")
 	// ErrTooMany: a directory holds more entries than whoever reads it wants.
 	ErrTooMany = errors.New("more")
 	// ErrClosed: the handle was used after Close.

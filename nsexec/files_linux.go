@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -45,8 +46,8 @@ func (f *Files) Close() error {
 
 // ReadFile reads at most limit bytes of the regular file name, which is taken
 // from the tree's root. It returns when ctx ends even if the kernel does not
-// (a FUSE or NFS server that hangs); the read then goes on by itself, and when
-// too many do, further ones fail with [ErrReadersBusy].
+// (a FUSE or NFS server that hangs); the read then goes on by itself, and while two
+// of one target do, further ones of this target fail with [ErrReadersBusy].
 //
 // Files of a proc file system count as not regular: they show the process that
 // reads them (/proc/self, /proc/sys/net), which is this one.
@@ -67,16 +68,27 @@ func (f *Files) ReadPlainFile(ctx context.Context, name string, limit int64) (Fi
 
 func (f *Files) read(ctx context.Context, name string, limit int64, resolve uint64) (File, error) {
 	var file File
-	err := f.home.readers.run(ctx, func() error {
+	err := f.run(ctx, name, func() error {
 		return withFD(f.root, func(root int) (err error) {
 			file, err = f.readRegular(ctx, root, name, max(limit, 0), resolve)
 			return err
 		})
-	}, nil)
+	})
 	if err != nil {
 		return File{}, fmt.Errorf("read %s: %w", name, err)
 	}
 	return file, nil
+}
+
+// run runs an access to the file name, bounded as one of the target's whose root it
+// is. Where the tree is the node's own, each directory counts as a target: what a
+// container brings with it, such as a volume, lies in one of its own.
+func (f *Files) run(ctx context.Context, name string, access func() error) error {
+	if f.owner != nil {
+		return f.home.readers.run(ctx, readTarget{mountns: f.mountns}, access, nil)
+	}
+	dir := filepath.Join(f.root.Name(), filepath.Dir(name))
+	return f.home.nodeReaders.run(ctx, readTarget{path: dir}, access, nil)
 }
 
 func (f *Files) readRegular(ctx context.Context, root int, name string, limit int64, resolve uint64) (File, error) {

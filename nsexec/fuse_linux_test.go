@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"nsenter-mcp/internal/lab"
 )
 
 // fuseOp is a request of the FUSE protocol (include/uapi/linux/fuse.h).
@@ -54,11 +56,7 @@ const fuseContent = "nameserver 192.0.2.53\n"
 // startFUSE mounts the file system until the test ends.
 func startFUSE(t testing.TB, behaviour fuseBehaviour) *fuseServer {
 	t.Helper()
-	if dev, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0); err != nil {
-		t.Skipf("no FUSE here: %v", err)
-	} else {
-		dev.Close()
-	}
+	lab.Device(t, "/dev/fuse")
 	text, err := json.Marshal(behaviour)
 	if err != nil {
 		t.Fatal(err)

@@ -29,13 +29,14 @@ type Handle struct {
 // OpenPath pins the namespace whose nsfs file is at path: a bind mount such as
 // /run/netns/NAME or a link such as /proc/PID/ns/net. It does not open
 // anything that is no namespace, so a FIFO or a device at path is harmless. It
-// waits at most 5 seconds for a file system that hangs.
+// returns when ctx ends even if the file system does not answer, and 5 seconds after
+// it began to wait.
 //
-// Errors: [ErrNotNetns], [*PermissionError], [*KernelTooOldError],
+// Errors: [ErrNotNetns], [*PermissionError], [*KernelTooOldError], the error of ctx,
 // context.DeadlineExceeded, [ErrReadersBusy], or what open(2) says. The caller
 // closes the handle.
-func (h *Home) OpenPath(path string) (*Handle, error) {
-	return h.openNetns(path, func() (int, error) {
+func (h *Home) OpenPath(ctx context.Context, path string) (*Handle, error) {
+	return h.openNetns(ctx, path, func() (int, error) {
 		fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return -1, pathError(path, err)
@@ -48,11 +49,11 @@ func (h *Home) OpenPath(path string) (*Handle, error) {
 // links in path, absolute ones too, stay below root. An agent in a container
 // reads the host's /run/netns this way. Magic links (/proc/PID/ns/net) do not
 // resolve below a root; use [Home.OpenProcess] for those.
-func (h *Home) OpenPathIn(root, path string) (*Handle, error) {
+func (h *Home) OpenPathIn(ctx context.Context, root, path string) (*Handle, error) {
 	if filepath.Clean(root) == "/" {
-		return h.OpenPath(path)
+		return h.OpenPath(ctx, path)
 	}
-	return h.openNetns(path, func() (int, error) {
+	return h.openNetns(ctx, path, func() (int, error) {
 		dir, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return -1, pathError(root, err)
@@ -71,24 +72,31 @@ func (h *Home) OpenPathIn(root, path string) (*Handle, error) {
 const openTimeout = 5 * time.Second
 
 // openNetns turns the O_PATH descriptor that look makes into a handle.
-func (h *Home) openNetns(name string, look func() (int, error)) (*Handle, error) {
+func (h *Home) openNetns(ctx context.Context, name string, look func() (int, error)) (*Handle, error) {
 	if h.tooOld != nil {
 		return nil, h.tooOld
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), openTimeout) //nolint:forbidigo // opening takes no context: the bound is this one
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	fd := -1
-	err := h.readers.run(ctx, func() (err error) {
+	err := h.nodeReaders.run(ctx, readTarget{path: topOf(name)}, func() (err error) {
 		fd, err = openNSFS(name, look)
 		return err
 	}, func() { closeFD(fd) })
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrReadersBusy) {
+	if ctx.Err() != nil || errors.Is(err, ErrReadersBusy) {
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
 	if err != nil { // it names the path
 		return nil, err
 	}
 	return h.adopt(fd, name)
+}
+
+// topOf is the first directory of a path: all below it counts as one target of reads.
+// A path may lead through /proc/PID/root into any number of file systems that hang.
+func topOf(path string) string {
+	top, _, _ := strings.Cut(strings.TrimLeft(filepath.Clean(path), "/"), "/")
+	return "/" + top
 }
 
 // openNSFS opens what look found, if it is a namespace.

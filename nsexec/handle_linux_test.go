@@ -13,7 +13,7 @@ func TestClosedHandle(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)
 	target, other := newNetns(t, home), newNetns(t, home)
-	same, err := home.OpenPath("/proc/self/ns/net")
+	same, err := home.OpenPath(t.Context(), "/proc/self/ns/net")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,14 +51,14 @@ func TestClosedHandle(t *testing.T) {
 func TestSpareSocket(t *testing.T) {
 	home := newHome(t)
 	path := pinNetns(t)
-	target, err := home.OpenPath(path)
+	target, err := home.OpenPath(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer target.Close()
 	before := countFDs(t)
 	for range 3 {
-		h, err := home.OpenPath(path)
+		h, err := home.OpenPath(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +80,7 @@ func TestSpareSocket(t *testing.T) {
 		}
 		unix.Close(made[0])
 		unix.Close(made[1])
-		unused, err := home.OpenPath(path)
+		unused, err := home.OpenPath(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@ package nsexec_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -109,17 +110,8 @@ func TestReadFileHostileAnswers(t *testing.T) {
 	})
 }
 
-// awaited is a context that ends as soon as somebody waits for its end.
-type awaited struct {
-	context.Context
-	cancel context.CancelFunc
-}
-
-func (c awaited) Done() <-chan struct{} {
-	c.cancel()
-	return c.Context.Done()
-}
-
+// Reads that hang cost their own target, and no other: neither other trees nor what
+// is opened by a path.
 func TestReadersBusy(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)
@@ -130,37 +122,53 @@ func TestReadersBusy(t *testing.T) {
 		t.Fatal(err)
 	}
 	others := openFiles(t, home, healthy)
+	pin := pinNetns(t)
+	othersWork := func(when string) {
+		t.Helper()
+		if file, err := others.ReadFile(t.Context(), "/file", 100); string(file.Data) != "fine" {
+			t.Errorf("%s: another tree: %q, %v", when, file.Data, err)
+		}
+		if entries, err := others.ReadDir(t.Context(), "/", 100, nil); err != nil || len(entries) != 1 {
+			t.Errorf("%s: another directory: %v, %v", when, entries, err)
+		}
+		h, err := home.OpenPath(t.Context(), pin)
+		if err != nil {
+			t.Errorf("%s: a named network: %v", when, err)
+			return
+		}
+		h.Close()
+	}
 
-	// Reads that somebody waits for: the next one waits for its turn.
-	const limit = 32
+	const calls, most = 64, 2
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var wg sync.WaitGroup
-	for range limit {
+	for range calls {
 		wg.Go(func() {
 			if _, err := files.ReadFile(ctx, "/file", 100); !errors.Is(err, context.Canceled) {
 				t.Errorf("error %v, want that of the context", err)
 			}
 		})
 	}
-	for range limit {
+	for range most {
 		<-server.hung
 	}
-	waiting, end := context.WithCancel(t.Context())
-	defer end()
-	if _, err := others.ReadFile(awaited{waiting, end}, "/file", 100); !errors.Is(err, nsexec.ErrReadersBusy) || !errors.Is(err, context.Canceled) {
-		t.Errorf("while all read: %v, want ErrReadersBusy and the context's", err)
-	}
-	// Reads that nobody waits for any more: there is no use in waiting.
+	othersWork("while reads are waited for")
 	cancel()
 	wg.Wait()
-	if _, err := others.ReadFile(t.Context(), "/file", 100); !errors.Is(err, nsexec.ErrReadersBusy) {
-		t.Errorf("while all hang: %v, want ErrReadersBusy", err)
+	othersWork("while reads hang that nobody waits for")
+	if _, err := files.ReadFile(t.Context(), "/file", 100); !errors.Is(err, nsexec.ErrReadersBusy) {
+		t.Errorf("the tree that hangs: %v, want ErrReadersBusy", err)
+	}
+	if n := len(server.hung); n != 0 {
+		t.Errorf("%d more reads began", n)
 	}
 	server.stop()
-	eventually(t, "reads after the file system was taken away", func() error {
-		_, err := others.ReadFile(t.Context(), "/file", 100)
-		return err
+	eventually(t, "the tree after its file system was taken away", func() error {
+		if _, err := files.ReadFile(t.Context(), "/file", 100); errors.Is(err, nsexec.ErrReadersBusy) {
+			return err
+		}
+		return nil
 	})
 	// And never because of reads that are only many.
 	for range 500 {
@@ -173,21 +181,64 @@ func TestReadersBusy(t *testing.T) {
 	wg.Wait()
 }
 
+// A process that holds the lock of its own memory lets nobody read its environ.
+func TestEnvironThatHangs(t *testing.T) {
+	t.Parallel()
+	home := newHome(t)
+	server := startFUSE(t, hangs(fuseRead))
+	c := start(t, "/proc/self/exe", unix.CLONE_NEWNET, []string{roleVar + "=" + roleHolding, "FILE=" + server.dir + "/file"}, nil)
+	t.Cleanup(server.stop) // before the end of the process is awaited, which waits for the file
+	p := openProcess(t, home, c.pid)
+	<-server.hung
+	if _, err := c.stdin.Write([]byte("\n")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"environ", "cmdline"} {
+		eventually(t, name+" hangs, and is asked for no more", func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+			defer cancel()
+			_, err := p.ReadFile(ctx, name, 100)
+			if errors.Is(err, nsexec.ErrReadersBusy) && !errors.Is(err, context.DeadlineExceeded) {
+				return nil
+			}
+			return fmt.Errorf("error %w, want ErrReadersBusy", err)
+		})
+	}
+	for _, name := range []string{"cgroup", "status", "comm"} {
+		if _, err := p.ReadFile(t.Context(), name, 1000); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if !p.Alive() {
+		t.Error("the process is not alive")
+	}
+	net, err := p.Net()
+	if err != nil {
+		t.Fatal(err)
+	}
+	net.Close()
+	// All others can be read.
+	if _, err := openProcess(t, home, startChild(t, unix.CLONE_NEWNS).pid).ReadFile(t.Context(), "environ", 100); err != nil {
+		t.Errorf("another process: %v", err)
+	}
+}
+
 // A path that leads into a file system that hangs, as an agent's client may
 // name one.
 func TestOpenPathThatHangs(t *testing.T) {
 	t.Parallel()
-	if testing.Short() {
-		t.Skip("takes 5 seconds")
-	}
 	home := newHome(t)
 	server := startFUSE(t, hangs(fuseLookup))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	failed := make(chan error, 2)
-	go func() { _, err := home.OpenPath(server.dir + "/file"); failed <- err }()
-	go func() { _, err := home.OpenPathIn(server.dir, "/file"); failed <- err }()
+	go func() { _, err := home.OpenPath(ctx, server.dir+"/file"); failed <- err }()
+	go func() { _, err := home.OpenPathIn(ctx, server.dir, "/file"); failed <- err }()
+	<-server.hung
+	cancel()
 	for range 2 {
-		if err := <-failed; !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("error %v, want deadline exceeded", err)
+		if err := <-failed; !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want that of the context", err)
 		}
 	}
 }

@@ -15,9 +15,11 @@ import (
 // Home is this process's own network namespace and the owner of all trips out
 // of it. One per process is enough; it is safe for concurrent use.
 type Home struct {
-	self    *Handle
-	tooOld  error
-	readers *readers
+	self   *Handle
+	tooOld error
+	// readers read files of targets, nodeReaders those of the node itself.
+	readers, nodeReaders *readers
+
 	retired atomic.Int64
 	away    away
 	// noWayBack: a thread could not be brought home after a step.
@@ -32,7 +34,10 @@ type Home struct {
 // /proc is not mounted or cannot be read; a kernel that is too old is reported
 // by whatever is opened later. The caller owns the Home and must Close it.
 func NewHome() (*Home, error) {
-	h := &Home{readers: newReaders(), slots: make(chan struct{}, maxInside), looks: make(chan struct{}, maxLooks), mainThread: os.Getpid()}
+	h := &Home{
+		readers: newReaders(maxReaders), nodeReaders: newReaders(maxNodeReaders),
+		slots: make(chan struct{}, maxInside), looks: make(chan struct{}, maxLooks), mainThread: os.Getpid(),
+	}
 	h.tooOld = checkKernel()
 	// The leader's link, not thread-self: a program that was moved by its
 	// parent has all threads in one namespace, and this is the one that

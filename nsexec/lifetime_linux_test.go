@@ -19,7 +19,7 @@ func TestNothingLeaks(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, dir+"/file", "text")
 	round := func() error {
-		h, err := home.OpenPath(pin)
+		h, err := home.OpenPath(t.Context(), pin)
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func TestNothingLeaks(t *testing.T) {
 			return err
 		}
 		for _, bad := range []string{"/proc/self/ns/uts", dir, dir + "/file", "/nosuch"} {
-			if _, err := home.OpenPath(bad); err == nil {
+			if _, err := home.OpenPath(t.Context(), bad); err == nil {
 				return fmt.Errorf("no error for %s", bad)
 			}
 		}
@@ -147,7 +147,7 @@ func bareHandle(t testing.TB, home *nsexec.Home) *nsexec.Handle {
 	t.Helper()
 	file := makeNetns(t)
 	defer file.Close()
-	h, err := home.OpenPath(fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
+	h, err := home.OpenPath(t.Context(), fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,8 @@ const (
 	roleWait   = "wait"   // live until standard input ends
 	roleRooted = "rooted" // the same, in a root directory of its own
 	roleFUSE   = "fuse"   // serve a file system that hangs
+
+	roleHolding = "holding" // hold the lock of the own memory
 )
 
 func TestMain(m *testing.M) {
@@ -29,6 +31,9 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Println("ready")
 		waitForEnd()
+	case roleHolding:
+		fmt.Fprintln(os.Stderr, holdOwnMemory(os.Getenv("FILE")))
+		os.Exit(1)
 	case roleFUSE:
 		fmt.Println(serveFUSE())
 		os.Exit(1)

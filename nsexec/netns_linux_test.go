@@ -38,7 +38,7 @@ func newNetns(t testing.TB, home *nsexec.Home) *nsexec.Handle {
 	t.Helper()
 	file := makeNetns(t)
 	defer file.Close()
-	handle, err := home.OpenPath(fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
+	handle, err := home.OpenPath(t.Context(), fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func TestOpenPath(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, path := range []string{pin, link} {
-		h, err := home.OpenPath(path)
+		h, err := home.OpenPath(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestOpenPathOfHome(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)
 	for _, path := range []string{"/proc/self/ns/net", "/proc/thread-self/ns/net", fmt.Sprintf("/proc/%d/ns/net", os.Getpid())} {
-		h, err := home.OpenPath(path)
+		h, err := home.OpenPath(t.Context(), path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func TestOpenPathOfSomethingElse(t *testing.T) {
 		paths[filepath.Join(dir, name)] = what
 	}
 	for path, what := range paths {
-		_, err := home.OpenPath(path)
+		_, err := home.OpenPath(t.Context(), path)
 		if !errors.Is(err, nsexec.ErrNotNetns) || !strings.Contains(err.Error(), what) || !strings.Contains(err.Error(), path) {
 			t.Errorf("%s: %v, want ErrNotNetns: %s", path, err, what)
 		}
@@ -125,7 +125,7 @@ func TestOpenPathOfSomethingElse(t *testing.T) {
 		"/proc/self/ns/nosuch":                  fs.ErrNotExist,
 		filepath.Join(dir, "control\x1b[31m\n"): fs.ErrNotExist,
 	} {
-		if _, err := home.OpenPath(path); !errors.Is(err, want) {
+		if _, err := home.OpenPath(t.Context(), path); !errors.Is(err, want) {
 			t.Errorf("%.40q: %v, want %v", path, err, want)
 		}
 	}
@@ -139,7 +139,7 @@ func TestOpenPathDoesNotOpenFIFO(t *testing.T) {
 	if err := unix.Mkfifo(path, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := home.OpenPath(path); !errors.Is(err, nsexec.ErrNotNetns) {
+	if _, err := home.OpenPath(t.Context(), path); !errors.Is(err, nsexec.ErrNotNetns) {
 		t.Error(err)
 	}
 	// With a reader this would succeed.
@@ -183,13 +183,13 @@ func TestOpenPathIn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	want, err := home.OpenPath(pin)
+	want, err := home.OpenPath(t.Context(), pin)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer want.Close()
 	for _, path := range []string{"/run/netns/blue", "run/netns/blue", "/var/run/netns/blue", "/absolute", "/climb", "/run/netns/self", "/../../run/netns/blue"} {
-		h, err := home.OpenPathIn(root, path)
+		h, err := home.OpenPathIn(t.Context(), root, path)
 		if err != nil {
 			t.Errorf("%s: %v", path, err)
 			continue
@@ -203,7 +203,7 @@ func TestOpenPathIn(t *testing.T) {
 		"/escape": fs.ErrNotExist, "/escape-dots": fs.ErrNotExist, pin: fs.ErrNotExist,
 		"/magic": fs.ErrNotExist, "/loop": unix.ELOOP, "/outside": nsexec.ErrNotNetns,
 	} {
-		if h, err := home.OpenPathIn(root, path); !errors.Is(err, want) {
+		if h, err := home.OpenPathIn(t.Context(), root, path); !errors.Is(err, want) {
 			t.Errorf("%s: %v %v, want %v", path, h, err, want)
 		}
 	}
@@ -215,17 +215,17 @@ func TestOpenPathIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Unmount(filepath.Join(root, "proc"), unix.MNT_DETACH) })
-	if _, err := home.OpenPathIn(root, "/magic"); !errors.Is(err, unix.ELOOP) {
+	if _, err := home.OpenPathIn(t.Context(), root, "/magic"); !errors.Is(err, unix.ELOOP) {
 		t.Errorf("magic link: %v, want ELOOP", err)
 	}
 	for _, root := range []string{"/", "//", "/."} {
-		h, err := home.OpenPathIn(root, pin)
+		h, err := home.OpenPathIn(t.Context(), root, pin)
 		if err != nil {
 			t.Fatal(err)
 		}
 		h.Close()
 	}
-	if _, err := home.OpenPathIn(filepath.Join(root, "nosuch"), "/x"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := home.OpenPathIn(t.Context(), filepath.Join(root, "nosuch"), "/x"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing root: %v", err)
 	}
 }
@@ -235,7 +235,7 @@ func TestPinAlone(t *testing.T) {
 	t.Parallel()
 	home := newHome(t)
 	pin := pinNetns(t)
-	h, err := home.OpenPath(pin)
+	h, err := home.OpenPath(t.Context(), pin)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -244,7 +244,7 @@ func TestPinAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The stale file is seen as what it is, the handle still works.
-	if _, err := home.OpenPath(pin); !errors.Is(err, nsexec.ErrNotNetns) || !strings.Contains(err.Error(), "bind mount is gone") {
+	if _, err := home.OpenPath(t.Context(), pin); !errors.Is(err, nsexec.ErrNotNetns) || !strings.Contains(err.Error(), "bind mount is gone") {
 		t.Errorf("stale pin: %v", err)
 	}
 	if err := h.Do(func() error { return inside(h) }); err != nil {

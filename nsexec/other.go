@@ -30,10 +30,14 @@ func (h *Home) RetiredThreads() int64 { return 0 }
 func (h *Home) Close() error { return nil }
 
 // OpenPath fails with [ErrUnsupported].
-func (h *Home) OpenPath(path string) (*Handle, error) { return nil, unsupported(path) }
+func (h *Home) OpenPath(_ context.Context, path string) (*Handle, error) {
+	return nil, unsupported(path)
+}
 
 // OpenPathIn fails with [ErrUnsupported].
-func (h *Home) OpenPathIn(_, path string) (*Handle, error) { return nil, unsupported(path) }
+func (h *Home) OpenPathIn(_ context.Context, _, path string) (*Handle, error) {
+	return nil, unsupported(path)
+}
 
 // OpenProcess fails with [ErrUnsupported].
 func (h *Home) OpenProcess(_ string, pid int) (*Process, error) {
@@ -103,7 +107,9 @@ func (p *Process) Alive() bool { return false }
 func (p *Process) Ended() bool { return false }
 
 // ReadFile fails with [ErrUnsupported].
-func (p *Process) ReadFile(name string, _ int) ([]byte, error) { return nil, unsupported(name) }
+func (p *Process) ReadFile(_ context.Context, name string, _ int) ([]byte, error) {
+	return nil, unsupported(name)
+}
 
 // Namespaces fails with [ErrUnsupported].
 func (p *Process) Namespaces() (map[string]Identity, error) { return nil, ErrUnsupported }

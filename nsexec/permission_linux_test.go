@@ -72,7 +72,7 @@ func TestUnprivileged(t *testing.T) {
 		if self.Identity().Cookie == 0 {
 			t.Error("no cookie")
 		}
-		same, err := home.OpenPath("/proc/self/ns/net")
+		same, err := home.OpenPath(t.Context(), "/proc/self/ns/net")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -117,7 +117,7 @@ func TestUnprivileged(t *testing.T) {
 		if !p.Alive() {
 			t.Error("not alive")
 		}
-		if _, err := p.ReadFile("cgroup", 100); err != nil {
+		if _, err := p.ReadFile(t.Context(), "cgroup", 100); err != nil {
 			t.Error(err)
 		}
 		tree := openFiles(t, home, os.Getenv(privateVar))
@@ -128,12 +128,12 @@ func TestUnprivileged(t *testing.T) {
 			need string
 			f    func() error
 		}{
-			"open link":    {"CAP_SYS_PTRACE", func() error { _, err := home.OpenPath(procPath(parent, "ns/net")); return err }},
+			"open link":    {"CAP_SYS_PTRACE", func() error { _, err := home.OpenPath(t.Context(), procPath(parent, "ns/net")); return err }},
 			"Net":          {"CAP_SYS_PTRACE", func() error { _, err := p.Net(); return err }},
 			"Files":        {"CAP_SYS_PTRACE", func() error { _, err := p.Files(); return err }},
 			"Namespaces":   {"CAP_SYS_PTRACE", func() error { _, err := p.Namespaces(); return err }},
-			"environ":      {"CAP_SYS_PTRACE", func() error { _, err := p.ReadFile("environ", 10); return err }},
-			"enter":        {"CAP_SYS_ADMIN", func() error { _, err := home.OpenPath(os.Getenv(pinVar)); return err }},
+			"environ":      {"CAP_SYS_PTRACE", func() error { _, err := p.ReadFile(t.Context(), "environ", 10); return err }},
+			"enter":        {"CAP_SYS_ADMIN", func() error { _, err := home.OpenPath(t.Context(), os.Getenv(pinVar)); return err }},
 			"raw socket":   {"CAP_NET_RAW", func() error { _, err := home.Self().Socket(unix.AF_INET, unix.SOCK_RAW, unix.IPPROTO_ICMP); return err }},
 			"raw dial":     {"CAP_NET_RAW", func() error { _, err := home.Self().Socket(unix.AF_PACKET, unix.SOCK_RAW, 0); return err }},
 			"private file": {"CAP_DAC_READ_SEARCH", func() error { _, err := tree.ReadFile(t.Context(), "/private", 10); return err }},

@@ -1,6 +1,7 @@
 package nsexec
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -127,14 +128,38 @@ func (p *Process) Ended() bool {
 }
 
 // ReadFile reads at most limit bytes of a file of /proc/PID ("cgroup", "status",
-// "environ"). It fails with [ErrGone] after the process has ended.
-func (p *Process) ReadFile(name string, limit int) ([]byte, error) {
+// "environ"). It fails with [ErrGone] after the process has ended. It returns when ctx
+// ends even if the kernel does not: what lies in the memory of the process (environ,
+// cmdline) is read under a lock that the process can hold for ever, or from a file
+// system that hangs and is mapped there. Such reads are bounded as those of
+// [Files.ReadFile] are, and together with them.
+func (p *Process) ReadFile(ctx context.Context, name string, limit int) ([]byte, error) {
+	switch name {
+	case "cgroup", "comm", "status":
+		return p.readFile(ctx, name, limit) // the kernel's own words
+	}
+	of := readTarget{path: p.dir.Name()}
+	if mountns, err := p.namespace("mnt"); err == nil {
+		of = readTarget{mountns: mountns}
+	}
+	var data []byte
+	err := p.home.readers.run(ctx, of, func() (err error) {
+		data, err = p.readFile(ctx, name, limit)
+		return err
+	}, nil)
+	if err != nil { // after the end of ctx, data may still be written
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return data, nil
+}
+
+func (p *Process) readFile(ctx context.Context, name string, limit int) ([]byte, error) {
 	fd, err := p.openAt(name, unix.O_RDONLY|unix.O_NONBLOCK)
 	if err != nil {
 		return nil, err
 	}
 	defer closeFD(fd)
-	data, _, err := readFD(fd, int64(max(limit, 0)), func() error { return nil })
+	data, _, err := readFD(fd, int64(max(limit, 0)), ctx.Err)
 	if err != nil {
 		return nil, p.explain(name, err)
 	}
@@ -176,14 +201,16 @@ func (p *Process) namespace(kind string) (id Identity, err error) {
 }
 
 // RootIs reports whether dir is the root directory of the process. It is false
-// where that cannot be told.
+// where that cannot be told. The root is not asked, for it may be on a file system
+// that hangs: AT_STATX_DONT_SYNC (statx(2)) returns what the kernel has.
 func (p *Process) RootIs(dir string) bool {
-	var root, other unix.Stat_t
-	err := withFD(p.dir, func(fd int) error { return unix.Fstatat(fd, "root", &root, 0) })
-	if err != nil || unix.Stat(dir, &other) != nil {
+	const flags = unix.AT_STATX_DONT_SYNC
+	var root, other unix.Statx_t
+	err := withFD(p.dir, func(fd int) error { return unix.Statx(fd, "root", flags, unix.STATX_INO, &root) })
+	if err != nil || unix.Statx(unix.AT_FDCWD, dir, flags, unix.STATX_INO, &other) != nil {
 		return false
 	}
-	return root.Dev == other.Dev && root.Ino == other.Ino
+	return root.Dev_major == other.Dev_major && root.Dev_minor == other.Dev_minor && root.Ino == other.Ino
 }
 
 // Net pins the network namespace of the process. The caller closes the handle.

@@ -36,17 +36,17 @@ func TestProcess(t *testing.T) {
 	if err != nil || s.PID != c.pid || s.PPID != os.Getpid() || s.KernelThread || s.StartTicks != p.StartTicks() {
 		t.Errorf("stat %+v, %v", s, err)
 	}
-	environ, err := p.ReadFile("environ", 1<<16)
+	environ, err := p.ReadFile(t.Context(), "environ", 1<<16)
 	if err != nil || !bytes.Contains(environ, []byte("MARK=blue\x00")) {
 		t.Errorf("environ %q, %v", environ, err)
 	}
-	if part, err := p.ReadFile("environ", 4); err != nil || !bytes.Equal(part, environ[:4]) {
+	if part, err := p.ReadFile(t.Context(), "environ", 4); err != nil || !bytes.Equal(part, environ[:4]) {
 		t.Errorf("4 bytes of environ: %q, %v", part, err)
 	}
-	if none, err := p.ReadFile("environ", 0); err != nil || len(none) != 0 {
+	if none, err := p.ReadFile(t.Context(), "environ", 0); err != nil || len(none) != 0 {
 		t.Errorf("no bytes of environ: %q, %v", none, err)
 	}
-	if _, err := p.ReadFile("nosuch", 10); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := p.ReadFile(t.Context(), "nosuch", 10); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("missing file of a process that lives: %v", err)
 	}
 	if !p.RootIs("/") || p.RootIs(t.TempDir()) || p.RootIs("/nosuch") {
@@ -91,7 +91,7 @@ func TestProcess(t *testing.T) {
 	for name, f := range map[string]func() error{
 		"Stat": func() error { _, err := p.Stat(); return err }, "Net": func() error { _, err := p.Net(); return err },
 		"Files": func() error { _, err := p.Files(); return err }, "Namespaces": func() error { _, err := p.Namespaces(); return err },
-		"ReadFile": func() error { _, err := p.ReadFile("cgroup", 10); return err }, "Close": p.Close,
+		"ReadFile": func() error { _, err := p.ReadFile(t.Context(), "cgroup", 10); return err }, "Close": p.Close,
 	} {
 		if err := f(); !errors.Is(err, nsexec.ErrClosed) {
 			t.Errorf("%s after Close: %v, want ErrClosed", name, err)
@@ -156,7 +156,7 @@ func TestProcessEnds(t *testing.T) {
 		"Net":        func() error { _, err := p.Net(); return err },
 		"Files":      func() error { _, err := p.Files(); return err },
 		"Namespaces": func() error { _, err := p.Namespaces(); return err },
-		"environ":    func() error { _, err := p.ReadFile("ns/net", 10); return err },
+		"environ":    func() error { _, err := p.ReadFile(t.Context(), "ns/net", 10); return err },
 		"file":       func() error { _, err := files.ReadFile(t.Context(), "/etc/passwd", 10); return err },
 	}
 	c.kill(t)
@@ -170,7 +170,7 @@ func TestProcessEnds(t *testing.T) {
 	}
 	c.reap()
 	use["Stat"] = func() error { _, err := p.Stat(); return err }
-	use["cgroup"] = func() error { _, err := p.ReadFile("cgroup", 10); return err }
+	use["cgroup"] = func() error { _, err := p.ReadFile(t.Context(), "cgroup", 10); return err }
 	for name, f := range use {
 		if err := f(); !errors.Is(err, nsexec.ErrGone) {
 			t.Errorf("%s of a process that has ended: %v, want ErrGone", name, err)

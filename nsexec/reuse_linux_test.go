@@ -2,6 +2,7 @@ package nsexec_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -138,7 +139,7 @@ func TestPinnedProcessWithFewPIDs(t *testing.T) {
 		"Net":        func() error { h, err := old.Net(); return found(h, err) },
 		"Files":      func() error { f, err := old.Files(); return found(f, err) },
 		"Namespaces": func() error { n, err := old.Namespaces(); return found(n, err) },
-		"environ":    func() error { e, err := old.ReadFile("environ", 1000); return found(string(e), err) },
+		"environ":    func() error { e, err := old.ReadFile(t.Context(), "environ", 1000); return found(string(e), err) },
 		"file":       func() error { e, err := files.ReadFile(t.Context(), "/etc/passwd", 10); return found(e, err) },
 	} {
 		if err := f(); !errors.Is(err, nsexec.ErrGone) {
@@ -149,7 +150,7 @@ func TestPinnedProcessWithFewPIDs(t *testing.T) {
 		t.Error("the first process is alive")
 	}
 	p := openProcess(t, home, second.pid)
-	if environ, err := p.ReadFile("environ", 1000); err != nil || !bytes.Contains(environ, []byte("MARK=second")) {
+	if environ, err := p.ReadFile(t.Context(), "environ", 1000); err != nil || !bytes.Contains(environ, []byte("MARK=second")) {
 		t.Errorf("environ of the second: %q, %v", environ, err)
 	}
 	if p.StartTicks() < old.StartTicks() {
@@ -197,7 +198,7 @@ func TestNeverMixedWithFewPIDs(t *testing.T) {
 						return
 					default:
 					}
-					if mark, cookie, err := look(home, pid); err == nil && mark != "" {
+					if mark, cookie, err := look(t.Context(), home, pid); err == nil && mark != "" {
 						mu.Lock()
 						seen = append(seen, sight{mark, cookie})
 						mu.Unlock()
@@ -211,7 +212,7 @@ func TestNeverMixedWithFewPIDs(t *testing.T) {
 	for generation := range generations {
 		mark := fmt.Sprintf("MARK=%d", generation)
 		c := startChild(t, unix.CLONE_NEWNET, mark)
-		h, err := home.OpenPath(procPath(c.pid, "ns/net")) // nobody else has its number yet
+		h, err := home.OpenPath(t.Context(), procPath(c.pid, "ns/net")) // nobody else has its number yet
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,13 +238,13 @@ func TestNeverMixedWithFewPIDs(t *testing.T) {
 
 // look asks one pinned process twice who it is, and between that for its
 // network.
-func look(home *nsexec.Home, pid int) (mark string, cookie uint64, err error) {
+func look(ctx context.Context, home *nsexec.Home, pid int) (mark string, cookie uint64, err error) {
 	p, err := home.OpenProcess("/proc", pid)
 	if err != nil {
 		return "", 0, err
 	}
 	defer p.Close()
-	environ, err := p.ReadFile("environ", 10_000)
+	environ, err := p.ReadFile(ctx, "environ", 10_000)
 	if err != nil {
 		return "", 0, err
 	}

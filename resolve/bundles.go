@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"nsenter-mcp/nsexec"
 )
@@ -160,7 +161,7 @@ func (s *Bundles) monitored(ctx context.Context, files *nsexec.Files) ([]bundle,
 	})
 	var all []bundle
 	for _, m := range monitors {
-		id, name, dir := parseMonitor(m.monitor)
+		id, name, dir := parseMonitor(s.commandLine(ctx, m.pid))
 		first, _, _ := strings.Cut(m.children, " ")
 		pid, err := strconv.Atoi(first)
 		if id == "" || err != nil {
@@ -172,6 +173,28 @@ func (s *Bundles) monitored(ctx context.Context, files *nsexec.Files) ([]bundle,
 	}
 	return all, err
 }
+
+// commandLine is "" where the process has ended, or keeps it back.
+func (s *Bundles) commandLine(ctx context.Context, pid int) string {
+	ctx, cancel := context.WithTimeout(ctx, commandLineTime)
+	defer cancel()
+	p, err := s.home.OpenProcess(s.procRoot, pid)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = p.Close() }() // was only read from
+	line, err := p.ReadFile(ctx, "cmdline", maxCommandLine)
+	if err != nil {
+		return ""
+	}
+	return string(line)
+}
+
+// The bounds of a command line that is read: the process can keep it back.
+const (
+	commandLineTime = time.Second
+	maxCommandLine  = 16 << 10
+)
 
 // parseMonitor reads conmon's command line; no ID where it is none.
 func parseMonitor(command string) (id, name, dir string) {

@@ -55,7 +55,7 @@ func (e *entry) filesOf(c claim, from string) bool {
 		t.App, t.FilesFrom = t.Process, from
 		return true
 	}
-	p, err := e.openClaimed(c)
+	p, err := e.openClaimed(e.ctx, c)
 	if err != nil {
 		return false
 	}

@@ -10,7 +10,7 @@ import (
 // facts.
 func (r *Resolver) identify(ctx context.Context, t *Target, describe bool) {
 	began := time.Now()
-	cgroup, err := t.Process.ReadFile("cgroup", maxCgroup)
+	cgroup, err := t.Process.ReadFile(ctx, "cgroup", maxCgroup)
 	if err != nil {
 		return
 	}

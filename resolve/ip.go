@@ -106,7 +106,7 @@ func (s *ipSearch) run(ctx context.Context) {
 			break
 		}
 		g.Go(func() error {
-			return s.cfg.Host.Look(ctx, func() error { s.look(p); return nil })
+			return s.cfg.Host.Look(ctx, func() error { s.look(ctx, p); return nil })
 		})
 	}
 	_ = g.Wait() // but for the end of ctx, which shows afterwards
@@ -128,8 +128,8 @@ func (r *Resolver) places(ctx context.Context) []place {
 }
 
 // look opens one namespace and keeps it if it owns the address.
-func (s *ipSearch) look(p place) {
-	t, owns, err := s.owner(p)
+func (s *ipSearch) look(ctx context.Context, p place) {
+	t, owns, err := s.owner(ctx, p)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -169,7 +169,7 @@ func (s *ipSearch) keep(t *Target) *Target {
 	return nil
 }
 
-func (s *ipSearch) owner(p place) (*Target, bool, error) {
+func (s *ipSearch) owner(ctx context.Context, p place) (*Target, bool, error) {
 	t := &Target{Via: ViaNetns, Node: s.Node()}
 	switch {
 	case len(p.pids) > 0:
@@ -177,7 +177,7 @@ func (s *ipSearch) owner(p place) (*Target, bool, error) {
 			return t, false, err
 		}
 	case p.path != "":
-		if err := s.adoptPath(t, p.path); err != nil {
+		if err := s.adoptPath(ctx, t, p.path); err != nil {
 			return nil, false, err
 		}
 	default:

@@ -64,7 +64,7 @@ func TestResolveIPByTheNextProcess(t *testing.T) {
 	for name, pids := range map[string][]int{
 		"it is there": {p.PID}, "it has ended": {over, p.Containers[0].PID()}, "it has moved": {other.PID, p.PID},
 	} {
-		target, owns, err := s.owner(place{pids: pids, net: p.Handle.Identity().Inode})
+		target, owns, err := s.owner(t.Context(), place{pids: pids, net: p.Handle.Identity().Inode})
 		if err != nil || !owns || target.PID() != pids[len(pids)-1] {
 			t.Errorf("%s: owns %v, %v", name, owns, err)
 		}
@@ -72,7 +72,7 @@ func TestResolveIPByTheNextProcess(t *testing.T) {
 			_ = target.Close()
 		}
 	}
-	target, _, err := s.owner(place{pids: []int{over}, net: p.Handle.Identity().Inode})
+	target, _, err := s.owner(t.Context(), place{pids: []int{over}, net: p.Handle.Identity().Inode})
 	if !hasEnded(err) {
 		t.Errorf("got %v", err)
 	}

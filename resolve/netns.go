@@ -65,12 +65,12 @@ func (r *Resolver) openNetns(ctx context.Context, t *Target, value string) *Erro
 		r.openHost(t)
 		return nil
 	case strings.HasPrefix(value, "/"):
-		return r.openNetnsPath(t, value)
+		return r.openNetnsPath(ctx, t, value)
 	}
 	if inode, ok := parseNetLink(value); ok {
 		return r.openInode(ctx, t, inode)
 	}
-	if found, err := r.openNetnsName(t, value); found || err != nil {
+	if found, err := r.openNetnsName(ctx, t, value); found || err != nil {
 		return err
 	}
 	if inode, err := strconv.ParseUint(value, 10, 64); err == nil {
@@ -104,11 +104,11 @@ func (r *Resolver) openHost(t *Target) {
 }
 
 // openNetnsName tries the places where namespaces have names.
-func (r *Resolver) openNetnsName(t *Target, name string) (bool, *Error) {
+func (r *Resolver) openNetnsName(ctx context.Context, t *Target, name string) (bool, *Error) {
 	var failed error
 	for _, dir := range netnsDirs {
 		file := path.Join(dir, name)
-		switch err := r.adoptPath(t, file); {
+		switch err := r.adoptPath(ctx, t, file); {
 		case err == nil:
 			r.pathFiles(t)
 			return true, nil
@@ -144,7 +144,7 @@ var processNetns = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^/proc/([0-9]{1,7})/(?:task/[0-9]{1,7}/)?ns/net$`)
 })
 
-func (r *Resolver) openNetnsPath(t *Target, file string) *Error {
+func (r *Resolver) openNetnsPath(ctx context.Context, t *Target, file string) *Error {
 	file = path.Clean(file)
 	// Through the process, which is then pinned and known; below another root
 	// such a link could not be followed at all.
@@ -155,7 +155,7 @@ func (r *Resolver) openNetnsPath(t *Target, file string) *Error {
 		}
 		return r.openPID(t, pid)
 	}
-	err := r.adoptPath(t, file)
+	err := r.adoptPath(ctx, t, file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return &Error{
 			Kind:    KindNotFound,
@@ -172,8 +172,8 @@ func (r *Resolver) openNetnsPath(t *Target, file string) *Error {
 }
 
 // adoptPath makes the namespace that a path names the target's.
-func (r *Resolver) adoptPath(t *Target, file string) error {
-	handle, err := r.cfg.Home.OpenPathIn(r.cfg.Root, file)
+func (r *Resolver) adoptPath(ctx context.Context, t *Target, file string) error {
+	handle, err := r.cfg.Home.OpenPathIn(ctx, r.cfg.Root, file)
 	if err != nil {
 		return err
 	}
@@ -207,7 +207,7 @@ func (r *Resolver) openInode(ctx context.Context, t *Target, inode uint64) *Erro
 	}
 	t.Net, t.Process = nil, nil
 	for _, n := range r.namedNetns() {
-		if r.adoptPath(t, n.Path) == nil && t.Net.Identity().Inode == inode {
+		if r.adoptPath(ctx, t, n.Path) == nil && t.Net.Identity().Inode == inode {
 			r.pathFiles(t)
 			return nil
 		}

@@ -110,7 +110,7 @@ func (e *entry) byPath() {
 			return errors.New("the path may be one of another machine")
 		}
 		e.target.Via = via
-		return e.adoptPath(e.target, path)
+		return e.adoptPath(e.ctx, e.target, path)
 	})
 }
 
@@ -193,7 +193,7 @@ func (e *entry) containerOrder() []int {
 // tryProcess opens the process of a claim, and its network if none is open yet.
 func (e *entry) tryProcess(what string, via Via, c claim) {
 	e.step(fmt.Sprintf("open pid %d of %s", c.pid, what), func() error {
-		p, err := e.openClaimed(c)
+		p, err := e.openClaimed(e.ctx, c)
 		if err != nil {
 			return err
 		}

@@ -106,7 +106,7 @@ func (r *Resolver) Networks(ctx context.Context, pods []Listed) []Network {
 			continue
 		}
 		wg.Go(func() {
-			_ = r.cfg.Host.Look(ctx, func() error { found[i] = r.network(&pods[i].Workload); return nil })
+			_ = r.cfg.Host.Look(ctx, func() error { found[i] = r.network(ctx, &pods[i].Workload); return nil })
 		})
 	}
 	wg.Wait()
@@ -114,9 +114,9 @@ func (r *Resolver) Networks(ctx context.Context, pods []Listed) []Network {
 }
 
 // network looks into one, by the first process that proves to be of it.
-func (r *Resolver) network(w *Workload) Network {
+func (r *Resolver) network(ctx context.Context, w *Workload) Network {
 	for _, c := range w.processes() {
-		p, err := r.openClaimed(c)
+		p, err := r.openClaimed(ctx, c)
 		if err != nil {
 			continue
 		}

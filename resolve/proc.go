@@ -11,9 +11,9 @@ type process struct {
 	pid    int
 	net    uint64 // inode of its network namespace; 0 where it may not be seen
 	cgroup string // content of /proc/PID/cgroup; "" likewise
-	// monitor is the command line of a conmon, "" for another process, and children
-	// are the PIDs of its children (proc(5)).
-	monitor, children string
+	// monitor: it is a conmon of root's, and children are the PIDs of its children (proc(5)).
+	monitor  bool
+	children string
 }
 
 // scanFor says what a scan reads of each process.

@@ -74,7 +74,8 @@ func closeAfter(f *os.File, err error) error {
 }
 
 // procReader reads with bare system calls: package os spends more on a file of
-// /proc than the kernel does, and there may be thousands.
+// /proc than the kernel does, and there may be thousands. It reads nothing that a
+// process could hold up, as cmdline and environ are, which lie in its memory.
 type procReader struct {
 	root   int
 	what   scanFor
@@ -98,9 +99,9 @@ func (r *procReader) read(name string) (process, bool) {
 		p.cgroup = r.file(name + "/cgroup")
 	}
 	if r.what.monitor && r.file(name+"/comm") == "conmon\n" && r.trusted(name) {
-		p.monitor, p.children = r.file(name+"/cmdline"), r.file(name+"/task/"+name+"/children")
+		p.monitor, p.children = true, r.file(name+"/task/"+name+"/children")
 	}
-	return p, p.net != 0 || p.cgroup != "" || p.monitor != ""
+	return p, p.net != 0 || p.cgroup != "" || p.monitor
 }
 
 // trusted reports whether a process is root's, of the PID namespace of this proc file

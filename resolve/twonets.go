@@ -27,7 +27,7 @@ func (e *entry) twoNetworks() *Error {
 	}
 	seen := map[string]bool{}
 	for _, c := range claims[:min(len(claims), maxInspects)] {
-		p, failed := e.openClaimed(c)
+		p, failed := e.openClaimed(e.ctx, c)
 		if failed != nil {
 			continue // has ended, or is another's by now
 		}

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -40,19 +41,19 @@ const (
 
 // openClaimed pins the process of a claim and makes sure that it is the one
 // meant. The caller closes it.
-func (r *Resolver) openClaimed(c claim) (*nsexec.Process, error) {
+func (r *Resolver) openClaimed(ctx context.Context, c claim) (*nsexec.Process, error) {
 	p, err := r.cfg.Home.OpenProcess(r.procRoot(), c.pid)
 	if err != nil {
 		return nil, err
 	}
-	if err := verify(p, c, r.around()); err != nil {
+	if err := verify(ctx, p, c, r.around()); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
 	return p, nil
 }
 
-func verify(p *nsexec.Process, c claim, around string) error {
-	cgroup, err := p.ReadFile("cgroup", maxCgroup)
+func verify(ctx context.Context, p *nsexec.Process, c claim, around string) error {
+	cgroup, err := p.ReadFile(ctx, "cgroup", maxCgroup)
 	if err != nil {
 		return err
 	}

@@ -62,7 +62,7 @@ func lookUpName(ctx context.Context, env *dispatch.Env, t *resolve.Target, in Ne
 	}
 	request.Window = in.window(ctx)
 	request.Beside = besideNames(t, in.Name)
-	target := gather.LookupTarget(t, gather.Allowed(ctx, env.Policy.Destinations, t))
+	target := gather.LookupTarget(ctx, t, gather.Allowed(ctx, env.Policy.Destinations, t))
 	found, err := lookup.Run(ctx, target, request)
 	if err != nil {
 		return dispatch.Answer[fact.DNSLookup]{}, deniedServer(err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -246,7 +247,7 @@ func openHost(n *node) (*nsexec.Handle, error) {
 	if path == "" {
 		return n.home.Self(), nil
 	}
-	host, err := n.home.OpenPath(path)
+	host, err := n.home.OpenPath(context.Background(), path)
 	switch {
 	case errors.Is(err, nsexec.ErrUnsupported):
 		return n.home.Self(), nil

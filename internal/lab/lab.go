@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -150,7 +151,7 @@ func (l *Lab) newNetns() (*Netns, error) {
 	if err := makeNetns(path); err != nil {
 		return nil, fmt.Errorf("network namespace: %w", err)
 	}
-	handle, err := l.Home.OpenPath(path)
+	handle, err := l.Home.OpenPath(context.Background(), path)
 	if err != nil {
 		return nil, errors.Join(err, unpin(path))
 	}

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
@@ -15,14 +16,20 @@ import (
 	"nsenter-mcp/tools/probe/lookup"
 )
 
+// environTime bounds the wait for the environment, which the application can hold up;
+// without it a call has its answer all the same.
+const environTime = 2 * time.Second
+
 // applicationEnviron is the environment of the target's application; nil where
 // there is none or it cannot be read.
-func applicationEnviron(target *resolve.Target) []byte {
+func applicationEnviron(ctx context.Context, target *resolve.Target) []byte {
 	if target.App == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, environTime)
+	defer cancel()
 	const most = 1 << 20
-	environ, err := target.App.ReadFile("environ", most)
+	environ, err := target.App.ReadFile(ctx, "environ", most)
 	if err != nil {
 		return nil // some containers hide it even from root
 	}
@@ -62,8 +69,8 @@ func wholeFile(file nsexec.File, err error) ([]byte, error) {
 
 // LookupTarget is whose lookups are played: the target's network, files, host name and
 // environment. allow is asked for each server.
-func LookupTarget(target *resolve.Target, allow func(netip.AddrPort) error) lookup.Target {
-	return lookupTarget(target, applicationEnviron(target), allow)
+func LookupTarget(ctx context.Context, target *resolve.Target, allow func(netip.AddrPort) error) lookup.Target {
+	return lookupTarget(target, applicationEnviron(ctx, target), allow)
 }
 
 func lookupTarget(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error) lookup.Target {

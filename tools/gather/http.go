@@ -64,7 +64,7 @@ func NewHTTP() *HTTP { return &HTTP{attempt.New()} }
 // Do sends a request and gathers what its answer is judged by. What the network did is
 // no error; errors are [*ArgumentError], [*DeniedError], and what kept from measuring.
 func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTPRequest) (*fact.FetchEvidence, error) {
-	environ := applicationEnviron(target)
+	environ := applicationEnviron(ctx, target)
 	variables := fetch.ParseEnviron(environ)
 	allow := Allowed(ctx, node.Destinations, target)
 	var roots fetch.Roots

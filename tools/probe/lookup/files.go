@@ -104,7 +104,7 @@ func (r *reading) readGlibc(ctx context.Context, files Files) {
 func (r *reading) read(ctx context.Context, files Files, path string, limit int64, into *[]byte) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, fileTime)
 	defer cancel()
-	file, err := readPatiently(ctx, files, path, limit)
+	file, err := files.ReadFile(ctx, path, limit)
 	var permission *nsexec.PermissionError
 	switch {
 	case err == nil:
@@ -122,28 +122,12 @@ func (r *reading) read(ctx context.Context, files Files, path string, limit int6
 		return false, fmt.Errorf("read the target's files: %w", err)
 	case errors.Is(err, nsexec.ErrNotRegular):
 		r.trouble = append(r.trouble, path+" is no regular file and was not read")
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nsexec.ErrReadersBusy):
 		r.trouble = append(r.trouble, path+" could not be read in time: its file system hangs")
 	default:
 		r.trouble = append(r.trouble, path+" could not be read")
 	}
 	return false, nil
-}
-
-// readPatiently reads a file as soon as the process may have another read under
-// way: of a thousand lookups that begin at once most find all places taken.
-func readPatiently(ctx context.Context, files Files, path string, limit int64) (nsexec.File, error) {
-	for {
-		file, err := files.ReadFile(ctx, path, limit)
-		if !errors.Is(err, nsexec.ErrReadersBusy) {
-			return file, err
-		}
-		select {
-		case <-time.After(time.Millisecond):
-		case <-ctx.Done():
-			return file, err
-		}
-	}
 }
 
 // ParseEnvironment finds the variables that steer glibc's resolver in the text

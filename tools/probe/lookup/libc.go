@@ -104,7 +104,7 @@ func readAny(ctx context.Context, files Files, paths []string) []byte {
 	ctx, cancel := context.WithTimeout(ctx, fileTime)
 	defer cancel()
 	for _, path := range paths {
-		if file, err := readPatiently(ctx, files, path, maxLibrary); err == nil {
+		if file, err := files.ReadFile(ctx, path, maxLibrary); err == nil {
 			return append([]byte{}, file.Data...)
 		}
 	}
@@ -114,6 +114,6 @@ func readAny(ctx context.Context, files Files, paths []string) []byte {
 func exists(ctx context.Context, files Files, path string) bool {
 	ctx, cancel := context.WithTimeout(ctx, fileTime)
 	defer cancel()
-	_, err := readPatiently(ctx, files, path, 0)
+	_, err := files.ReadFile(ctx, path, 0)
 	return err == nil
 }

@@ -94,7 +94,7 @@ type Config struct {
 // the way to another node where one is to be tried.
 func Run(ctx context.Context, cfg Config) Report {
 	r := Report{Checks: []Check{}, Grant: []Way{}}
-	missing, supported := cfg.machine(&r)
+	missing, supported := cfg.machine(ctx, &r)
 	useful := supported && !r.failed() // by itself
 	if cfg.Front != nil {
 		r.forgive()

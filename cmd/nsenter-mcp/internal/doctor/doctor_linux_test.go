@@ -88,7 +88,7 @@ func TestHostNetworkIsNotTheNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
-	other, err := cfg.Home.OpenPath(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	other, err := cfg.Home.OpenPath(t.Context(), fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -15,13 +16,13 @@ import (
 // enter makes a network namespace, opens a socket in it and comes back. In a user
 // namespace the way back is closed: the thread ends then, and with it the goroutine
 // that entered.
-func enter(home *nsexec.Home) Check {
+func enter(ctx context.Context, home *nsexec.Home) Check {
 	var took time.Duration
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		took, err = visit(home)
+		took, err = visit(ctx, home)
 	}()
 	<-done
 	switch {
@@ -40,13 +41,13 @@ func enter(home *nsexec.Home) Check {
 	return c
 }
 
-func visit(home *nsexec.Home) (time.Duration, error) {
+func visit(ctx context.Context, home *nsexec.Home) (time.Duration, error) {
 	f, err := newNamespace()
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = f.Close() }()
-	target, err := home.OpenPath(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	target, err := home.OpenPath(ctx, fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 	if err != nil {
 		return 0, err
 	}

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,9 +17,9 @@ import (
 
 // machine examines kernel, privileges and the view of the host. missing are the
 // capabilities that some tool needs and this process lacks.
-func (cfg Config) machine(r *Report) (missing []string, supported bool) {
-	r.add(kernel(cfg.Home))
-	r.add(enter(cfg.Home))
+func (cfg Config) machine(ctx context.Context, r *Report) (missing []string, supported bool) {
+	r.add(kernel(ctx, cfg.Home))
+	r.add(enter(ctx, cfg.Home))
 	effective, err := effectiveCapabilities()
 	if err != nil {
 		r.add(Check{ID: "capabilities", Status: Warn, Detail: err.Error()})
@@ -69,7 +70,7 @@ func ownMounts(root string) (own, known bool) {
 	return own, known
 }
 
-func kernel(home *nsexec.Home) Check {
+func kernel(ctx context.Context, home *nsexec.Home) Check {
 	c := Check{ID: "kernel", Status: OK}
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
@@ -78,7 +79,7 @@ func kernel(home *nsexec.Home) Check {
 	c.Detail = unix.ByteSliceToString(u.Release[:])
 	// Entering the own namespace costs nothing and fails only for the version.
 	var old *nsexec.KernelTooOldError
-	if self, err := home.OpenPath("/proc/self/ns/net"); errors.As(err, &old) {
+	if self, err := home.OpenPath(ctx, "/proc/self/ns/net"); errors.As(err, &old) {
 		c.Status, c.Cost = Fail, "every call fails with kernel_too_old"
 		c.Detail = old.Error()
 		c.Fix = "run it on a node with a newer kernel"

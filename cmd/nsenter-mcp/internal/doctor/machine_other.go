@@ -2,10 +2,13 @@
 
 package doctor
 
-import "runtime"
+import (
+	"context"
+	"runtime"
+)
 
 // machine says what any call will say here.
-func (Config) machine(r *Report) (missing []string, supported bool) {
+func (Config) machine(_ context.Context, r *Report) (missing []string, supported bool) {
 	r.add(Check{
 		ID: "platform", Status: Fail, Detail: runtime.GOOS + " has no network namespaces",
 		Cost: "every call fails with unsupported_platform; the list of tools is the same",
