@@ -9,8 +9,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
+	"time"
 
 	"nsenter-mcp/internal/words"
 )
@@ -19,8 +19,26 @@ func main() {
 	// The main thread must stay out of namespaces (package nsexec), so the main
 	// goroutine, which is locked to it, only waits.
 	code := make(chan int)
-	go func() { code <- run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr) }()
-	os.Exit(<-code)
+	errOut := newLogQueue(os.Stderr, maxLogQueue)
+	go func() { code <- run(os.Args[1:], os.Stdin, os.Stdout, errOut) }()
+	go endInTime()
+	exit := <-code
+	errOut.close(time.Second)
+	os.Exit(exit)
+}
+
+// grace is how long the program takes to end when it is told to, at most.
+const grace = 12 * time.Second
+
+// endInTime ends the program some time after the signal that ends it in order,
+// whatever hangs.
+func endInTime() {
+	told := make(chan os.Signal, 1)
+	signal.Notify(told, os.Interrupt, syscall.SIGTERM)
+	<-told
+	signal.Stop(told)
+	time.Sleep(grace)
+	os.Exit(exitFailed)
 }
 
 // Exit codes. A tool that could not do its work is exitFailed.
@@ -35,7 +53,7 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 		_, _ = fmt.Fprintf(errOut, "nsenter-mcp: %v\n", err)
 		return exitFailed
 	}
-	collectLess()
+	limitMemory()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
@@ -62,15 +80,6 @@ func run(args []string, in io.Reader, out, errOut io.Writer) int {
 	default:
 		say(err)
 		return exitFailed
-	}
-}
-
-// collectLess lets the heap grow to five times what is in use before the garbage
-// collector runs, unless GOGC says otherwise. In use are a few megabytes, and a call
-// leaves 50 kB: at Go's default every eightieth call pays for a collection.
-func collectLess() {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
 	}
 }
 

@@ -29,6 +29,11 @@ type serverProcess struct {
 
 func startProcess(t *testing.T, args ...string) *serverProcess {
 	t.Helper()
+	return startProcessLogging(t, &testLog{t: t}, args...)
+}
+
+func startProcessLogging(t *testing.T, log io.Writer, args ...string) *serverProcess {
+	t.Helper()
 	cmd := program(t, args...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -39,7 +44,7 @@ func startProcess(t *testing.T, args ...string) *serverProcess {
 		t.Fatal(err)
 	}
 	cmd.Stdout = w
-	cmd.Stderr = &testLog{t: t}
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -314,5 +319,35 @@ func TestWithoutPrivileges(t *testing.T) {
 	}](t, out.String())
 	if cmd.ProcessState.ExitCode() != exitFailed || answer.Error.Code != "permission_denied" || answer.Error.Hint == "" {
 		t.Errorf("call: exit code %d, %s", cmd.ProcessState.ExitCode(), out.String())
+	}
+}
+
+// TestServerWhoseLogNobodyReads answers every call, and ends when it is told to.
+func TestServerWhoseLogNobodyReads(t *testing.T) {
+	t.Parallel()
+	unread, log, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unread.Close(); _ = log.Close() })
+	if _, err := unix.FcntlInt(log.Fd(), unix.F_SETPIPE_SZ, 4096); err != nil {
+		t.Fatal(err)
+	}
+	p := startProcessLogging(t, log)
+	const calls = 100 // each leaves a line of some 150 bytes
+	for i := range calls {
+		p.write(rpcCall(i, "netns_ip_addr", `{"netns":"host"}`))
+		if r := p.read(); r.Error != nil {
+			t.Fatalf("%+v", r)
+		}
+	}
+	if n, err := unix.IoctlGetInt(int(unread.Fd()), unix.TIOCINQ); err != nil || n < 3000 {
+		t.Errorf("%d bytes of log wait to be read, %v: the pipe was not full", n, err)
+	}
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := p.end(); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }

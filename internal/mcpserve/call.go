@@ -36,11 +36,8 @@ func parseCall(params json.RawMessage) (callParams, error) {
 	if err := json.Unmarshal(params, &c); err != nil {
 		return c, fmt.Errorf("invalid params: %w", err)
 	}
-	switch {
-	case len(c.Arguments) > maxArguments:
-		return callParams{Name: c.Name}, tooLong("arguments", len(c.Arguments), maxArguments)
-	case len(params) > maxParams:
-		return callParams{Name: c.Name}, tooLong("params", len(params), maxParams)
+	if size := len(c.Arguments); size > maxArguments {
+		return callParams{Name: c.Name}, &tooLongError{"arguments have", size}
 	}
 	if c.Meta.Narrowing == nil {
 		return c, nil

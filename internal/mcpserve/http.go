@@ -35,6 +35,7 @@ type httpLimits struct {
 
 	sessions int // at once; the one unused for longest makes room
 
+	room               time.Duration // that a request waits for until there is
 	readHead, readBody time.Duration // for all of it
 	write              time.Duration // for each write
 	idle               time.Duration // between two requests of a connection
@@ -53,6 +54,7 @@ var defaultHTTPLimits = httpLimits{
 	calls:    128,
 	others:   32,
 	sessions: 1000,
+	room:     10 * time.Second,
 	readHead: 5 * time.Second,
 	readBody: 10 * time.Second,
 	write:    10 * time.Second,

@@ -1,8 +1,9 @@
 package mcpserve
 
 import (
+	"bytes"
+	"context"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"time"
@@ -33,7 +34,10 @@ func (h *HTTP) post(out *response, r *http.Request, caller string) *refusal {
 	if size < 0 || size > h.limits.body {
 		size = h.limits.body
 	}
-	if !h.bytes.TryAcquire(size) {
+	wait, cancel := context.WithTimeout(r.Context(), h.limits.room)
+	err := h.bytes.Acquire(wait, size)
+	cancel()
+	if err != nil {
 		return busy("too many long requests are being answered")
 	}
 	defer func() { h.bytes.Release(size) }()
@@ -61,7 +65,10 @@ func busy(text string) *refusal {
 
 // read reads the body, which the caller then owns.
 func (h *HTTP) read(out *response, r *http.Request) ([]byte, *refusal) {
-	body, err := io.ReadAll(http.MaxBytesReader(out.w, r.Body, h.limits.body))
+	_ = out.control.SetReadDeadline(time.Now().Add(h.limits.readBody))
+	// Of a body whose length is known, no more is held than that.
+	body := bytes.NewBuffer(make([]byte, 0, max(0, min(r.ContentLength, h.limits.body))+bytes.MinRead))
+	_, err := body.ReadFrom(http.MaxBytesReader(out.w, r.Body, h.limits.body))
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLong):
@@ -71,7 +78,7 @@ func (h *HTTP) read(out *response, r *http.Request) ([]byte, *refusal) {
 	}
 	// From here on net/http reads, without the deadline, to see the client hang up.
 	out.w.Header().Del("Connection")
-	return body, nil
+	return body.Bytes(), nil
 }
 
 // inSession answers a message, or a batch, of the protocol before 2026-07-28.

@@ -28,10 +28,10 @@ func TestArgumentsAreBounded(t *testing.T) {
 	p := serve(t, &fakeDispatcher{}, nil)
 	for _, test := range []struct{ line, refused string }{
 		{callLine("7", "echo", argumentsOf(maxArguments)), ""},
-		{callLine("7", "echo", argumentsOf(maxArguments+1)), "the arguments have 131073 bytes, at most 131072 are accepted"},
-		{callLine("7", "echo", argumentsOf(1<<20-100)), "the arguments have 1048476 bytes"},
-		{callLine("7", "echo", `{},"_meta":{"progressToken":"`+strings.Repeat("x", maxParams)+`"}`), "the params have"},
-		{`{"jsonrpc":"2.0","id":7,"method":"tools/list","params":` + argumentsOf(maxParams+1) + "}\n", "the params have 139265 bytes, at most 139264"},
+		{callLine("7", "echo", argumentsOf(maxArguments+1)), "the arguments have 131073 bytes, at most 131072 are accepted as arguments"},
+		{callLine("7", "echo", argumentsOf(1<<20-100)), "the message has 1048560 bytes, at most 131072 are accepted as arguments"},
+		{callLine("7", "echo", `{},"_meta":{"progressToken":"`+strings.Repeat("x", maxRequest)+`"}`), "the message has"},
+		{`{"jsonrpc":"2.0","id":7,"method":"tools/list","params":` + argumentsOf(maxRequest) + "}\n", "the message has"},
 		{callLine(`"`+strings.Repeat("x", maxID)+`"`, "echo", "{}"), "at most 1024 bytes"},
 		{callLine("7", "echo", "{}"), ""},
 	} {
@@ -121,7 +121,7 @@ func TestPendingBytesHoldTheClientBack(t *testing.T) {
 func TestHTTPPendingBytesAreBounded(t *testing.T) {
 	t.Parallel()
 	d := &fakeDispatcher{started: make(chan string, 1)}
-	s := serveHTTP(t, d, func(l *httpLimits) { l.bytes = 3000 })
+	s := serveHTTP(t, d, func(l *httpLimits) { l.bytes, l.room = 3000, 50*time.Millisecond })
 	for _, e := range s.eras() {
 		ctx, hangUp := context.WithCancel(t.Context())
 		call := s.start(s.call(e, "1", "hang", argumentsOf(1000)).WithContext(ctx))

@@ -26,15 +26,20 @@ type message struct {
 const (
 	maxID        = 1 << 10
 	maxArguments = 128 << 10            // of a call, in bytes of JSON
-	maxParams    = maxArguments + 8<<10 // of any request
+	maxRequest   = maxArguments + 8<<10 // with everything around them
 	// maxPendingBytes bounds the requests of all clients that are not yet answered.
 	maxPendingBytes = 64 << 20
 )
 
-// tooLong refuses params that nobody sends in earnest; they would be held in memory,
-// several times over, for as long as the request waits.
-func tooLong(what string, size, limit int) error {
-	return fmt.Errorf("invalid params: the %s have %d bytes, at most %d are accepted; send less", what, size, limit)
+// tooLongError refuses a request that nobody sends in earnest: it would be held in
+// memory for as long as it waits, several times over.
+type tooLongError struct {
+	what string
+	size int
+}
+
+func (e *tooLongError) Error() string {
+	return fmt.Sprintf("invalid params: the %s %d bytes, at most %d are accepted as arguments; send less", e.what, e.size, maxArguments)
 }
 
 // The reasons why a text is no message. Their texts go to the client.
@@ -50,6 +55,9 @@ var (
 // parseMessage decodes one message. raw is kept, not copied.
 func parseMessage(raw []byte, received time.Time) (message, error) {
 	m := message{raw: raw, received: received}
+	if len(raw) > maxRequest {
+		return tooLongMessage(raw)
+	}
 	var fields struct {
 		JSONRPC any             `json:"jsonrpc"`
 		ID      json.RawMessage `json:"id"`
@@ -82,10 +90,22 @@ func parseMessage(raw []byte, received time.Time) (message, error) {
 		return m, errBoth
 	case m.method == string(mcp.MethodToolsCall):
 		m.call, m.callErr = parseCall(m.params)
-	case len(m.params) > maxParams:
-		return m, tooLong("params", len(m.params), maxParams)
 	}
 	return m, nil
+}
+
+// tooLongMessage finds out to which request there is no other answer.
+func tooLongMessage(raw []byte) (message, error) {
+	var request struct {
+		ID json.RawMessage `json:"id"`
+	}
+	if json.Unmarshal(raw, &request) != nil && !json.Valid(raw) {
+		return message{}, errNotJSON
+	}
+	if isID(request.ID) {
+		return message{id: request.ID}, &tooLongError{"message has", len(raw)}
+	}
+	return message{}, &tooLongError{"message has", len(raw)}
 }
 
 // held is how many bytes a request keeps in memory until it is answered, at most.
@@ -101,7 +121,11 @@ func (m message) failure(err error) mcp.JSONRPCMessage {
 	if errors.Is(err, errNotJSON) {
 		return errorReply(nil, mcp.PARSE_ERROR, err.Error())
 	}
-	return errorReply(m.id, mcp.INVALID_REQUEST, err.Error())
+	code := mcp.INVALID_REQUEST
+	if tooLong := (*tooLongError)(nil); errors.As(err, &tooLong) {
+		code = mcp.INVALID_PARAMS
+	}
+	return errorReply(m.id, code, err.Error())
 }
 
 // batchVersion is the one protocol version that has batches.
