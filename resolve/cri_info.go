@@ -101,12 +101,10 @@ func (s *criSpec) hostFiles() map[string]string {
 func decode(data []byte, dst any) {
 	data = bytes.TrimSpace(data)
 	var inner string
-	if len(data) > 0 && data[0] == '"' && json.Unmarshal(data, &inner) == nil {
+	if len(data) > 0 && data[0] == '"' && unmarshalForeign(data, &inner) == nil {
 		data = []byte(inner)
 	}
-	if json.Valid(data) {
-		_ = json.Unmarshal(data, dst) // a field of another type is left out, the rest is read
-	}
+	_ = unmarshalForeign(data, dst) // what is no JSON is left out; a field of another type is left out, the rest is read
 }
 
 // pidIn reads a number, be it in quotes; 0 for what cannot be that of a process.
@@ -122,7 +120,7 @@ func pidIn(data json.RawMessage) int {
 func wordIn(data json.RawMessage) string {
 	s := strings.TrimSpace(string(data))
 	var quoted string
-	if json.Unmarshal(data, &quoted) == nil {
+	if unmarshalForeign(data, &quoted) == nil {
 		s = strings.TrimSpace(quoted)
 	}
 	return text(s)

@@ -30,7 +30,7 @@ func (l *kubeList[T]) kind() string {
 
 // read reads the page from in.
 func (l *kubeList[T]) read(in *objectReader) error {
-	d := json.NewDecoder(in)
+	d := foreignDecoder(in)
 	if err := expect(d, '{'); err != nil {
 		return err
 	}
@@ -117,7 +117,7 @@ func readKubeObject(in io.Reader, into kubeObject) error {
 	if list, ok := into.(interface{ read(in *objectReader) error }); ok {
 		err = list.read(bounded)
 	} else {
-		err = json.NewDecoder(bounded).Decode(into)
+		err = foreignDecoder(bounded).Decode(into)
 	}
 	if err == nil && into.kind() == "" {
 		err = errors.New("an object without a kind")

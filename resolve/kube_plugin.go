@@ -253,7 +253,7 @@ func (p *kubePlugin) execute(ctx context.Context) (*kubeCredential, error) {
 // parseCredential reads what a plugin printed. No error quotes it: it is secret.
 func parseCredential(data []byte, version string) (*kubeCredential, error) {
 	var printed clientauthentication.ExecCredential
-	if err := json.Unmarshal(data, &printed); err != nil {
+	if err := unmarshalForeign(data, &printed); err != nil {
 		return nil, errors.New("what it printed is no ExecCredential")
 	}
 	s := printed.Status

@@ -185,7 +185,7 @@ func (s *kubeStatus) Error() string { return text(s.Message) }
 // not come from an API, but from something in front of it or in its place.
 func kubeRefusal(response *http.Response) error {
 	s := &kubeStatus{}
-	if err := json.NewDecoder(response.Body).Decode(s); err != nil || s.Kind != "Status" {
+	if err := foreignDecoder(response.Body).Decode(s); err != nil || s.Kind != "Status" {
 		s = &kubeStatus{}
 	}
 	s.code = response.StatusCode

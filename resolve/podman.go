@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -60,7 +59,7 @@ func (c *dockerConn) libpodPods(ctx context.Context) ([]libpodPod, error) {
 		return nil, fmt.Errorf("its pods could not be listed: %s", text(response.Status))
 	}
 	var pods []libpodPod
-	if err := json.NewDecoder(response.Body).Decode(&pods); err != nil {
+	if err := foreignDecoder(response.Body).Decode(&pods); err != nil {
 		return nil, dockerError(err)
 	}
 	return pods, nil
