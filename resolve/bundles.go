@@ -3,12 +3,12 @@ package resolve
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -37,7 +37,9 @@ func NewBundles(home *nsexec.Home, root string) *Bundles {
 }
 
 // Name is "bundles".
-func (*Bundles) Name() string { return "bundles" }
+func (*Bundles) Name() string { return bundlesSource }
+
+const bundlesSource = "bundles"
 
 // Exact finds a container by its full ID; for anything else it fails with
 // [ErrCannotTell].
@@ -45,19 +47,36 @@ func (s *Bundles) Exact(ctx context.Context, q Query) ([]Workload, error) {
 	if q.Pod != "" || len(q.Container) != idLength || !isHex(q.Container) {
 		return nil, ErrCannotTell
 	}
-	ws, err := s.List(ctx)
-	if !exactly(q, ws) {
+	all, err := s.read(ctx, func(id, _ string) bool { return id == q.Container })
+	if err != nil || len(all) == 0 {
 		return nil, err
 	}
-	c, ambiguous := choose(q, ws)
-	if ambiguous != nil {
-		return ws, nil
+	sandbox, infra := all[0].config.Annotations["io.kubernetes.cri.sandbox-id"], infraName(all[0].podID())
+	if sandbox != "" || infra != "" {
+		all, err = s.read(ctx, func(id, name string) bool { return id == q.Container || id == sandbox || name == infra && infra != "" })
 	}
-	return []Workload{*c.workload}, nil
+	return workloadsOf(all), err
 }
 
 // List returns every container that runs, in its pod where it has one.
 func (s *Bundles) List(ctx context.Context) ([]Workload, error) {
+	all, err := s.read(ctx, func(string, string) bool { return true })
+	return workloadsOf(all), err
+}
+
+// workloadsOf groups containers by their pods.
+func workloadsOf(all []bundle) []Workload {
+	joinInfra(all)
+	containers := make([]dockerContainer, 0, len(all))
+	for i := range all {
+		containers = append(containers, all[i].dockerContainer)
+	}
+	return groupDocker(containers)
+}
+
+// read reads the bundles whose ID, and name where a monitor tells it, keep picks. With
+// an error it returns those that could be read.
+func (s *Bundles) read(ctx context.Context, keep func(id, name string) bool) ([]bundle, error) {
 	files, err := s.home.OpenFiles(s.root)
 	if errors.Is(err, nsexec.ErrUnsupported) || errors.Is(err, fs.ErrNotExist) {
 		return nil, &absentError{what: s.root}
@@ -66,18 +85,12 @@ func (s *Bundles) List(ctx context.Context) ([]Workload, error) {
 		return nil, err
 	}
 	defer func() { _ = files.Close() }() // only read from
-	all, here, cut := containerdBundles(ctx, files)
-	monitored, err := s.monitored(ctx, files)
-	if all = append(all, monitored...); len(all) == 0 && !here && (err == nil || errors.Is(err, fs.ErrNotExist)) {
-		err = &absentError{what: "no containerd and no conmon runs"}
+	all, here, cut := s.containerd(ctx, files, keep)
+	monitored, some, err := s.monitored(ctx, files, keep)
+	if !here && !some && (err == nil || errors.Is(err, fs.ErrNotExist)) {
+		return nil, &absentError{what: "no containerd and no conmon runs"}
 	}
-	err = cmp.Or(err, cut)
-	joinInfra(all)
-	containers := make([]dockerContainer, 0, len(all))
-	for i := range all {
-		containers = append(containers, all[i].dockerContainer)
-	}
-	return groupDocker(containers), cmp.Or(err, ctx.Err())
+	return append(all, monitored...), cmp.Or(err, cut, ctx.Err())
 }
 
 // bundle is a container with what its config.json says.
@@ -107,15 +120,15 @@ const (
 	// tasks is where the runtime v2 of containerd has its bundles, by namespace.
 	tasks         = "io.containerd.runtime.v2.task"
 	namespaceMoby = "moby"
-	// maxBundles bounds the containers of one namespace.
+	// maxBundles bounds the containers of one namespace, and the monitors.
 	maxBundles = 2000
 	// maxConfig bounds one config.json; with a seccomp profile it has about 30 KB.
 	maxConfig = 1 << 20
 )
 
-// containerdBundles reads those of containerd's containers. here: there is one that
+// containerd reads those of containerd's containers. here: there is one that
 // knows names. An error says that those of a namespace are missing.
-func containerdBundles(ctx context.Context, files *nsexec.Files) (all []bundle, here bool, err error) {
+func (s *Bundles) containerd(ctx context.Context, files *nsexec.Files, keep func(id, name string) bool) (all []bundle, here bool, err error) {
 	named := func(name string) bool { return checkName("", name, "") == nil }
 	for _, state := range containerdStates {
 		namespaces, _ := files.ReadDir(ctx, path.Join(state, tasks), maxBundles, named) // most are not there
@@ -130,6 +143,9 @@ func containerdBundles(ctx context.Context, files *nsexec.Files) (all []bundle, 
 				err = fmt.Errorf("containers of containerd's namespace %s: %w", n.Name, failed)
 			}
 			for _, e := range entries {
+				if !keep(e.Name, "") {
+					continue
+				}
 				dir := path.Join(folder, e.Name)
 				pid, err := files.ReadPlainFile(ctx, path.Join(dir, "init.pid"), 32)
 				if err != nil {
@@ -137,7 +153,9 @@ func containerdBundles(ctx context.Context, files *nsexec.Files) (all []bundle, 
 				}
 				b := readBundle(ctx, files, dir)
 				b.ID, b.Name = e.Name, cmp.Or(text(b.config.Annotations["nerdctl/name"]), e.Name)
-				b.PID, _ = strconv.Atoi(strings.TrimSpace(string(pid.Data)))
+				if b.PID, _ = strconv.Atoi(strings.TrimSpace(string(pid.Data))); s.left(b.PID, b.config.Linux.CgroupsPath) {
+					b.PID, b.State = 0, StateExited
+				}
 				if b.Name == e.Name && len(e.Name) == idLength {
 					b.Name = ""
 				}
@@ -148,30 +166,59 @@ func containerdBundles(ctx context.Context, files *nsexec.Files) (all []bundle, 
 	return all, here, err
 }
 
+// left reports whether the process of a container has ended: containerd keeps the task,
+// and its PID, until somebody deletes it. The kernel may have given the number to
+// another process since, which is in another cgroup.
+func (s *Bundles) left(pid int, group string) bool {
+	_, data, err := readBounded(filepath.Join(s.procRoot, strconv.Itoa(pid), "cgroup"), maxCgroup)
+	if err != nil {
+		return errors.Is(err, fs.ErrNotExist)
+	}
+	// "/default/web", or "system.slice:nerdctl:<id>" for systemd (runc, docs/systemd.md).
+	names := []string{path.Base(group)}
+	if parts := strings.Split(group, ":"); len(parts) == 3 {
+		names = append(names, parts[1]+"-"+parts[2]+".scope")
+	}
+	elsewhere := false
+	for line := range strings.Lines(string(data)) {
+		_, line, _ = strings.Cut(strings.TrimSpace(line), ":")
+		_, line, _ = strings.Cut(line, ":")
+		for part := range strings.SplitSeq(line, "/") {
+			if slices.Contains(names, part) {
+				return false
+			}
+			elsewhere = elsewhere || part != ""
+		}
+	}
+	return elsewhere && group != "" // all roots: this process is in that container itself
+}
+
 // monitored reads the bundles that monitors name. That a process is the container's
-// is told by the kernel, which knows whose child it is.
-func (s *Bundles) monitored(ctx context.Context, files *nsexec.Files) ([]bundle, error) {
+// is told by the kernel, which knows whose child it is. some: there is a monitor.
+func (s *Bundles) monitored(ctx context.Context, files *nsexec.Files, keep func(id, name string) bool) (all []bundle, some bool, err error) {
 	var mu sync.Mutex
 	var monitors []process
-	err := scanProcesses(ctx, s.procRoot, scanFor{monitor: true}, func(p process) bool {
+	err = scanProcesses(ctx, s.procRoot, scanFor{monitor: true}, func(p process) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		monitors = append(monitors, p)
-		return true
+		return len(monitors) < maxBundles
 	})
-	var all []bundle
+	if len(monitors) >= maxBundles {
+		err = fmt.Errorf("there are more than %d monitors of containers", maxBundles-1)
+	}
 	for _, m := range monitors {
 		id, name, dir := parseMonitor(s.commandLine(ctx, m.pid))
 		first, _, _ := strings.Cut(m.children, " ")
-		pid, err := strconv.Atoi(first)
-		if id == "" || err != nil {
+		pid, failed := strconv.Atoi(first)
+		if id == "" || failed != nil || !keep(id, name) {
 			continue // of a container that has ended, or no monitor
 		}
 		b := readBundle(ctx, files, dir)
 		b.ID, b.Name, b.PID = id, text(name), pid
 		all = append(all, b)
 	}
-	return all, err
+	return all, len(monitors) > 0, err
 }
 
 // commandLine is "" where the process has ended, or keeps it back.
@@ -221,7 +268,7 @@ func parseMonitor(command string) (id, name, dir string) {
 func readBundle(ctx context.Context, files *nsexec.Files, dir string) bundle {
 	b := bundle{dockerContainer: dockerContainer{Container: Container{State: StateRunning}}}
 	file, err := files.ReadPlainFile(ctx, path.Join(dir, "config.json"), maxConfig)
-	if err != nil || json.Unmarshal(file.Data, &b.config) != nil {
+	if err != nil || unmarshalForeign(file.Data, &b.config) != nil {
 		return b
 	}
 	a := b.config.Annotations
@@ -235,15 +282,16 @@ func readBundle(ctx context.Context, files *nsexec.Files, dir string) bundle {
 }
 
 // joinInfra puts podman's containers into their pods. A pod's ID stands in the
-// cgroup of its containers; its name is the hostname of its infra container, except
-// where that is in the host's network and has the host's name.
+// cgroup of its containers. Its name is taken to be the hostname of its infra container,
+// which it is unless somebody has chosen another one (podman-pod-create(1), --hostname),
+// except where that is in the host's network and has the host's name. A note says so.
 func joinInfra(all []bundle) {
 	names := map[string]string{} // of pods, by ID
 	for i := range all {
 		b := &all[i]
 		id := b.podID()
 		for _, n := range b.config.Linux.Namespaces {
-			if n.Type == "network" && id != "" && b.Name == id[:12]+"-infra" && checkName("", b.config.Hostname, "") == nil {
+			if n.Type == "network" && id != "" && b.Name == infraName(id) && checkName("", b.config.Hostname, "") == nil {
 				names[id] = b.config.Hostname
 			}
 		}
@@ -252,11 +300,19 @@ func joinInfra(all []bundle) {
 		b := &all[i]
 		if id := b.podID(); names[id] != "" {
 			b.podman = k8sName{Container: b.Name, Pod: names[id], UID: id}
-			if b.Name == id[:12]+"-infra" {
+			if b.Name == infraName(id) {
 				b.podman.Container = sandboxContainer
 			}
 		}
 	}
+}
+
+// infraName is the name of the infra container of the pod with that ID.
+func infraName(pod string) string {
+	if pod == "" {
+		return ""
+	}
+	return shortID(pod) + "-infra"
 }
 
 // podID is the ID of podman's pod that the container is in; "" for none.

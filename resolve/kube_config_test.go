@@ -138,10 +138,7 @@ func TestKubeconfig(t *testing.T) {
 func pluginAPI(t *testing.T, script string) *kubeAPI {
 	t.Helper()
 	api := newKubeAPI(t, recorded(t, "running"))
-	path := writeFile(t, "get-token", "#!/bin/sh\n"+script)
-	if err := os.Chmod(path, 0o700); err != nil {
-		t.Fatal(err)
-	}
+	path := writeProgram(t, "get-token", []byte("#!/bin/sh\n"+script))
 	user := fmt.Sprintf("exec: {apiVersion: client.authentication.k8s.io/v1, command: %q, interactiveMode: IfAvailable, provideClusterInfo: true, env: [{name: WHO, value: me}]}", path)
 	api.kube = api.source(t, KubeOptions{Config: api.configFor(t, user), AllowPlugin: true})
 	return api

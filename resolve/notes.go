@@ -24,6 +24,10 @@ func (e *entry) notes() {
 	if s := w.Sandbox; s != nil && s.guess != "" && t.Via == ViaSandbox {
 		t.note("sandbox_guessed", "no runtime told which process keeps the network: %s", s.guess)
 	}
+	if w.Source == bundlesSource && w.Pod != "" && len(w.UID) == idLength {
+		t.note("pod_name_guessed", "podman's service was not asked: %s is the hostname of pod %s, which is the pod's name unless its maker has chosen another one",
+			w.Pod, shortID(w.UID))
+	}
 	if w.netnsClosed() {
 		t.note("netns_closed", "the runtime says that it has closed this pod's network, which only lives on in a process that is left")
 	}
