@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -167,6 +168,37 @@ func TestIdentify(t *testing.T) {
 	}
 	if target.Workload.UID != p.UID || target.Workload.Containers[0].ID != app.ID || noted(target, "source_failed") == "" {
 		t.Errorf("workload %+v, notes %+v", target.Workload, target.Notes)
+	}
+}
+
+// What a container is called is remembered only where everybody could be asked.
+func TestIdentityIsKeptOnceAllAnswered(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := w.Container(t, lab.ContainerSpec{Name: "db"})
+	root := fakeProc(t, map[int]string{c.PID(): cgroupOf("", c.ID)})
+	var broken atomic.Bool
+	names := &fake{name: "names", exact: func(context.Context, Query) ([]Workload, error) {
+		if broken.Load() {
+			return nil, errors.New("it restarts")
+		}
+		return []Workload{bare("db", c.ID)}, nil
+	}}
+	r := w.resolverFor(t, Config{Root: root, Sources: []Source{names, NewCgroups(root)}})
+	r.limits.identify = time.Minute
+	pid := c.PID()
+	broken.Store(true)
+	if target := open(t, r, Query{PID: &pid}); target.Container == "db" || noted(target, "source_failed") == "" {
+		t.Errorf("container %q, notes %+v", target.Container, target.Notes)
+	}
+	broken.Store(false)
+	for range 2 {
+		if target := open(t, r, Query{PID: &pid}); target.Container != "db" {
+			t.Errorf("once it answers: container %q", target.Container)
+		}
+	}
+	if n := names.exacts.Load(); n != 2 {
+		t.Errorf("asked %d times, want 2: it is remembered from the second time on", n)
 	}
 }
 

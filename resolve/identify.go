@@ -46,6 +46,9 @@ func (r *Resolver) identify(ctx context.Context, t *Target, describe bool) {
 	if c.container != whole {
 		t.Container = c.workload.Containers[c.container].label()
 	}
+	if len(reply.failed) > 0 {
+		return // who failed may know more of it the next time
+	}
 	r.known.Add(ref.ContainerID, identity{workload: t.Workload.names(), container: t.Container}, forever)
 }
 
