@@ -248,7 +248,8 @@ func (s *ipSearch) one(ctx context.Context) *Target {
 }
 
 // elsewhereHint is for an address that nobody here owns.
-const elsewhereHint = "It is on another node, or the address of a service, which no interface owns: kubectl get pods,svc -A -o wide tells which."
+const elsewhereHint = "It may be on another node, of a service, which no interface owns, or of nothing that runs: kubectl get pods,svc,nodes -A -o wide tells. " +
+	"A namespace that no process of this node is in and that has no name is not looked into."
 
 func (s *ipSearch) explain(ctx context.Context) *Error {
 	switch {

@@ -212,7 +212,7 @@ func summarizePods(list *resolve.PodList, fit []resolve.Listed, troubled int, fi
 		where = "in the cluster"
 	}
 	text := tally(list.Total, list.NoNames) + " " + where
-	if filtered {
+	if filtered && list.Total > 0 {
 		text += fmt.Sprintf(", of which %d fit", len(fit))
 	}
 	const named = 3
@@ -377,8 +377,12 @@ func noRuntimeNote(forwards bool) dispatch.Note {
 // tally says how many workloads a list has. Without names nobody knows what they are:
 // any program may make cgroups that look like those of containers.
 func tally(n int, noNames bool) string {
-	if noNames {
-		return "no source of names answered (container runtime, files of the kubelet): " + words.Plural(n, "cgroup") + " of unknown owners"
+	const silent = "no source of names answered (container runtime, files of the kubelet)"
+	switch {
+	case noNames && n == 0:
+		return silent + ", and no cgroup of a container was found"
+	case noNames:
+		return silent + ": " + words.Plural(n, "cgroup") + " of unknown owners"
 	}
 	return fmt.Sprintf("%d pods and containers", n)
 }

@@ -280,6 +280,9 @@ func TestListPodsWithoutRuntime(t *testing.T) {
 	if !slices.ContainsFunc(inventory.Notes, func(n dispatch.Note) bool { return n.Code == "no_runtime" }) {
 		t.Errorf("notes are %+v", inventory.Notes)
 	}
+	if len(inventory.Next) != 2 || inventory.Next[0].Tool != "list_pods" || inventory.Next[1].Arguments["netns"] != "host" {
+		t.Errorf("next is %+v", inventory.Next)
+	}
 }
 
 // On a machine that is no node the cluster is asked without being told to.

@@ -89,6 +89,9 @@ func TestSummariesSayFirstThatNobodyKnowsNames(t *testing.T) {
 	if got := summarizePods(list, fit, 0, false); !strings.HasPrefix(got, first+" on this node") {
 		t.Errorf("list: %q", got)
 	}
+	if got := summarizePods(&resolve.PodList{NoNames: true}, nil, 0, true); strings.Contains(got, "0 ") || !strings.Contains(got, "no cgroup of a container was found on this node") {
+		t.Errorf("nothing at all: %q", got)
+	}
 	list.NoNames = false
 	if got := summarizePods(list, fit[:1], 0, true); !strings.HasPrefix(got, "2 pods and containers on this node, of which 1 fit") {
 		t.Errorf("list: %q", got)

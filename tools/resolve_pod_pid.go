@@ -200,8 +200,21 @@ func discover(ctx context.Context, env *dispatch.Env, in ResolvePodPIDIn) (dispa
 	} else if len(found.Netns) > 0 {
 		in := NetnsIPAddrIn{TargetArgs: dispatch.TargetArgs{Netns: found.Netns[0].Name}}
 		answer.Next = []dispatch.Next{dispatch.Propose(netnsIPAddr, in, "look into the first of them")}
+	} else {
+		answer.Next = nextWithoutNames(env)
 	}
 	return answer, nil
+}
+
+// nextWithoutNames is for where nothing can be named but processes: the cluster may know
+// pods, and the network of the node itself is always there.
+func nextWithoutNames(env *dispatch.Env) []dispatch.Next {
+	next := []dispatch.Next{dispatch.Propose(listPods, ListPodsIn{AllNodes: true}, "see the pods of the cluster, where a Kubernetes API is configured")}
+	if !env.Forwards {
+		next = append(next, dispatch.Propose(netnsIPAddr, NetnsIPAddrIn{TargetArgs: dispatch.TargetArgs{Netns: "host"}},
+			"look into the network of the node itself"))
+	}
+	return next
 }
 
 func summarizeInventory(found *resolve.Inventory) string {
