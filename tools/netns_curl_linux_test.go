@@ -335,7 +335,10 @@ func TestCurlExplains(t *testing.T) {
 		// what is missing; netns_ip_addr sees it.
 		{lab.Detach, fact.OutcomeTimeout, "tcp.timeout", []string{"netns_ip_addr", "netns_curl"}},
 		{lab.PeerDown, fact.OutcomeTimeout, "link.no_carrier", []string{"netns_ip_addr", "netns_curl"}},
-		{lab.LinkDown, fact.OutcomeUnreachable, "route.no_default", []string{"netns_ip_addr", "netns_curl"}},
+		// The routes went with the link or the address: to add one would not help.
+		{lab.LinkDown, fact.OutcomeUnreachable, "link.down", []string{"netns_ip_addr", "netns_curl"}},
+		{lab.LinkMissing, fact.OutcomeUnreachable, "link.missing", []string{"netns_ip_addr", "netns_curl"}},
+		{lab.RemoveAddress, fact.OutcomeUnreachable, "addr.none", []string{"netns_ip_addr", "netns_curl"}},
 	} {
 		t.Run(c.code, func(t *testing.T) {
 			t.Parallel()

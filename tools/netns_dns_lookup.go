@@ -72,6 +72,9 @@ func lookUpName(ctx context.Context, env *dispatch.Env, t *resolve.Target, in Ne
 		Findings: diagnose.DNS(found),
 		Next:     afterLookup(t, &in, found),
 	}
+	if found.WithoutRoute() {
+		answer.Findings = diagnose.WithoutRoute(answer.Findings, gather.Links(ctx, env.Host, t))
+	}
 	for _, n := range found.Notes {
 		answer.Notes = append(answer.Notes, dispatch.Note{Code: n.Code, Message: n.Message})
 	}

@@ -192,6 +192,8 @@ func TestDNSLookupFindings(t *testing.T) {
 		{title: "silent", handle: silentDNS, lines: []string{"nameserver SERVER"}, name: "api", outcome: "timeout", codes: []string{"dns.nameserver_timeout"}},
 		{title: "first closed", handle: answering, lines: []string{clusterSearch, "nameserver 10.244.1.1", "nameserver SERVER"}, name: "api", outcome: "answered", codes: []string{"dns.nameserver_refused"}},
 		{title: "no route", handle: answering, breaks: lab.RemoveDefaultRoute, lines: []string{"nameserver 10.96.0.10"}, name: "api", outcome: "unreachable", codes: []string{"dns.nameserver_unreachable"}},
+		{title: "link down", handle: answering, breaks: lab.LinkDown, lines: []string{"nameserver SERVER"}, name: "api", outcome: "unreachable", codes: []string{"link.down", "dns.nameserver_unreachable"}},
+		{title: "no address", handle: answering, breaks: lab.RemoveAddress, lines: []string{"nameserver SERVER"}, name: "api", outcome: "unreachable", codes: []string{"addr.none", "dns.nameserver_unreachable"}},
 		{title: "detached", handle: answering, breaks: lab.Detach, lines: []string{"nameserver SERVER"}, name: "api", outcome: "unreachable", codes: []string{"dns.nameserver_unreachable"}},
 		{title: "AAAA never answered", handle: only(dns.TypeA, answering), lines: []string{clusterSearch, "nameserver SERVER", "options ndots:5 timeout:1"}, name: "api", outcome: "answered", codes: []string{"dns.aaaa_timeout", "dns.slow"}},
 		{title: "SERVFAIL", handle: says(dns.RcodeServerFailure), lines: []string{"nameserver SERVER"}, name: "api", outcome: "servfail", codes: []string{"dns.servfail"}},

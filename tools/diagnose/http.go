@@ -31,6 +31,7 @@ func Fetch(e *fact.FetchEvidence) []fact.Finding {
 	if e.Lookup != nil {
 		findings = append(findings, FailedLookup(e.Lookup)...)
 	}
+	findings = WithoutRoute(findings, e.Links)
 	if e.Host {
 		return OnHost(findings)
 	}

@@ -198,3 +198,9 @@ type DNSOther struct {
 type DNSNote struct {
 	Code, Message string
 }
+
+// WithoutRoute reports whether a query could not leave for want of a route, as the
+// target's own kernel or a router on the way says (ENETUNREACH).
+func (l *DNSLookup) WithoutRoute() bool {
+	return slices.ContainsFunc(l.Tried, func(t DNSTry) bool { return t.Reason == "ENETUNREACH" })
+}

@@ -100,6 +100,10 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 			}
 		}
 	}
+	noRoute := func(a fact.Attempt) bool { return a.Route != nil && a.Route.Type == fact.RouteNone }
+	if slices.ContainsFunc(answer.Attempts, noRoute) || e.Lookup != nil && e.Lookup.WithoutRoute() {
+		e.Links = Links(ctx, node.Host, target)
+	}
 	return e, nil
 }
 
@@ -110,22 +114,34 @@ func egress(ctx context.Context, host *nsexec.Handle, target *resolve.Target, f 
 	if f.Outcome != fact.OutcomeTimeout || !f.Conn.CannotSend() || target.HostNetwork || host == nil || err != nil {
 		return nil
 	}
+	ip := from.Addr().Unmap().WithZone("").String()
+	links := Links(ctx, host, target)
+	for i := range links {
+		if slices.ContainsFunc(links[i].AddrInfo, func(a fact.Addr) bool { return a.Local == ip }) {
+			return &links[i]
+		}
+	}
+	return nil
+}
+
+// Links are the interfaces of a target with their other ends on the host; nil for the
+// host's own network, and where they cannot be read.
+func Links(ctx context.Context, host *nsexec.Handle, target *resolve.Target) []fact.Link {
+	if target.HostNetwork {
+		return nil
+	}
 	var list probe.LinkList
 	if target.Net.Look(ctx, func() (err error) {
-		if list, err = probe.Links(ctx, target.Net, probe.LinkOptions{}); err == nil {
-			err = probe.HostPeers(ctx, target.Net, host, list.Links, probe.LinkOptions{})
-		}
+		list, err = probe.Links(ctx, target.Net, probe.LinkOptions{})
 		return err
 	}) != nil {
 		return nil
 	}
-	ip := from.Addr().Unmap().WithZone("").String()
-	for i := range list.Links {
-		if slices.ContainsFunc(list.Links[i].AddrInfo, func(a fact.Addr) bool { return a.Local == ip }) {
-			return &list.Links[i]
-		}
+	if host != nil {
+		// What the target sees of itself is true without the other ends.
+		_ = host.Look(ctx, func() error { return probe.HostPeers(ctx, target.Net, host, list.Links, probe.LinkOptions{}) })
 	}
-	return nil
+	return list.Links
 }
 
 // serviceAddress is the address of the service that name means in a namespace, by the
