@@ -92,21 +92,22 @@ func showInterfaces(
 		notes = append(notes, dispatch.Note{Code: "incomplete", Message: "some interfaces, addresses or routes may be missing: they changed each time they were read, there are too many, or the kernel did not list them"})
 	}
 	if kind := diagnose.DefaultRejected(list.Routes); kind != "" {
-		notes = append(notes, dispatch.Note{Code: "default_rejected", Message: "the IPv4 default route is of type " + kind + ": packets that no other route matches go nowhere"})
+		notes = append(notes, dispatch.Note{Code: "default_rejected", Message: "packets that no other route matches go nowhere: the IPv4 default route is of type " + kind})
 	}
 	notes = append(notes, addHostPeers(ctx, env.Host, target.Net, links, options)...)
-	answer := dispatch.Answer[NetnsIPAddrOut]{
-		Findings: diagnose.Links(diagnose.LinkEvidence{
-			Links: links, Host: target.HostNetwork, Pod: ownNetworkOfPod(target), Routes: list.Routes, AllRoutes: list.AllRoutes,
-		}),
-		Notes: notes,
+	evidence := diagnose.LinkEvidence{
+		Links: links, Host: target.HostNetwork, Pod: ownNetworkOfPod(target), Routes: list.Routes, AllRoutes: list.AllRoutes,
 	}
+	answer := dispatch.Answer[NetnsIPAddrOut]{Findings: diagnose.Links(evidence), Notes: notes}
 	if in.Interface != "" {
 		links = links[at : at+1]
 		answer.Summary = describe(&links[0]) + "."
 	} else {
 		slices.SortStableFunc(links, func(a, b fact.Link) int { return cmp.Compare(rank(&a), rank(&b)) })
 		answer.Summary = summarize(links)
+		if why := diagnose.NoWayOut(evidence); why != "" {
+			answer.Summary = strings.TrimSuffix(answer.Summary, ".") + "; " + why + "."
+		}
 	}
 	if target.HostNetwork && target.Query.Netns != "host" {
 		answer.Summary = strings.TrimSuffix(answer.Summary, ".") + "; this is the node's own network."

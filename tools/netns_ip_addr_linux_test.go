@@ -245,6 +245,9 @@ func TestNoDefaultRoute(t *testing.T) {
 			if noted := slices.ContainsFunc(answer.Notes, func(n dispatch.Note) bool { return n.Code == rejected }); noted != test.note {
 				t.Errorf("notes %v", answer.Notes)
 			}
+			if strings.HasSuffix(answer.Summary, "; the IPv4 default route is of type blackhole.") != test.note {
+				t.Errorf("summary %q", answer.Summary)
+			}
 			if test.finding && !strings.HasPrefix(answer.Summary, "route.no_default: no routing table has a default route: eth0 reaches ") {
 				t.Errorf("summary %q", answer.Summary)
 			}
@@ -257,8 +260,8 @@ func TestNoDefaultRoute(t *testing.T) {
 		if _, err := c.Netns().Output("ip", "route", "del", "default"); err != nil {
 			t.Fatal(err)
 		}
-		if answer := b.call(t, ipAddrTool, map[string]any{"container": "inner"}); answer.Error != nil || len(answer.Findings) != 0 {
-			t.Errorf("error %v, findings %v", answer.Error, answer.Findings)
+		if answer := b.call(t, ipAddrTool, map[string]any{"container": "inner"}); answer.Error != nil || len(answer.Findings) != 0 || !strings.HasSuffix(answer.Summary, "; no default route.") {
+			t.Errorf("error %v, findings %v, %q", answer.Error, answer.Findings, answer.Summary)
 		}
 	})
 }

@@ -12,16 +12,37 @@ import (
 // of either family has a default route. Which table a packet would be looked up in is
 // not judged: a default route in any of them is one.
 func noDefaultRoute(e LinkEvidence) []fact.Finding {
-	if !e.Pod || !e.AllRoutes || slices.ContainsFunc(e.Routes, isDefault) {
+	if l := e.withoutDefault(); l != nil && e.Pod {
+		return finding(RouteNoDefault, "no routing table has a default route: %s reaches %s", l.Name, destinations(e.Routes, l.Name))
+	}
+	return nil
+}
+
+// withoutDefault is an interface that has an IPv4 address, in a namespace where no
+// table has a default route; nil for none.
+func (e LinkEvidence) withoutDefault() *fact.Link {
+	if !e.AllRoutes || slices.ContainsFunc(e.Routes, isDefault) {
 		return nil
 	}
 	for l := range e.uplinks() {
 		ipv4 := func(a fact.Addr) bool { return a.Family == "inet" && a.Scope == "global" }
 		if l.Up() && slices.ContainsFunc(l.AddrInfo, ipv4) {
-			return finding(RouteNoDefault, "no routing table has a default route: %s reaches %s", l.Name, destinations(e.Routes, l.Name))
+			return l
 		}
 	}
 	return nil
+}
+
+// NoWayOut says that nothing leads out of the links' own networks; "" where something
+// does, or where a finding says so. Outside of Kubernetes that may be on purpose.
+func NoWayOut(e LinkEvidence) string {
+	if kind := DefaultRejected(e.Routes); kind != "" {
+		return "the IPv4 default route is of type " + kind
+	}
+	if !e.Pod && !e.Host && e.withoutDefault() != nil {
+		return "no default route"
+	}
+	return ""
 }
 
 // WithoutRoute says why there is no route, where the target's interfaces tell: routes
