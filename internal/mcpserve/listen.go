@@ -32,7 +32,8 @@ const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 // ListenUnix listens on a unix socket at path, which only this process's user
 // can connect to (mode 0600). A socket that a process left there which is gone
 // is replaced; anything else at that place is an error and left alone. Closing
-// the listener removes the file, unless another one has taken its place.
+// the listener removes the file, unless another one has taken its place. An empty file
+// beside it, path.lock, stays.
 func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
 	absolute, err := filepath.Abs(path) // also: a leading @ has no meaning then
 	if err != nil {
@@ -50,7 +51,7 @@ func listenUnix(ctx context.Context, path string) (net.Listener, error) {
 		return nil, fmt.Errorf("the path has more than %d characters", maxSocketPath)
 	}
 	// Two servers that start at once must not remove each other's socket.
-	unlock, err := lockDirectory(ctx, filepath.Dir(path))
+	unlock, err := lockPath(path)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +102,7 @@ func removeStale(ctx context.Context, path string) error {
 	case info.Mode().Type() != fs.ModeSocket:
 		return errors.New("something that is no socket is there already")
 	}
-	if err := checkOwner(info); err != nil {
+	if err := checkOwner(info, "socket"); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Second)

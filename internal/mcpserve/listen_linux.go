@@ -1,13 +1,11 @@
 package mcpserve
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,38 +19,33 @@ func makePrivate(_, _ string, c syscall.RawConn) error {
 	return errors.Join(os.NewSyscallError("fchmod", err), control)
 }
 
-// lockPatience is how long another server may take to make its socket.
-const lockPatience = 2 * time.Second
-
-// lockDirectory keeps other servers that start from the directory until the
-// returned function is called. Whoever can open a directory can lock it, so the
-// wait for the lock is short.
-func lockDirectory(ctx context.Context, dir string) (unlock func(), err error) {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+// lockPath keeps other servers that start on the same path away until the returned
+// function is called. The lock is on a file that only this user can open, so that
+// nobody else can hold it. The file stays: were it removed, two could hold the lock, one
+// of the old file and one of the new.
+func lockPath(path string) (unlock func(), err error) {
+	f, err := os.OpenFile(path+".lock", os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open its directory: %w", err)
+		return nil, fmt.Errorf("open %s.lock: %w", path, reason(err))
 	}
-	unlock = func() { _ = unix.Close(fd) } // which unlocks
-	ctx, cancel := context.WithTimeout(ctx, lockPatience)
-	defer cancel()
-	for {
-		if err = unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err == nil {
-			return unlock, nil
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-			unlock()
-			return nil, fmt.Errorf("lock its directory, as another server that starts may have: %w", err)
-		}
+	info, err := f.Stat()
+	if err == nil {
+		err = checkOwner(info, "lock file")
 	}
+	if err == nil {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() { _ = f.Close() }, nil // which unlocks
 }
 
 // checkOwner refuses a file of another user.
-func checkOwner(info fs.FileInfo) error {
+func checkOwner(info fs.FileInfo, what string) error {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if ok && int64(stat.Uid) != int64(os.Geteuid()) {
-		return fmt.Errorf("a socket of user %d is there already", stat.Uid)
+		return fmt.Errorf("a %s of user %d is there already", what, stat.Uid)
 	}
 	return nil
 }

@@ -1,7 +1,6 @@
 package mcpserve
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -233,20 +231,33 @@ func TestListenUnixAtOnce(t *testing.T) {
 	}
 }
 
-// Somebody who holds the lock of the directory does not hold up the start for
-// ever.
-func TestListenUnixDoesNotWaitForEver(t *testing.T) {
+// TestListenUnixDespiteLocks: whoever can open a directory can lock it, and no other
+// user can lock what keeps two servers apart.
+func TestListenUnixDespiteLocks(t *testing.T) {
 	t.Parallel()
 	path := socketPath(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	unlock, err := lockDirectory(ctx, filepath.Dir(path))
+	leaveSocket(t, path)
+	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer unlock()
-	cancel()
-	if _, err := ListenUnix(ctx, path); !errors.Is(err, syscall.EWOULDBLOCK) {
+	t.Cleanup(func() { _ = dir.Close() })
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	l, err := ListenUnix(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = l.Close()
+	info, err := os.Stat(path + ".lock")
+	if err != nil || info.Mode() != 0o600 {
+		t.Fatalf("%v, %v", info, err)
+	}
+	if err := os.Chown(path+".lock", 12345, -1); err != nil {
+		t.Skip("not root: ", err)
+	}
+	if _, err := ListenUnix(t.Context(), path); err == nil || !strings.Contains(err.Error(), "a lock file of user 12345") {
 		t.Error(err)
 	}
 }

@@ -3,7 +3,6 @@
 package mcpserve
 
 import (
-	"context"
 	"io/fs"
 	"syscall"
 )
@@ -13,6 +12,6 @@ import (
 
 func makePrivate(string, string, syscall.RawConn) error { return nil }
 
-func lockDirectory(context.Context, string) (unlock func(), err error) { return func() {}, nil }
+func lockPath(string) (unlock func(), err error) { return func() {}, nil }
 
-func checkOwner(fs.FileInfo) error { return nil }
+func checkOwner(fs.FileInfo, string) error { return nil }
