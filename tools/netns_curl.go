@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 
 	"nsenter-mcp/internal/dispatch"
@@ -110,7 +111,7 @@ func curl(ctx context.Context, client *gather.HTTP, env *dispatch.Env, target *r
 	}
 	answer := dispatch.Answer[fact.Fetch]{Findings: diagnose.Fetch(found)}
 	answer.Summary = summarizeFetch(found.Fetch) // with the reason that was found
-	answer.Notes = curlNotes(found, target)
+	answer.Notes = append(curlNotes(found, target), firewallNotRead(answer.Findings)...)
 	answer.Next = in.next(ctx, env, target, found)
 	if !in.Details {
 		found.Compact()
@@ -383,6 +384,18 @@ func curlNotes(f *fact.FetchEvidence, target *resolve.Target) []dispatch.Note {
 		add("addresses_skipped", "%s of the name were not tried", words.Plural(f.AddressesSkipped, "further address"))
 	}
 	return notes
+}
+
+// firewallNotRead: where packets are lost, that no finding names a firewall says nothing
+// of the rules.
+func firewallNotRead(findings []fact.Finding) []dispatch.Note {
+	lost := func(f fact.Finding) bool {
+		return f.Code == diagnose.TCPTimeout || f.Code == diagnose.DNSNameserverTimeout
+	}
+	if !slices.ContainsFunc(findings, lost) {
+		return nil
+	}
+	return []dispatch.Note{{Code: "firewall_not_read", Message: "firewall rules were not read, neither the target's nor the node's: no finding clears them"}}
 }
 
 // firstFailed returns the first attempt where that failed and another one connected.

@@ -376,6 +376,10 @@ func TestCurlExplains(t *testing.T) {
 			if c.code == "" && len(codes) != 0 || c.code != "" && !slices.Equal(codes, []string{c.code}) || !slices.Equal(next, c.next) {
 				t.Errorf("findings %v, next %v; want %s, %v", codes, next, c.code, c.next)
 			}
+			lost := c.code == "tcp.timeout"
+			if slices.ContainsFunc(answer.Notes, func(n dispatch.Note) bool { return n.Code == "firewall_not_read" }) != lost {
+				t.Errorf("notes %v", answer.Notes)
+			}
 			if text, _ := json.Marshal(answer); len(text) > 3000 {
 				t.Errorf("%d bytes: %s", len(text), text)
 			}

@@ -78,6 +78,7 @@ func lookUpName(ctx context.Context, env *dispatch.Env, t *resolve.Target, in Ne
 	for _, n := range found.Notes {
 		answer.Notes = append(answer.Notes, dispatch.Note{Code: n.Code, Message: n.Message})
 	}
+	answer.Notes = append(answer.Notes, firewallNotRead(answer.Findings)...)
 	if !in.Details {
 		found = compactLookup(found)
 	}
