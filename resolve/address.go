@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+
+	"nsenter-mcp/internal/words"
 )
 
 // Address is what in a cluster has an address; zero where nothing has.
@@ -108,15 +110,15 @@ func (r *Resolver) addressOfNode(ctx context.Context, ip netip.Addr, node string
 func (s *Service) refuse(ip netip.Addr) *Error {
 	var ports, without []string
 	for _, p := range s.Ports {
-		port := fmt.Sprintf("%d/%s", p.Port, p.Protocol)
+		port := fmt.Sprintf("%d/%s", p.Port, words.Printable(p.Protocol))
 		ports = append(ports, port)
 		if p.Ready == 0 && s.Ready > 0 {
-			without = append(without, fmt.Sprintf("%s (targetPort %s)", port, p.TargetPort))
+			without = append(without, fmt.Sprintf("%s (targetPort %s)", port, words.Printable(p.TargetPort)))
 		}
 	}
 	e := &Error{
 		Kind: KindService, Service: s,
-		Message: fmt.Sprintf("%s is the address of service %s/%s (%s), which no interface owns", ip, s.Namespace, s.Name, strings.Join(ports, ", ")),
+		Message: fmt.Sprintf("%s is the address of service %s/%s (%s), which no interface owns", ip, words.Printable(s.Namespace), words.Printable(s.Name), strings.Join(ports, ", ")),
 		Hint:    "Look at one of the pods behind it: details.service.endpoints. From a client's pod, netns_curl shows how the service is reached.",
 	}
 	switch {

@@ -84,7 +84,8 @@ func (s *CRI) explain(ctx context.Context, c *criConn, err error) error {
 	if err == nil || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	said := text(status.Convert(err).Message())
+	said := status.Convert(err).Message()
+	words := "the runtime on " + c.path + " answers with an error (" + status.Code(err).String() + ")"
 	switch status.Code(err) {
 	case codes.DeadlineExceeded:
 		return context.DeadlineExceeded
@@ -99,15 +100,16 @@ func (s *CRI) explain(ctx context.Context, c *criConn, err error) error {
 			return explainDial(c.path, *undialed)
 		}
 		if strings.Contains(said, "http2") || strings.Contains(said, "frame") {
-			return fmt.Errorf("what answers on %s is no container runtime: it does not speak gRPC (%s)", c.path, said)
+			words = "what answers on " + c.path + " is no container runtime: it does not speak gRPC"
+		} else {
+			words = "the connection to " + c.path + " broke"
 		}
-		return fmt.Errorf("the connection to %s broke: %s", c.path, said)
 	case codes.Internal, codes.Unknown:
 		if strings.Contains(said, "HTTP status") || strings.Contains(said, "content-type") {
-			return fmt.Errorf("what answers on %s is no container runtime (%s)", c.path, said)
+			words = "what answers on " + c.path + " is no container runtime"
 		}
 	}
-	return errors.New(said)
+	return &SaidError{Words: words, Text: said}
 }
 
 // explainDial says why nobody could be connected to.

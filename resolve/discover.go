@@ -140,7 +140,7 @@ func (r *Resolver) list(ctx context.Context, g *guard, limit time.Duration) ([]W
 	default:
 		s.State = "failed"
 	}
-	s.Error = words.OneLine(err.Error())
+	s.Error, s.Untrusted = words.OneLine(err.Error()), Said(err)
 	return nil, s
 }
 

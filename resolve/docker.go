@@ -115,7 +115,7 @@ func (d *Docker) ask(ctx context.Context, exchange func(*dockerConn) ([]Workload
 		}
 		// "client version 1.43 is too new" or "too old" (moby,
 		// daemon/server/middleware/version.go).
-		otherVersion := cerrdefs.IsInvalidArgument(err) && strings.Contains(err.Error(), "client version")
+		otherVersion := cerrdefs.IsInvalidArgument(err) && strings.Contains(Said(err), "client version")
 		if otherVersion || client.IsErrConnectionFailed(err) {
 			d.forget(conn)
 		}
@@ -360,22 +360,13 @@ func dockerError(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.As(err, &syntax), errors.As(err, &kind), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return fmt.Errorf("its answer is not that of a Docker engine: %w", err)
+		return because("its answer is not that of a Docker engine", err)
+	case client.IsErrConnectionFailed(err) &&
+		(strings.HasPrefix(err.Error(), "Cannot connect") || strings.HasPrefix(err.Error(), "permission denied")):
+		return &SaidError{Words: text(err.Error()), Err: err} // the library's own words
 	}
-	said := err.Error()
-	// The address of a request to a socket is an escaped path that says nothing.
-	var request *url.Error
-	if errors.As(err, &request) {
-		said = request.Err.Error()
+	if own := wordsOf(err); own != "" {
+		return &SaidError{Words: text(own), Err: err}
 	}
-	return &dockerFailure{text(said), err}
+	return because("it answers with an error", err)
 }
-
-// dockerFailure is an error in words for people.
-type dockerFailure struct {
-	said string
-	err  error
-}
-
-func (e *dockerFailure) Error() string { return e.said }
-func (e *dockerFailure) Unwrap() error { return e.err }

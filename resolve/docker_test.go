@@ -87,13 +87,13 @@ func TestDockerBadAnswers(t *testing.T) {
 		"not HTTP": {raw(t, func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 4096))
 			_, _ = io.WriteString(c, "SSH-2.0-OpenSSH_9.9\r\n")
-		}), "malformed HTTP"},
+		}), "it answers with an error|Head"},
 		"closes":     {raw(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 4096)) }), ""},
 		"not JSON":   {engineOf(t, body(200, "<html>hello</html>")), "not that of a Docker engine"},
 		"other JSON": {engineOf(t, body(200, `"hello"`)), "not that of a Docker engine"},
 		"half":       {engineOf(t, body(200, `[{"Id":"4f2a`)), "not that of a Docker engine"},
-		"error":      {engineOf(t, body(500, `{"message":"disk on fire\nand more"}`)), "disk on fire and more"},
-		"denied":     {engineOf(t, body(403, `{"message":"authorization denied by plugin"}`)), "authorization denied"},
+		"error":      {engineOf(t, body(500, `{"message":"disk on fire\nand more"}`)), "it answers with an error|Error response from daemon: disk on fire and more"},
+		"denied":     {engineOf(t, body(403, `{"message":"authorization denied by plugin"}`)), "it answers with an error|Error response from daemon: authorization denied"},
 		"redirect":   {engineOf(t, body(301, "")), "not that of a Docker engine"},
 	}
 	for name, test := range tests {
@@ -107,8 +107,8 @@ func TestDockerBadAnswers(t *testing.T) {
 				"container": func() ([]Workload, error) { return test.source.Exact(ctx, Query{Container: "web"}) },
 			} {
 				ws, err := ask()
-				if err == nil || !strings.Contains(err.Error(), test.says) || strings.Contains(err.Error(), "\n") {
-					t.Errorf("%s: got %d workloads and %v, want %q", what, len(ws), err, test.says)
+				if err == nil || strings.ContainsAny(err.Error()+Said(err), "\n") || !strings.Contains(err.Error()+"|"+Said(err), test.says) {
+					t.Errorf("%s: got %d workloads and %v (%s), want %q", what, len(ws), err, Said(err), test.says)
 				}
 			}
 		})

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -108,7 +107,7 @@ func (c *kubeConn) dialer(cfg *rest.Config) error {
 	return nil
 }
 
-var errRedirect = errors.New("it redirects elsewhere, which an API does not")
+var errRedirect = error(&SaidError{Words: "it redirects elsewhere, which an API does not"})
 
 // close gives the connection up. Nothing of it runs afterwards.
 func (c *kubeConn) close() {

@@ -11,22 +11,13 @@ import (
 	"strings"
 )
 
-// kubeFailure is a failure of the API in words for people.
-type kubeFailure struct {
-	said string
-	err  error
-}
-
-func (e *kubeFailure) Error() string { return e.said }
-func (e *kubeFailure) Unwrap() error { return e.err }
-
 // explain words in one line what went wrong with a request.
 func (c *kubeConn) explain(r kubeRequest, err error) error {
 	if err == nil {
 		return nil
 	}
 	said := func(format string, args ...any) error {
-		return &kubeFailure{fmt.Sprintf(format, args...), err}
+		return &SaidError{Words: fmt.Sprintf(format, args...), Text: Said(err), Err: err}
 	}
 	var plugin *pluginError
 	var certificate *tls.CertificateVerificationError
@@ -50,11 +41,11 @@ func (c *kubeConn) explain(r kubeRequest, err error) error {
 	case isForbidden(err):
 		return said("not allowed to %s: RBAC does not grant it to the user of this kubeconfig or service account", r)
 	case errors.As(err, &status):
-		return said("%s: cannot %s: %s (HTTP status %d)", c.address(), r, status, status.code)
+		return &SaidError{Words: fmt.Sprintf("%s: cannot %s (HTTP status %d)", c.address(), r, status.code), Text: status.Message, Err: err}
 	case errors.As(err, &request):
-		return said("%s cannot be reached: %s", c.address(), text(request.Err.Error()))
+		return because(c.address()+" cannot be reached", request.Err)
 	}
-	return said("%s: what answers there is no Kubernetes API (%s)", c.address(), text(err.Error()))
+	return because(c.address()+": what answers there is no Kubernetes API", err)
 }
 
 // address is the API's, for messages.

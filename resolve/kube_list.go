@@ -120,7 +120,7 @@ func readKubeObject(in io.Reader, into kubeObject) error {
 		err = foreignDecoder(bounded).Decode(into)
 	}
 	if err == nil && into.kind() == "" {
-		err = errors.New("an object without a kind")
+		err = &SaidError{Words: "an object without a kind"}
 	}
 	return err
 }

@@ -67,25 +67,9 @@ const (
 )
 
 // pluginError says why there are no credentials.
-type pluginError struct {
-	err error
-	// said is what the program wrote, which is no word of ours: it may quote whoever
-	// it has asked.
-	said string
-}
+type pluginError struct{ error }
 
-func (e *pluginError) Error() string { return e.err.Error() }
-func (e *pluginError) Unwrap() error { return e.err }
-
-// Said is what somebody else has said about the cause of err, beyond its message;
-// "" for nothing. It is one line, and to be shown as that of a stranger.
-func Said(err error) string {
-	var plugin *pluginError
-	if errors.As(err, &plugin) {
-		return plugin.said
-	}
-	return ""
-}
+func (e *pluginError) Unwrap() error { return e.error }
 
 func newKubePlugin(config *clientcmdapi.ExecConfig, cfg *rest.Config) (*kubePlugin, error) {
 	if config.InteractiveMode == clientcmdapi.AlwaysExecInteractiveMode {
@@ -152,11 +136,11 @@ func (p *kubePlugin) get(ctx context.Context) (*kubeCredential, error) {
 		case errors.As(a.Err, &failed):
 			return nil, failed
 		case a.Err != nil:
-			return nil, &pluginError{err: a.Err}
+			return nil, &pluginError{a.Err}
 		}
 		return a.Val.(*kubeCredential), nil //nolint:forcetypeassert // of no other type
 	case <-ctx.Done():
-		return nil, &pluginError{err: fmt.Errorf("the kubeconfig's credential plugin %s has not answered yet, and is given %s: call again",
+		return nil, &pluginError{fmt.Errorf("the kubeconfig's credential plugin %s has not answered yet, and is given %s: call again",
 			quote(p.config.Command), pluginLimit)}
 	}
 }
@@ -236,10 +220,10 @@ func (p *kubePlugin) execute(ctx context.Context) (*kubeCredential, error) {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("the kubeconfig's credential plugin %s took longer than %s and was ended", name, pluginLimit)
 	case err != nil:
-		return nil, &pluginError{
-			err:  fmt.Errorf("the kubeconfig's credential plugin %s failed: %w", name, err),
-			said: text(complaint.kept.String()),
-		}
+		return nil, &pluginError{&SaidError{
+			Words: fmt.Sprintf("the kubeconfig's credential plugin %s failed: %v", name, err),
+			Text:  complaint.kept.String(), Err: err,
+		}}
 	case out.cut:
 		return nil, fmt.Errorf("the kubeconfig's credential plugin %s printed more than %d bytes", name, maxPluginAnswer)
 	}

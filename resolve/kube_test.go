@@ -275,7 +275,7 @@ func TestKubeTrouble(t *testing.T) {
 		"other JSON":        {answers(200, "application/json", `{"hello":1}`), "without a kind"},
 		"wrong types":       {answers(200, "application/json", `{"kind":"Pod","metadata":{"name":7}}`), "no Kubernetes API"},
 		"cut off":           {answers(200, "application/json", `{"kind":"Pod","metadata":{`), "no Kubernetes API"},
-		"overloaded":        {answers(429, "application/json", strings.Replace(status, "%q", `"TooManyRequests"`, 1)), "cannot get pods in namespace shop: m (HTTP status 429)"},
+		"overloaded":        {answers(429, "application/json", strings.Replace(status, "%q", `"TooManyRequests"`, 1)), "cannot get pods in namespace shop (HTTP status 429)"},
 		"credentials":       {answers(401, "application/json", strings.Replace(status, "%q", `"Unauthorized"`, 1)), "does not accept the credentials"},
 		"redirect": {func(w http.ResponseWriter, r *http.Request) bool {
 			http.Redirect(w, r, "https://elsewhere.example/", http.StatusFound)

@@ -56,7 +56,7 @@ func (c *dockerConn) libpodPods(ctx context.Context) ([]libpodPod, error) {
 	}
 	defer func() { _ = response.Body.Close() }() // was only read from
 	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("its pods could not be listed: %s", text(response.Status))
+		return nil, fmt.Errorf("its pods could not be listed: HTTP status %d", response.StatusCode)
 	}
 	var pods []libpodPod
 	if err := foreignDecoder(response.Body).Decode(&pods); err != nil {

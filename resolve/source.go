@@ -70,7 +70,9 @@ type SourceState struct {
 	State string `json:"state"`
 	// Error says why it did not answer, or with state "ok" that it knows more than it
 	// has listed.
-	Error     string  `json:"error,omitempty"`
+	Error string `json:"error,omitempty"`
+	// Untrusted is what others said of the cause.
+	Untrusted string  `json:"untrusted,omitempty"`
 	MS        float64 `json:"ms"`
 	Workloads int     `json:"workloads"`
 	// Version is what the source calls itself: "containerd 1.7.28".

@@ -99,6 +99,7 @@ func (b *testbench) call(tb testing.TB, tool string, arguments map[string]any) *
 	if t := b.tool(tool); t != nil {
 		checkAgainstSchema(tb, t, answer)
 	}
+	checkForeign(tb, answer)
 	b.checkNext(tb, answer)
 	return answer
 }

@@ -94,5 +94,5 @@ type Answer[T any] struct {
 
 // UntrustedText quotes what a container's image, its runtime or a command says.
 type UntrustedText struct {
-	Message string `json:"message"`
+	Message string `json:"message,omitempty"`
 }

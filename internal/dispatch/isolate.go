@@ -21,6 +21,7 @@ const untrusted = "untrusted"
 const (
 	maxSentence = 2000
 	maxForeign  = 128 << 10
+	maxURL      = 16 << 10
 	maxDepth    = 32
 )
 
@@ -30,7 +31,15 @@ const (
 var grammars = map[string]func(string) bool{
 	"image":  words.IsImage,
 	"ifname": words.IsInterface, "link": words.IsInterface, "master": words.IsInterface, "dev": words.IsInterface,
-	"bridge": words.IsInterface, "altname": words.IsInterface, "valid": words.IsInterface,
+	"bridge": words.IsInterface, "valid": words.IsInterface,
+	"aliases": words.IsDNSName, "deciding_name": words.IsDNSName, "found_as": words.IsDNSName,
+	"search": words.IsDNSName, "search_domain": words.IsDNSName, "zone": words.IsDNSName,
+	"url": isURL,
+}
+
+// isURL: in a path and a query any printable ASCII may stand.
+func isURL(s string) bool {
+	return len(s) <= maxURL && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // sentences are the keys of what this program has written, in one line. What others
@@ -198,7 +207,7 @@ func isolateObject(o map[string]any) {
 func (e *Envelope) isolate() error {
 	e.Next = slices.DeleteFunc(e.Next, func(n Next) bool {
 		arguments, err := encodeData(n)
-		return err != nil || !isIsolated(arguments)
+		return err != nil || !isIsolated(arguments) || bytes.Contains(arguments, []byte(words.Hidden))
 	})
 	data := e.Data
 	e.Data = nil

@@ -10,7 +10,7 @@ import (
 // An answer that needs no tempering passes as it was written.
 func TestFarDataPassesAsItIs(t *testing.T) {
 	t.Parallel()
-	for _, data := range []string{`{"b":1,"a":[1.50,true,null]}`, `{"b":1,"a":"x"}`, `{"untrusted":{"b":"\\x1b \"\n\u00e4"},"a":["\\\\"]}`} {
+	for _, data := range []string{`{"b":1,"a":[1.50,true,null]}`, `{"b":1,"a":"x"}`, `{"untrusted":{"b":"\\x1b \"\n\u00e4"},"a":["/"]}`} {
 		got, err := sanitize(&Envelope{Summary: "s", Data: json.RawMessage(data)})
 		if err == nil {
 			err = got.isolate()

@@ -11,14 +11,17 @@ import (
 const maxToken = 512
 
 var (
-	token = regexp.MustCompile(`^[!-~]+$`)
+	// Neither quotes, which would end one of ours, nor backslashes, by which others
+	// escape blanks and worse.
+	token = regexp.MustCompile(`^[!#-&(-[\]-_a-~]+$`)
+	zone  = regexp.MustCompile(`^[!#-&(-.0-9;-[\]-_a-~]{1,15}$`)
 	// RFC 1123, section 2.1, and the underscore that names of services begin with
 	// (RFC 2782).
 	dnsName = regexp.MustCompile(`^(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?$`)
 )
 
-// IsToken reports whether s is one word of printable ASCII, at most 512 bytes: no
-// sentence, and nothing that a terminal obeys.
+// IsToken reports whether s is one word of printable ASCII without quotes and
+// backslashes, at most 512 bytes: no sentence, and nothing that a terminal obeys.
 func IsToken(s string) bool { return len(s) <= maxToken && token.MatchString(s) }
 
 // IsDNSName reports whether s is a host name (RFC 1123), with underscores as DNS
@@ -35,6 +38,10 @@ func IsInterface(s string) bool {
 	return s != "" && len(s) <= longest && s != "." && s != ".." &&
 		!strings.ContainsFunc(s, func(r rune) bool { return !Visible(r) || r == ' ' || r == '/' || r == ':' })
 }
+
+// IsZone reports whether s may be the zone of an address (RFC 4007): the number of
+// an interface, or its name, of printable ASCII alone.
+func IsZone(s string) bool { return zone.MatchString(s) }
 
 // IsImage reports whether s refers to a container image: a name with or without tag
 // and digest, or an ID.

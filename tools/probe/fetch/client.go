@@ -146,7 +146,7 @@ func (h *hop) public() string {
 	if !h.redirected {
 		return public(h.url)
 	}
-	origin := public(&url.URL{Scheme: h.url.Scheme, Host: h.url.Host})
+	origin := h.url.Scheme + "://" + publicHost(h.url)
 	if h.url.RequestURI() == "/" {
 		return origin + "/"
 	}

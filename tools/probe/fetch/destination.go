@@ -26,7 +26,7 @@ func (s *step) destination() (host, uint16, error) {
 	}
 	s.answer.Proxy = report
 	if via != nil {
-		report.Address = via.Scheme + "://" + line(via.Host, 200)
+		report.Address = via.Scheme + "://" + publicHost(via)
 	}
 	if via != nil && (s.UseProxy && report.Applies || s.proxy != nil) {
 		h, port, err := proxyPlace(via, "use_proxy")

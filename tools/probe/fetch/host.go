@@ -3,11 +3,13 @@ package fetch
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
 	"golang.org/x/net/idna"
 
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/tools/probe/lookup"
 )
 
@@ -44,7 +46,7 @@ func parseHost(text string) (host, error) {
 	}
 	if strings.Contains(text, ":") {
 		addr, err := netip.ParseAddr(text)
-		if err != nil {
+		if err != nil || addr.Zone() != "" && !words.IsZone(addr.Zone()) {
 			return host{}, fmt.Errorf("%q is no IPv6 address", text)
 		}
 		return host{addr: addr}, nil
@@ -67,6 +69,14 @@ func parseHost(text string) (host, error) {
 		return host{}, err
 	}
 	return host{name: name, rooted: strings.HasSuffix(text, ".")}, nil
+}
+
+// publicHost is host and port of a URL that others may have written.
+func publicHost(u *url.URL) string {
+	if _, err := parseHost(u.Hostname()); err != nil || !words.IsToken(u.Host) {
+		return words.Hidden
+	}
+	return u.Host
 }
 
 // isLabel has the form of RFC 1123, with the underscores that exist in practice.

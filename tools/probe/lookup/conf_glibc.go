@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"nsenter-mcp/internal/words"
 )
 
 var (
@@ -33,6 +35,9 @@ func glibcConf(s *Sources) Conf {
 // file with DOS line ends, makes it no address.
 func glibcServer(value string) (netip.Addr, bool) {
 	ip, ok := addressLiteral(value)
+	if address, zone, found := strings.Cut(value, "%"); found && !words.IsZone(zone) {
+		ip, ok = addressLiteral(address) // likewise
+	}
 	if zone := ip.Zone(); ok && !isLinkScoped(ip) && !isNumber(zone) {
 		ip = ip.WithZone("") // an unknown interface would be no error, but no zone
 	}

@@ -10,10 +10,7 @@ import (
 func goConf(s *Sources) Conf {
 	d := dialect{
 		blank: goBlank, options: (*Conf).goOptions, defaults: []netip.Addr{loopback4, loopback6}, indented: true, bare: true,
-		server: func(text string) (netip.Addr, bool) {
-			ip, err := netip.ParseAddr(text)
-			return ip, err == nil
-		},
+		server: parseAddr,
 	}
 	c := d.read(s.ResolvConf)
 	c.searchHostname(s.Hostname)

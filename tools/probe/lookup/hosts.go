@@ -107,7 +107,7 @@ func goHosts(s *Sources, name string, want family) *hostsEntry {
 		if !slices.ContainsFunc(fields[1:], func(f string) bool { return strings.EqualFold(goAbsolute(f), goAbsolute(name)) }) {
 			continue
 		}
-		if ip, err := netip.ParseAddr(fields[0]); err == nil {
+		if ip, ok := parseAddr(fields[0]); ok {
 			entry = entry.add(ip, number)
 		}
 	}

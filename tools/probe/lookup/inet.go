@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+
+	"nsenter-mcp/internal/words"
 )
 
 // InetAton reads an IPv4 address as inet_aton(3) does, without trailing
@@ -64,8 +66,15 @@ func addressLiteral(s string) (netip.Addr, bool) {
 	if ip, ok := InetAton(s); ok {
 		return ip, true
 	}
+	ip, ok := parseAddr(s)
+	return ip, ok && ip.Is6()
+}
+
+// parseAddr reads an address whose zone, if it has one, can be that of an interface.
+// Any other is nobody's, and whoever wrote it may have meant readers.
+func parseAddr(s string) (netip.Addr, bool) {
 	ip, err := netip.ParseAddr(s)
-	return ip, err == nil && ip.Is6()
+	return ip, err == nil && (ip.Zone() == "" || words.IsZone(ip.Zone()))
 }
 
 // isLinkScoped reports whether glibc would look up the zone of ip as the name of

@@ -21,8 +21,10 @@ func newRecord(rr dns.RR) fact.DNSRecord {
 	data := strings.TrimPrefix(rr.String(), h.String())
 	switch rr := rr.(type) {
 	case *dns.CNAME, *dns.DNAME, *dns.NS, *dns.PTR, *dns.MX, *dns.SRV, *dns.SOA, *dns.A, *dns.AAAA:
-		r.Data = printable(withoutBlanks(data), maxData)
-		return r
+		if data = withoutBlanks(data); !strings.ContainsFunc(data, func(c rune) bool { return c < ' ' || c > '~' || c == '\\' }) {
+			r.Data = data
+			return r
+		}
 	case *dns.RFC3597: // of a type without a name
 		data = fmt.Sprintf(`\# %d %s`, len(rr.Rdata)/2, rr.Rdata)
 	}

@@ -177,6 +177,9 @@ func (r *Report) addSources(found resolve.Inventory, err error, front bool) {
 			c.Fix = "see whether the service runs, and whether this user may use its socket"
 			if s.Error != "" {
 				c.Detail += ": " + s.Error
+				if s.Untrusted != "" {
+					c.Detail += "; it says: " + s.Untrusted
+				}
 			}
 		}
 		r.add(c)
