@@ -265,7 +265,7 @@ func curlError(err error) error {
 	case errors.As(err, &argument):
 		hint := argument.Hint
 		if hint == "" {
-			hint = "correct the argument and call again"
+			hint = "send another " + argument.Field
 		}
 		return &dispatch.Error{
 			Code: dispatch.CodeInvalidArguments, Stage: dispatch.StageArguments, Message: argument.Error(), Hint: hint,

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"nsenter-mcp/internal/words"
 )
@@ -89,7 +90,7 @@ func parseObject(raw json.RawMessage) (map[string]any, error) {
 	decoder.UseNumber()
 	var tree any
 	if err := decoder.Decode(&tree); err != nil {
-		return nil, InvalidArgument("", "arguments are not JSON: "+err.Error())
+		return nil, InvalidArgument("", "arguments are not JSON")
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
 		return nil, InvalidArgument("", "arguments hold more than one JSON value")
@@ -138,13 +139,13 @@ func (f *field) set(into reflect.Value, value any, path string) error {
 	case reflect.Struct:
 		object, ok := value.(map[string]any)
 		if !ok {
-			return wrongType(path, "an object", value)
+			return f.wrongType(into.Type(), path, value)
 		}
 		return f.inner.fill(into, object, path+".")
 	case reflect.Map:
 		object, ok := value.(map[string]any)
 		if !ok {
-			return wrongType(path, "an object", value)
+			return f.wrongType(into.Type(), path, value)
 		}
 		into.Set(reflect.MakeMapWithSize(into.Type(), len(object)))
 		for name, v := range object {
@@ -167,105 +168,84 @@ func (f *field) set(into reflect.Value, value any, path string) error {
 			}
 		}
 		return nil
+	}
+	if !setScalar(into, value) {
+		return f.wrongType(into.Type(), path, value)
+	}
+	return nil
+}
+
+// setScalar reports whether value is one that the type of into can be.
+func setScalar(into reflect.Value, value any) (ok bool) {
+	switch into.Kind() {
 	case reflect.Bool:
-		truth, err := toBool(value, path)
+		truth, ok := toBool(value)
 		into.SetBool(truth)
-		return err
+		return ok
 	case reflect.String:
-		text, err := toString(value, path)
+		text, ok := toString(value)
 		into.SetString(text)
-		return err
+		return ok
 	case reflect.Float32, reflect.Float64:
-		number, err := toNumber(value, path)
+		number, ok := toNumber(value)
 		into.SetFloat(number)
-		return err
+		return ok
 	default: // the integer kinds; inputSchema admits no others
-		return setInteger(into, value, path)
+		return setInteger(into, value)
 	}
 }
 
-func toBool(value any, path string) (bool, error) {
+func toBool(value any) (truth, ok bool) {
 	switch v := value.(type) {
 	case bool:
-		return v, nil
+		return v, true
 	case string:
 		switch strings.ToLower(strings.TrimSpace(v)) {
 		case "true", "yes", "1":
-			return true, nil
+			return true, true
 		case "false", "no", "0":
-			return false, nil
+			return false, true
 		}
 	case json.Number:
-		switch v {
-		case "1":
-			return true, nil
-		case "0":
-			return false, nil
-		}
+		return v == "1", v == "1" || v == "0"
 	}
-	return false, wrongType(path, "true or false", value)
+	return false, false
 }
 
-func toString(value any, path string) (string, error) {
+func toString(value any) (text string, ok bool) {
 	switch v := value.(type) {
 	case string:
-		return v, nil
+		return v, true
 	case json.Number:
-		return v.String(), nil
+		return v.String(), true
 	case bool:
-		return strconv.FormatBool(v), nil
+		return strconv.FormatBool(v), true
 	}
-	return "", wrongType(path, "a string", value)
+	return "", false
 }
 
-func toNumber(value any, path string) (float64, error) {
-	text, ok := numeral(value)
-	if !ok {
-		return 0, wrongType(path, "a number", value)
-	}
+func toNumber(value any) (number float64, ok bool) {
+	text, _ := numeral(value)
 	number, err := strconv.ParseFloat(text, 64)
-	if err != nil || math.IsInf(number, 0) || math.IsNaN(number) {
-		return 0, wrongType(path, "a number", value)
-	}
-	return number, nil
+	return number, err == nil && !math.IsInf(number, 0) && !math.IsNaN(number)
 }
 
 // setInteger stores a whole number, however it is written. "1.0" and "1e3" are
 // whole numbers too, and "+5" and "007", which are none of JSON.
-func setInteger(into reflect.Value, value any, path string) error {
-	text, ok := numeral(value)
-	if !ok {
-		return wrongType(path, "a whole number", value)
-	}
-	unsigned := into.CanUint()
-	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
-		switch {
-		case !unsigned && !into.OverflowInt(n):
-			into.SetInt(n)
-			return nil
-		case unsigned && n >= 0 && !into.OverflowUint(uint64(n)):
-			into.SetUint(uint64(n))
-			return nil
-		}
-		return outOfRange(path, strconv.FormatInt(n, 10))
-	}
-	if n, err := strconv.ParseUint(text, 10, 64); err == nil {
-		if unsigned && !into.OverflowUint(n) {
-			into.SetUint(n)
-			return nil
-		}
-		return outOfRange(path, strconv.FormatUint(n, 10))
-	}
+func setInteger(into reflect.Value, value any) (ok bool) {
+	text, _ := numeral(value)
 	// Above 2^53 a float is no longer exact.
-	number, err := strconv.ParseFloat(text, 64)
-	if err != nil || number != math.Trunc(number) || math.Abs(number) > 1<<53 {
-		return wrongType(path, "a whole number", value)
+	if number, ok := toNumber(value); ok && number == math.Trunc(number) && math.Abs(number) <= 1<<53 {
+		text = strconv.FormatInt(int64(number), 10)
 	}
-	return setInteger(into, strconv.FormatInt(int64(number), 10), path)
-}
-
-func outOfRange(path, number string) error {
-	return InvalidArgument(path, "number "+number+" is out of range")
+	if into.CanUint() {
+		n, err := strconv.ParseUint(strings.TrimPrefix(text, "+"), 10, into.Type().Bits())
+		into.SetUint(n)
+		return err == nil
+	}
+	n, err := strconv.ParseInt(text, 10, into.Type().Bits())
+	into.SetInt(n)
+	return err == nil
 }
 
 func numeral(value any) (string, bool) {
@@ -295,7 +275,7 @@ func (f *field) checkBounds(at reflect.Value, path string) error {
 		return nil
 	case f.bounded:
 		if number := numberOf(at); number < f.lowest || number > f.highest {
-			return InvalidArgument(path, fmt.Sprintf("%v is not between %v and %v", at, f.lowest, f.highest))
+			return f.outOfRange(at.Type(), path, fmt.Sprint(at))
 		}
 		return nil
 	}
@@ -342,23 +322,73 @@ func hintFor(name string, valid []string) string {
 	return words.DidYouMean(name, valid)
 }
 
-func wrongType(path, want string, got any) error {
+// wrongType is the error of a value that an argument of type t cannot be.
+func (f *field) wrongType(t reflect.Type, path string, got any) error {
+	kind, bounds := f.wanted(t)
 	shown := kindOf(got)
-	if s, ok := got.(string); ok {
-		shown = words.Quote(s)
-	} else if n, ok := got.(json.Number); ok {
-		shown = words.Quote(n.String())
+	text, isText := numeral(got)
+	if isText {
+		shown = words.Quote(text)
 	}
-	return InvalidArgument(path, fmt.Sprintf("must be %s, not %s", want, shown))
+	number, isNumber := toNumber(got)
+	_, err := strconv.ParseFloat(text, 64)
+	if isWhole := isNumber && number == math.Trunc(number) || errors.Is(err, strconv.ErrRange); isWhole && bounds != "" {
+		return f.outOfRange(t, path, strings.Trim(shown, `"`))
+	}
+	failure := invalidArgument(path, fmt.Sprintf("must be %s, not %s", kind, shown))
+	failure.Hint = fmt.Sprintf("send %s as %s", path, strings.TrimSpace(kind+" "+bounds))
+	if d, err := time.ParseDuration(strings.ToLower(text)); err == nil && strings.HasSuffix(f.name, "_ms") {
+		failure.Hint = fmt.Sprintf("milliseconds: %d", d.Milliseconds())
+	}
+	return failure
 }
 
-// InvalidArgument is the error of an argument that cannot be taken; path names it.
-func InvalidArgument(path, message string) error {
-	if path != "" {
-		message = path + ": " + message
+func (f *field) outOfRange(t reflect.Type, path, number string) error {
+	kind, bounds := f.wanted(t)
+	failure := invalidArgument(path, number+" is not "+bounds)
+	failure.Hint = fmt.Sprintf("send %s as %s %s", path, kind, bounds)
+	return failure
+}
+
+// wanted says what an argument of type t can be; bounds is empty where there are none.
+func (f *field) wanted(t reflect.Type) (kind, bounds string) {
+	switch t.Kind() {
+	case reflect.Bool:
+		return "true or false", ""
+	case reflect.Struct, reflect.Map:
+		return "an object", ""
+	case reflect.String:
+		if f.enum != nil {
+			return "one of " + strings.Join(f.enum, ", "), ""
+		}
+		return "a string", ""
+	case reflect.Float32, reflect.Float64:
+		kind = "a number"
+	default:
+		kind = "a whole number"
+		size := t.Bits()
+		bounds = fmt.Sprintf("between %d and %d", int64(-1)<<(size-1), int64(1)<<(size-1)-1)
+		if t.Kind() >= reflect.Uint {
+			bounds = fmt.Sprintf("between 0 and %d", ^uint64(0)>>(64-size))
+		}
 	}
-	return &Error{Code: CodeInvalidArguments, Stage: StageArguments, Message: message,
-		Hint: "correct the argument and call again"}
+	if f.bounded {
+		bounds = fmt.Sprintf("between %s and %s", digits(f.lowest), digits(f.highest))
+	}
+	return kind, bounds
+}
+
+func digits(number float64) string { return strconv.FormatFloat(number, 'f', -1, 64) }
+
+// InvalidArgument is the error of an argument that cannot be taken; path names it.
+func InvalidArgument(path, message string) error { return invalidArgument(path, message) }
+
+func invalidArgument(path, message string) *Error {
+	hint := `send the arguments as one JSON object, as in {"pod": "shop/web-0"}`
+	if path != "" {
+		message, hint = path+": "+message, "send another "+path
+	}
+	return &Error{Code: CodeInvalidArguments, Stage: StageArguments, Message: message, Hint: hint}
 }
 
 func kindOf(value any) string {

@@ -2,11 +2,11 @@ package mcpserve
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"nsenter-mcp/internal/dispatch"
@@ -34,6 +34,9 @@ func parseCall(params json.RawMessage) (callParams, error) {
 		return c, errors.New("invalid params: they are missing")
 	}
 	if err := json.Unmarshal(params, &c); err != nil {
+		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
+			return c, fmt.Errorf("invalid params: %s cannot be of type %s", cmp.Or(wrong.Field, "params"), wrong.Value)
+		}
 		return c, fmt.Errorf("invalid params: %w", err)
 	}
 	if size := len(c.Arguments); size > maxArguments {
@@ -126,9 +129,6 @@ func refusedCall(id json.RawMessage, e *dispatch.Error) mcp.JSONRPCMessage {
 	text := e.Message
 	if e.Hint != "" {
 		text += ": " + e.Hint
-	}
-	if valid := e.Details.Valid; len(valid) > 0 {
-		text += " (tools: " + strings.Join(valid, ", ") + ")"
 	}
 	refusal := errorReply(id, mcp.INVALID_PARAMS, text).(mcp.JSONRPCError)
 	refusal.Error.Data = e

@@ -192,6 +192,8 @@ func (s *Server) respond(ctx context.Context, c *client, m message) (reply mcp.J
 		return m.correct(s.mcp.HandleMessage(ctx, m.raw))
 	case m.method == string(mcp.MethodToolsCall) && !s.isForeign(m.call.Name):
 		return s.callTool(ctx, c, m)
+	case m.hasCursor():
+		return errorReply(m.id, mcp.INVALID_PARAMS, "invalid params: unknown cursor; the list has one page, so leave cursor out")
 	}
 	return m.correct(s.library().HandleMessage(ctx, m.raw))
 }
@@ -211,24 +213,26 @@ func (s *Server) isForeign(name string) bool {
 	return s.library().GetTool(name) != nil
 }
 
-// correct makes a reply of mcp-go say what is true: the id is the client's own, what
-// is wrong in a message that has come so far are its parameters, and a list of one
-// page knows no cursor.
+// hasCursor reports whether a list is asked for another page than the first, which is
+// the only one.
+func (m message) hasCursor() bool {
+	var params struct {
+		Cursor any `json:"cursor"`
+	}
+	return strings.HasSuffix(m.method, "/list") && json.Unmarshal(m.params, &params) == nil && params.Cursor != nil && params.Cursor != ""
+}
+
+// correct makes a reply of mcp-go say what is true: the id is the client's own, and
+// what is wrong in a message that has come so far are its parameters.
 func (m message) correct(reply mcp.JSONRPCMessage) mcp.JSONRPCMessage {
 	switch r := reply.(type) {
 	case mcp.JSONRPCResponse:
-		var params struct {
-			Cursor string `json:"cursor"`
-		}
-		if strings.HasSuffix(m.method, "/list") && json.Unmarshal(m.params, &params) == nil && params.Cursor != "" {
-			return errorReply(m.id, mcp.INVALID_PARAMS, "invalid params: unknown cursor; the list has one page, so leave cursor out")
-		}
 		r.ID = requestID(m.id)
 		return r
 	case mcp.JSONRPCError:
 		r.ID = requestID(m.id)
 		if r.Error.Code == mcp.INVALID_REQUEST {
-			r.Error.Code = mcp.INVALID_PARAMS
+			r.Error.Code, r.Error.Message = mcp.INVALID_PARAMS, "invalid params: one of "+m.method+" is of a wrong type"
 		}
 		return r
 	}
