@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -70,48 +69,69 @@ func fits(key, s string) bool {
 }
 
 // isIsolated reports whether each string of valid JSON stands where it may. It looks
-// at the text: of two members with one name a decoder would show the last.
+// at the text: of two members with one name a decoder would show the last. Every answer
+// is read here, so no decoder reads it, which would take as long as a short call.
 func isIsolated(text []byte) bool {
 	type level struct {
 		object, named, free bool // named: the name of a member was read, its value is next
 		key                 string
 	}
-	at := []level{{}}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.UseNumber()
-	for utf8.Valid(text) { // a decoder would replace what is not
-		token, err := decoder.Token()
-		if err != nil {
-			return errors.Is(err, io.EOF)
-		}
+	if !utf8.Valid(text) { // a decoder would replace what is not
+		return false
+	}
+	at := make([]level, 1, maxDepth)
+	for i := 0; i < len(text); i++ {
 		top := &at[len(at)-1]
-		free := top.free || isFree(top.key)
-		switch token := token.(type) {
-		case json.Delim:
-			if token == '}' || token == ']' {
-				at = at[:len(at)-1]
-				continue
-			}
+		switch text[i] {
+		case ',':
 			top.named = false
-			if at = append(at, level{object: token == '{', key: top.key, free: free}); len(at) > maxDepth {
+		case ':':
+			top.named = true
+		case '}', ']':
+			at = at[:len(at)-1]
+		case '{', '[':
+			if len(at) == maxDepth {
 				return false
 			}
-			continue
-		case string:
-			switch {
-			case top.object && !top.named:
-				if top.free && !isEscaped(token) || !top.free && !words.IsToken(token) {
+			at = append(at, level{object: text[i] == '{', key: top.key, free: top.free || isFree(top.key)})
+		case '"':
+			s, end, ok := stringAt(text, i)
+			if !ok {
+				return false
+			}
+			i = end - 1
+			if top.object && !top.named {
+				if top.free && !isEscaped(s) || !top.free && !words.IsToken(s) {
 					return false
 				}
-				top.key, top.named = token, true
+				top.key = s
 				continue
-			case free && !isEscaped(token), !free && !fits(top.key, token):
+			}
+			if free := top.free || isFree(top.key); free && !isEscaped(s) || !free && !fits(top.key, s) {
 				return false
 			}
 		}
-		top.named = false
 	}
-	return false
+	return true
+}
+
+// stringAt decodes the string that begins at text[start], and returns where it ends.
+func stringAt(text []byte, start int) (s string, end int, ok bool) {
+	plain := true
+	for i := start + 1; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			plain = false
+			i++
+		case '"':
+			if plain {
+				return string(text[start+1 : i]), i + 1, true
+			}
+			err := json.Unmarshal(text[start:i+1], &s)
+			return s, i + 1, err == nil
+		}
+	}
+	return "", len(text), false
 }
 
 // isolate moves what others may have written to where it may stand: a string that
@@ -128,8 +148,12 @@ func isolate(text json.RawMessage) (json.RawMessage, error) {
 	if depthOf(tree) > maxDepth {
 		return nil, fmt.Errorf("an answer is deeper than %d levels", maxDepth)
 	}
-	isolateValue("", tree, nil)
-	return encodeData(tree)
+	object, ok := tree.(map[string]any)
+	if !ok {
+		return nil, errors.New("an answer is no JSON object")
+	}
+	isolateObject(object)
+	return encodeData(object)
 }
 
 func depthOf(v any) int {

@@ -1,7 +1,6 @@
 package words
 
 import (
-	"regexp"
 	"strings"
 
 	"github.com/distribution/reference"
@@ -10,24 +9,36 @@ import (
 // maxToken bounds what is no sentence: paths and names of cgroups are longest.
 const maxToken = 512
 
-var (
-	// Neither quotes, which would end one of ours, nor backslashes, by which others
-	// escape blanks and worse.
-	token = regexp.MustCompile(`^[!#-&(-[\]-_a-~]+$`)
-	zone  = regexp.MustCompile(`^[!#-&(-.0-9;-[\]-_a-~]{1,15}$`)
-	// RFC 1123, section 2.1, and the underscore that names of services begin with
-	// (RFC 2782).
-	dnsName = regexp.MustCompile(`^(?:[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.?$`)
-)
+// IsToken reports whether s is one word of printable ASCII without quotes, which would
+// end one of ours, and backslashes, by which others escape blanks and worse; at most
+// 512 bytes: no sentence, and nothing that a terminal obeys.
+func IsToken(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c <= ' ', c > '~', c == '"', c == '\'', c == '\\', c == '`':
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxToken
+}
 
-// IsToken reports whether s is one word of printable ASCII without quotes and
-// backslashes, at most 512 bytes: no sentence, and nothing that a terminal obeys.
-func IsToken(s string) bool { return len(s) <= maxToken && token.MatchString(s) }
-
-// IsDNSName reports whether s is a host name (RFC 1123), with underscores as DNS
-// itself has them, with or without the final dot; or the root.
+// IsDNSName reports whether s is a host name (RFC 1123, section 2.1), with underscores
+// as DNS itself has them (RFC 2782), with or without the final dot; or the root.
 func IsDNSName(s string) bool {
-	return s == "." || len(s) <= 254 && dnsName.MatchString(s)
+	if s == "." {
+		return true
+	}
+	for label := range strings.SplitSeq(strings.TrimSuffix(s, "."), ".") {
+		if !isLabel(label) {
+			return false
+		}
+	}
+	return len(s) <= 254
+}
+
+func isLabel(s string) bool {
+	const inside = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-"
+	return s != "" && len(s) <= 63 && strings.Trim(s, inside) == "" && s[0] != '-' && s[len(s)-1] != '-'
 }
 
 // IsInterface reports whether s is the name of an interface as the kernel takes it
@@ -41,7 +52,7 @@ func IsInterface(s string) bool {
 
 // IsZone reports whether s may be the zone of an address (RFC 4007): the number of
 // an interface, or its name, of printable ASCII alone.
-func IsZone(s string) bool { return zone.MatchString(s) }
+func IsZone(s string) bool { return len(s) <= 15 && IsToken(s) && !strings.ContainsAny(s, "/:") }
 
 // IsImage reports whether s refers to a container image: a name with or without tag
 // and digest, or an ID.
