@@ -366,6 +366,9 @@ func curlNotes(f *fact.FetchEvidence, target *resolve.Target) []dispatch.Note {
 		}
 		add("no_ca_bundle", "%s; the chain was judged by another bundle (%s)", lacks, f.RootsFrom)
 	}
+	if f.EnvironCut {
+		add("environment_cut", "the application's environment is longer than 1 MiB: variables behind that (proxies, CA bundle) were not read")
+	}
 	if p := f.Proxy; p != nil && p.Applies && !p.Used {
 		add("proxy_env", "the container's variables send this request through the proxy %s; it was sent directly", p.Address)
 	}

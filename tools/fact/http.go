@@ -78,6 +78,8 @@ type FetchEvidence struct {
 	// RootsFrom says whose CA bundle judged the certificate, "" where none did.
 	// RootsUnusable is a file of the container that holds no certificate.
 	RootsFrom, RootsUnusable string
+	// EnvironCut: the application's environment is longer than what was read of it.
+	EnvironCut bool
 }
 
 // Destination is where the only attempt led to, after the NAT that is known; "" where

@@ -1,6 +1,7 @@
 package gather
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io/fs"
@@ -20,20 +21,25 @@ import (
 // without it a call has its answer all the same.
 const environTime = 2 * time.Second
 
+// maxEnviron bounds what is read of an environment, in bytes.
+const maxEnviron = 1 << 20
+
 // applicationEnviron is the environment of the target's application; nil where
-// there is none or it cannot be read.
-func applicationEnviron(ctx context.Context, target *resolve.Target) []byte {
+// there is none or it cannot be read. cut: it goes on after what was read.
+func applicationEnviron(ctx context.Context, target *resolve.Target) (environ []byte, cut bool) {
 	if target.App == nil {
-		return nil
+		return nil, false
 	}
 	ctx, cancel := context.WithTimeout(ctx, environTime)
 	defer cancel()
-	const most = 1 << 20
-	environ, err := target.App.ReadFile(ctx, "environ", most)
+	environ, err := target.App.ReadFile(ctx, "environ", maxEnviron)
 	if err != nil {
-		return nil // some containers hide it even from root
+		return nil, false // some containers hide it even from root
 	}
-	return environ
+	if cut = len(environ) >= maxEnviron && environ[len(environ)-1] != 0; cut {
+		environ = environ[:bytes.LastIndexByte(environ, 0)+1] // half a variable is none
+	}
+	return environ, cut
 }
 
 // fileReader reads files of the target's application.
@@ -70,7 +76,10 @@ func wholeFile(file nsexec.File, err error) ([]byte, error) {
 // LookupTarget is whose lookups are played: the target's network, files, host name and
 // environment. allow is asked for each server.
 func LookupTarget(ctx context.Context, target *resolve.Target, allow func(netip.AddrPort) error) lookup.Target {
-	return lookupTarget(target, applicationEnviron(ctx, target), allow)
+	environ, cut := applicationEnviron(ctx, target)
+	whose := lookupTarget(target, environ, allow)
+	whose.EnvironCut = cut
+	return whose
 }
 
 func lookupTarget(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error) lookup.Target {

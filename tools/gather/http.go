@@ -64,7 +64,7 @@ func NewHTTP() *HTTP { return &HTTP{attempt.New()} }
 // Do sends a request and gathers what its answer is judged by. What the network did is
 // no error; errors are [*ArgumentError], [*DeniedError], and what kept from measuring.
 func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTPRequest) (*fact.FetchEvidence, error) {
-	environ := applicationEnviron(ctx, target)
+	environ, cut := applicationEnviron(ctx, target)
 	variables := fetch.ParseEnviron(environ)
 	allow := Allowed(ctx, node.Destinations, target)
 	var roots fetch.Roots
@@ -89,7 +89,7 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 	attempt.AskNode(node.Host, target.Net, answer.Attempts)
 	e := &fact.FetchEvidence{
 		Fetch: answer, Host: target.HostNetwork, Compared: target.Query.Netns == "host", MSS: r.MSS, Egress: egress(ctx, node.Host, target, answer),
-		RootsFrom: roots.From, RootsUnusable: roots.Unusable,
+		RootsFrom: roots.From, RootsUnusable: roots.Unusable, EnvironCut: cut,
 	}
 	if answer.Stage == fact.StageDNS && answer.DNS != nil {
 		e.Service = serviceAddress(environ, answer.DNS.Name, target.Workload.Namespace)

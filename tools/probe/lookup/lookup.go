@@ -36,6 +36,8 @@ type Target struct {
 	// LocalDomain and ResOptions are variables of the application's environment;
 	// see [ParseEnvironment].
 	LocalDomain, ResOptions *string
+	// EnvironCut: the environment is longer than what was read of it.
+	EnvironCut bool
 }
 
 // Request is what to look up.

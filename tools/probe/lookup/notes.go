@@ -49,6 +49,9 @@ func (l *run) noteConf(out *fact.DNSLookup) {
 		first := p.conf.Ignored[0]
 		note(out, "lines_ignored", "lines of %s without effect: %d; line %d: %s", resolvConfPath, p.conf.IgnoredTotal, first.Line, first.Why)
 	}
+	if p.flavour == Glibc && l.EnvironCut {
+		note(out, "environment_cut", "the application's environment is longer than 1 MiB: variables behind that (LOCALDOMAIN, RES_OPTIONS) were not read")
+	}
 	if p.flavour == Glibc && (l.LocalDomain != nil || l.ResOptions != nil) {
 		var names []string
 		for _, v := range [...]struct {
