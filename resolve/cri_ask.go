@@ -168,14 +168,10 @@ func (c *criConn) podOf(ctx context.Context, pod k8sName, sandboxID string) ([]W
 // open, and no detail needed.
 func (c *criConn) detail(ctx context.Context, found criPods) ([]Workload, error) {
 	ws := found.workloads()
-	names := map[string]bool{}
-	for i := range ws {
-		names[ws[i].podName()] = true
-	}
-	if len(names) != 1 {
+	newest := onePod(ws)
+	if newest == nil {
 		return ws, nil
 	}
-	newest := slices.MinFunc(ws, func(a, b Workload) int { return newerFirst(&a, &b) })
 	var ids []string
 	for i := range newest.Containers[:min(len(newest.Containers), maxInspects)] {
 		ids = append(ids, newest.Containers[i].ID)

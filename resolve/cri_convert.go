@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"cmp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,10 +11,8 @@ import (
 
 // criSandbox is a pod sandbox as a runtime tells of it, in a list or in detail.
 type criSandbox struct {
-	Sandbox
-	pod              k8sName
-	hostNetwork      bool
-	defaultContainer string
+	podSandbox
+	pod k8sName
 }
 
 // criContainer is a container likewise. Its pod is what its labels say; which
@@ -34,12 +31,14 @@ type criPods struct {
 
 func fromPodSandbox(p *runtimeapi.PodSandbox) criSandbox {
 	return criSandbox{
-		Sandbox: Sandbox{
-			ID: p.GetId(), State: sandboxState(p.GetState()), Attempt: int(p.GetMetadata().GetAttempt()),
-			Created: unixNano(p.GetCreatedAt()), Runtime: text(p.GetRuntimeHandler()),
+		podSandbox: podSandbox{
+			Sandbox: Sandbox{
+				ID: p.GetId(), State: sandboxState(p.GetState()), Attempt: int(p.GetMetadata().GetAttempt()),
+				Created: unixNano(p.GetCreatedAt()), Runtime: text(p.GetRuntimeHandler()),
+			},
+			defaultContainer: text(p.GetAnnotations()[annotationDefault]),
 		},
-		pod:              podOfSandbox(p.GetId(), p.GetMetadata()),
-		defaultContainer: text(p.GetAnnotations()[annotationDefault]),
+		pod: podOfSandbox(p.GetId(), p.GetMetadata()),
 	}
 }
 
@@ -217,30 +216,21 @@ func (p *criPods) workloads() []Workload {
 
 // workload makes one of what belongs to one pod.
 func (p *criPods) workload(key string) Workload {
-	w := Workload{}
-	slices.SortStableFunc(p.sandboxes, func(a, b criSandbox) int {
-		return cmp.Or(
-			-cmp.Compare(boolInt(a.State.Alive()), boolInt(b.State.Alive())),
-			-a.Created.Compare(b.Created),
-		)
-	})
+	pod := k8sName{}
+	sandboxes, containers := make([]podSandbox, 0, len(p.sandboxes)), make([]Container, 0, len(p.containers))
 	for i := range p.sandboxes {
-		s := &p.sandboxes[i]
-		if i > 0 {
-			w.Attempts = append(w.Attempts, s.Sandbox)
-			continue
-		}
-		w.Pod, w.Namespace, w.UID = s.pod.Pod, s.pod.Namespace, s.pod.UID
-		w.Sandbox, w.HostNetwork, w.DefaultContainer = &s.Sandbox, s.hostNetwork, s.defaultContainer
+		pod = p.sandboxes[i].pod
+		sandboxes = append(sandboxes, p.sandboxes[i].podSandbox)
 	}
-	if len(p.sandboxes) == 0 {
-		pod := p.containers[0].pod
-		w.Pod, w.Namespace, w.UID = pod.Pod, pod.Namespace, pod.UID
-		if w.Pod == "" {
-			w.UID = key
+	for i := range p.containers {
+		containers = append(containers, p.containers[i].Container)
+	}
+	if len(sandboxes) == 0 {
+		if pod = p.containers[0].pod; pod.Pod == "" {
+			pod.UID = key
 		}
 	}
-	w.Containers = latestOf(p.containers)
+	w := podWorkload(pod, sandboxes, containers)
 	if isVM(w.runtime()) {
 		// A process that is told of is the machine's, not the container's.
 		for i := range w.Containers {
@@ -248,23 +238,4 @@ func (p *criPods) workload(key string) Workload {
 		}
 	}
 	return w
-}
-
-// latestOf keeps the newest container of each name: there is another one for
-// every restart, and the old ones stay for their logs. The order is that of
-// creation.
-func latestOf(all []criContainer) []Container {
-	slices.SortStableFunc(all, func(a, b criContainer) int { return a.Created.Compare(b.Created) })
-	latest := make([]Container, 0, len(all))
-	for i := range all {
-		c := all[i].Container
-		at := slices.IndexFunc(latest, func(l Container) bool { return l.Name == c.Name && c.Name != "" })
-		if at < 0 {
-			latest = append(latest, c)
-		} else {
-			c.follows(&latest[at])
-			latest[at] = c
-		}
-	}
-	return latest
 }

@@ -264,18 +264,9 @@ const (
 // several pods, which one is meant is still open, and no detail needed.
 func (c *dockerConn) detail(ctx context.Context, all []dockerContainer) ([]Workload, error) {
 	ws := c.workloads(all)
-	names := map[string]bool{}
-	for i := range ws {
-		names[ws[i].podName()] = true
-	}
-	if len(names) != 1 {
+	newest := onePod(ws)
+	if newest == nil {
 		return ws, nil
-	}
-	newest := &ws[0]
-	for i := range ws {
-		if newerFirst(&ws[i], newest) < 0 {
-			newest = &ws[i]
-		}
 	}
 	wanted := newest.ids()
 	wanted = wanted[:min(len(wanted), maxInspects)]

@@ -111,7 +111,7 @@ func groupDocker(all []dockerContainer) []Workload {
 	for _, key := range order {
 		members := groups[key]
 		if _, ok := members[0].pod(); ok {
-			workloads = append(workloads, podWorkload(members))
+			workloads = append(workloads, dockerPod(members))
 		} else {
 			workloads = append(workloads, Workload{
 				Containers: []Container{members[0].Container}, HostNetwork: members[0].network == "host",
@@ -121,29 +121,23 @@ func groupDocker(all []dockerContainer) []Workload {
 	return workloads
 }
 
-// podWorkload makes one workload of the containers of a pod, past ones included.
-func podWorkload(members []dockerContainer) Workload {
+// dockerPod makes one workload of the containers of a pod, past ones included.
+func dockerPod(members []dockerContainer) Workload {
 	pod, _ := members[0].pod()
-	w := Workload{Pod: pod.Pod, Namespace: pod.Namespace, UID: pod.UID}
-	sandboxes, rest := splitSandboxes(members)
-	slices.SortStableFunc(sandboxes, func(a, b dockerContainer) int {
-		return cmp.Or(
-			-cmp.Compare(boolInt(a.State.Alive()), boolInt(b.State.Alive())),
-			-a.Created.Compare(b.Created),
-		)
-	})
-	for i := range sandboxes {
-		s := sandboxes[i].sandbox()
-		if i > 0 {
-			w.Attempts = append(w.Attempts, *s)
-			continue
-		}
-		w.Sandbox = s
-		w.HostNetwork = sandboxes[i].network == "host"
-		w.DefaultContainer = text(sandboxes[i].labels[labelDefault])
+	own, rest := splitSandboxes(members)
+	sandboxes, containers := make([]podSandbox, 0, len(own)), make([]Container, 0, len(rest))
+	for i := range own {
+		s := podSandbox{Sandbox: *own[i].sandbox(), hostNetwork: own[i].network == "host", defaultContainer: text(own[i].labels[labelDefault])}
+		sandboxes = append(sandboxes, s)
 	}
-	w.Containers = latestAttempts(rest)
-	return w
+	for i := range rest {
+		named, _ := rest[i].pod()
+		c := rest[i].Container
+		c.RuntimeName, c.Name = c.Name, cmp.Or(named.Container, c.Name)
+		c.Restarts = max(c.Restarts, named.Attempt)
+		containers = append(containers, c)
+	}
+	return podWorkload(pod, sandboxes, containers)
 }
 
 // splitSandboxes parts a pod's sandboxes from its other containers. Where none
@@ -169,29 +163,6 @@ func splitSandboxes(members []dockerContainer) (sandboxes, rest []dockerContaine
 func (c *dockerContainer) isSandbox() bool {
 	pod, ok := c.pod()
 	return ok && pod.Container == sandboxContainer
-}
-
-// latestAttempts keeps the newest container of each name: the kubelet makes a
-// new one for every restart and keeps the old ones for their logs. The order is
-// that of creation.
-func latestAttempts(all []dockerContainer) []Container {
-	slices.SortStableFunc(all, func(a, b dockerContainer) int { return a.Created.Compare(b.Created) })
-	latest := make([]Container, 0, len(all))
-	for i := range all {
-		pod, _ := all[i].pod()
-		c := all[i].Container
-		c.RuntimeName, c.Name = c.Name, cmp.Or(pod.Container, c.Name)
-		c.Restarts = max(c.Restarts, pod.Attempt)
-		at := slices.IndexFunc(latest, func(l Container) bool { return l.Name == c.Name })
-		switch {
-		case at < 0:
-			latest = append(latest, c)
-		case c.Restarts >= latest[at].Restarts:
-			c.follows(&latest[at])
-			latest[at] = c
-		}
-	}
-	return latest
 }
 
 // startedLately reads from a list's status, "Up 20 seconds (healthy)", that it is
