@@ -24,16 +24,12 @@ import (
 // users say is not believed.
 //
 // It tells names by a list alone: to find one name, all bundles are read.
-type Bundles struct {
-	home           *nsexec.Home
-	root, procRoot string
-}
+type Bundles struct{ hostFiles }
 
 // NewBundles returns the source for the host whose files lie below root ("/").
 // home stays the caller's.
 func NewBundles(home *nsexec.Home, root string) *Bundles {
-	root = filepath.Join("/", root)
-	return &Bundles{home: home, root: root, procRoot: filepath.Join(root, "proc")}
+	return &Bundles{newHostFiles(home, root)}
 }
 
 // Name is "bundles".
@@ -77,20 +73,14 @@ func workloadsOf(all []bundle) []Workload {
 // read reads the bundles whose ID, and name where a monitor tells it, keep picks. With
 // an error it returns those that could be read.
 func (s *Bundles) read(ctx context.Context, keep func(id, name string) bool) ([]bundle, error) {
-	files, err := s.home.OpenFiles(s.root)
-	if errors.Is(err, nsexec.ErrUnsupported) || errors.Is(err, fs.ErrNotExist) {
-		return nil, &absentError{what: s.root}
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = files.Close() }() // only read from
-	all, here, cut := s.containerd(ctx, files, keep)
-	monitored, some, err := s.monitored(ctx, files, keep)
-	if !here && !some && (err == nil || errors.Is(err, fs.ErrNotExist)) {
-		return nil, &absentError{what: "no containerd and no conmon runs"}
-	}
-	return append(all, monitored...), cmp.Or(err, cut, ctx.Err())
+	return readHost(ctx, &s.hostFiles, func(files *nsexec.Files) ([]bundle, error) {
+		all, here, cut := s.containerd(ctx, files, keep)
+		monitored, some, err := s.monitored(ctx, files, keep)
+		if !here && !some && (err == nil || errors.Is(err, fs.ErrNotExist)) {
+			return nil, &absentError{what: "no containerd and no conmon runs"}
+		}
+		return append(all, monitored...), cmp.Or(err, cut)
+	})
 }
 
 // bundle is a container with what its config.json says.

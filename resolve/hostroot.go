@@ -1,15 +1,17 @@
 package resolve
 
 import (
-	"os"
-	"path"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
 	"path/filepath"
-	"strings"
-)
 
-// maxLinks is how many links the kernel follows on one way (MAXSYMLINKS of
-// include/linux/namei.h).
-const maxLinks = 40
+	securejoin "github.com/cyphar/filepath-securejoin"
+
+	"nsenter-mcp/nsexec"
+)
 
 // hostPath is where a path of the host is found by this process. Links on the way,
 // absolute ones above all (/var/run to /run), stay below root, as they would for
@@ -20,23 +22,35 @@ func hostPath(root, name string) string {
 	if filepath.Clean(root) == "/" {
 		return filepath.Clean(name)
 	}
-	at, rest := "/", strings.Split(filepath.ToSlash(name), "/")
-	for links := 0; len(rest) > 0; {
-		part := rest[0]
-		rest = rest[1:]
-		next := path.Join(at, part) // ".." ends at the root
-		target, err := os.Readlink(filepath.Join(root, next))
-		if err != nil {
-			at = next
-			continue
-		}
-		if links++; links > maxLinks {
-			return filepath.Join(root, name)
-		}
-		if path.IsAbs(target) {
-			at = "/"
-		}
-		rest = append(strings.Split(target, "/"), rest...)
+	found, err := securejoin.SecureJoin(root, name)
+	if err != nil { // links in a circle
+		return filepath.Join(root, name)
 	}
-	return filepath.Join(root, at)
+	return found
+}
+
+// hostFiles reads files of the host for a source.
+type hostFiles struct {
+	home           *nsexec.Home
+	root, procRoot string
+}
+
+func newHostFiles(home *nsexec.Home, root string) hostFiles {
+	root = filepath.Join("/", root)
+	return hostFiles{home: home, root: root, procRoot: filepath.Join(root, "proc")}
+}
+
+// readHost opens the host's root for one question. It fails with [ErrAbsent] where there
+// is none, or where what ask needs is not there.
+func readHost[T any](ctx context.Context, h *hostFiles, ask func(*nsexec.Files) ([]T, error)) ([]T, error) {
+	files, err := h.home.OpenFiles(h.root)
+	var found []T
+	if err == nil {
+		defer func() { _ = files.Close() }() // only read from
+		found, err = ask(files)
+	}
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, nsexec.ErrUnsupported) {
+		err = fmt.Errorf("%s: %w", h.root, ErrAbsent)
+	}
+	return found, cmp.Or(err, ctx.Err())
 }

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,16 +19,12 @@ import (
 //
 // Nothing here says which process is the sandbox's. It is taken to be the oldest
 // one of the pod that is no container's with a log, and a note says so.
-type NodeFiles struct {
-	home           *nsexec.Home
-	root, procRoot string
-}
+type NodeFiles struct{ hostFiles }
 
 // NewNodeFiles returns the source for the host whose files lie below root ("/").
 // home stays the caller's.
 func NewNodeFiles(home *nsexec.Home, root string) *NodeFiles {
-	root = filepath.Join("/", root)
-	return &NodeFiles{home: home, root: root, procRoot: filepath.Join(root, "proc")}
+	return &NodeFiles{newHostFiles(home, root)}
 }
 
 // Name is "files".
@@ -44,7 +38,7 @@ const maxDetailed = 16
 // start of its ID or its name. For a container that no log tells of it fails with
 // [ErrCannotTell].
 func (s *NodeFiles) Exact(ctx context.Context, q Query) ([]Workload, error) {
-	return s.read(ctx, func(files *nsexec.Files) ([]Workload, error) {
+	return readHost(ctx, &s.hostFiles, func(files *nsexec.Files) ([]Workload, error) {
 		if q.Pod == "" {
 			return s.container(ctx, files, q)
 		}
@@ -60,7 +54,7 @@ func (s *NodeFiles) Exact(ctx context.Context, q Query) ([]Workload, error) {
 
 // List returns all pods that the kubelet still keeps or that have a process.
 func (s *NodeFiles) List(ctx context.Context) ([]Workload, error) {
-	return s.read(ctx, func(files *nsexec.Files) ([]Workload, error) {
+	return readHost(ctx, &s.hostFiles, func(files *nsexec.Files) ([]Workload, error) {
 		pods, err := readPodLogs(ctx, files, func(podLog) bool { return true })
 		if err != nil {
 			return nil, err
@@ -90,23 +84,6 @@ func (s *NodeFiles) List(ctx context.Context) ([]Workload, error) {
 		}
 		return all, nil
 	})
-}
-
-// read opens the host's root for one question. Where there are no logs of pods,
-// no kubelet runs here.
-func (s *NodeFiles) read(ctx context.Context, ask func(*nsexec.Files) ([]Workload, error)) ([]Workload, error) {
-	files, err := s.home.OpenFiles(s.root)
-	if err == nil {
-		defer func() { _ = files.Close() }() // only read from
-		var ws []Workload
-		if ws, err = ask(files); err == nil {
-			return ws, ctx.Err()
-		}
-	}
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, nsexec.ErrUnsupported) {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(s.root, podLogs), ErrAbsent)
-	}
-	return nil, err
 }
 
 // container finds the pod of a container.

@@ -109,10 +109,12 @@ func containerName(c *lab.Container) string {
 // filesOnly is a resolver that asks nobody but the files.
 func (w *world) filesOnly(tb testing.TB, root string, more ...Source) *Resolver {
 	tb.Helper()
-	return w.resolverFor(tb, Config{
+	r := w.resolverFor(tb, Config{
 		Root: root, AllowHostNetwork: true,
 		Sources: append([]Source{NewNodeFiles(w.Home, root), NewCgroups(root)}, more...),
 	})
+	r.limits.grace = r.limits.source // the files are heard although the cgroups know a UID at once
+	return r
 }
 
 func TestNodeFiles(t *testing.T) {
