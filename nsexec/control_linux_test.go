@@ -401,7 +401,7 @@ func TestRightNamespaceRaw(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		socket, err := s.target.NetlinkSocket(unix.NETLINK_INET_DIAG)
+		socket, err := s.target.OpenNetlink(unix.NETLINK_INET_DIAG)
 		if err != nil {
 			t.Fatal(err)
 		}

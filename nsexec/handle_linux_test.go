@@ -32,9 +32,10 @@ func TestClosedHandle(t *testing.T) {
 				"Netlink":     func() error { _, err := h.Netlink(unix.NETLINK_ROUTE); return err },
 				"DialContext": func() error { _, err := h.DialContext(t.Context(), "tcp", "127.0.0.1:1"); return err },
 				"Listen":      func() error { _, err := h.ListenConfig().Listen(t.Context(), "tcp", "127.0.0.1:0"); return err },
-				"NSID in it":  func() error { _, err := h.NSID(other); return err },
+				"OpenNetlink": func() error { _, err := h.OpenNetlink(unix.NETLINK_ROUTE); return err },
+				"Addresses":   func() error { _, err := h.Addresses(t.Context(), unix.AF_UNSPEC); return err },
 				"WithFD":      func() error { return h.WithFD(func(int) error { t.Error("ran"); return nil }) },
-				"NSID of it":  func() error { _, err := other.NSID(h); return err },
+				"NSID of it":  func() error { _, err := nsid(t, other, h); return err },
 				"Close":       h.Close,
 			}
 			for name, f := range use {

@@ -33,7 +33,7 @@ func TestNothingLeaks(t *testing.T) {
 			return err
 		}
 		n.Close()
-		s, err := h.NetlinkSocket(unix.NETLINK_ROUTE)
+		s, err := h.OpenNetlink(unix.NETLINK_ROUTE)
 		if err != nil {
 			return err
 		}

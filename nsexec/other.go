@@ -8,8 +8,6 @@ import (
 	"net"
 	"syscall"
 	"time"
-
-	"github.com/vishvananda/netlink"
 )
 
 // Home is this process's own network namespace; here there is none, and
@@ -79,11 +77,14 @@ func (n *Handle) DialContext(_ context.Context, _, address string) (net.Conn, er
 	return nil, unsupported("dial " + address)
 }
 
-// Netlink fails with [ErrUnsupported].
-func (n *Handle) Netlink(...int) (*netlink.Handle, error) { return nil, ErrUnsupported }
+// InterfaceIndex fails with [ErrUnsupported].
+func (n *Handle) InterfaceIndex(string) (int, error) { return 0, ErrUnsupported }
 
-// NSID fails with [ErrUnsupported].
-func (n *Handle) NSID(*Handle) (int, error) { return -1, ErrUnsupported }
+// Addresses fails with [ErrUnsupported].
+func (n *Handle) Addresses(context.Context, int) ([]Address, error) { return nil, ErrUnsupported }
+
+// LeadsTo is always false.
+func (n *Handle) LeadsTo(context.Context, int, *Handle) bool { return false }
 
 // Process is a pinned process; none can be opened here.
 type Process struct{}

@@ -150,14 +150,17 @@ func (n *Handle) literal(address string) (string, error) {
 	if ip.Zone() == "" {
 		return address, nil
 	}
-	index, err := n.zoneIndex(ip.Zone())
+	index, err := n.InterfaceIndex(ip.Zone())
 	if err != nil {
 		return "", fmt.Errorf("zone %q: %w", ip.Zone(), err)
 	}
 	return net.JoinHostPort(ip.WithZone(strconv.Itoa(index)).String(), port), nil
 }
 
-func (n *Handle) zoneIndex(zone string) (int, error) {
+// InterfaceIndex returns the number of the interface that a zone of a link-local
+// address names (RFC 4007, section 11.2), which may be that number itself; ENODEV where
+// the namespace has no interface of that name.
+func (n *Handle) InterfaceIndex(zone string) (int, error) {
 	if index, err := strconv.ParseUint(zone, 10, 31); err == nil {
 		return int(index), nil
 	}

@@ -183,7 +183,7 @@ func (s *ipSearch) owner(ctx context.Context, p place) (*Target, bool, error) {
 	default:
 		s.openHost(t)
 	}
-	owns, err := ownsAddress(t.Net, s.ip)
+	owns, err := ownsAddress(ctx, t.Net, s.ip)
 	if owns && len(p.pids) > 1 {
 		oldest := &Target{Via: t.Via, Node: t.Node}
 		if s.adoptFirst(oldest, s.oldestFirst(p.pids), p.net) == nil {
@@ -227,7 +227,7 @@ func (s *ipSearch) one(ctx context.Context) *Target {
 	var here []*Target
 	for _, t := range s.owners {
 		// Where there is no time left to look, that is not known.
-		_ = s.cfg.Host.Look(ctx, func() error { t.Attached = attached(t.Net, s.cfg.Host, s.ip); return nil })
+		_ = s.cfg.Host.Look(ctx, func() error { t.Attached = attached(ctx, t.Net, s.cfg.Host, s.ip); return nil })
 		if t.Attached {
 			here = append(here, t)
 		}

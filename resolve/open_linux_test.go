@@ -47,7 +47,7 @@ func TestProcessThatBecomesTheContainer(t *testing.T) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 			// A list looks for another process.
-			if _, ok := r.networkOf(&test.w, p); ok != (test.want == nil) {
+			if _, ok := r.networkOf(t.Context(), &test.w, p); ok != (test.want == nil) {
 				t.Errorf("taken for the pod's in a list: %v", ok)
 			}
 		})

@@ -120,7 +120,7 @@ func (r *Resolver) network(ctx context.Context, w *Workload) Network {
 		if err != nil {
 			continue
 		}
-		found, ok := r.networkOf(w, p)
+		found, ok := r.networkOf(ctx, w, p)
 		_ = p.Close() // was only looked at
 		if ok {
 			return found
@@ -131,7 +131,7 @@ func (r *Resolver) network(ctx context.Context, w *Workload) Network {
 
 // networkOf looks into the network of a process of w; not ok where the process is
 // not in that of w.
-func (r *Resolver) networkOf(w *Workload, p *nsexec.Process) (found Network, ok bool) {
+func (r *Resolver) networkOf(ctx context.Context, w *Workload, p *nsexec.Process) (found Network, ok bool) {
 	found.Started = p.Started()
 	handle, err := p.Net()
 	if err != nil {
@@ -145,7 +145,7 @@ func (r *Resolver) networkOf(w *Workload, p *nsexec.Process) (found Network, ok 
 	found.Host = &host
 	if !host { // the node's addresses are no pod's
 		// What cannot be read is not known.
-		found.Addresses, _ = globalAddresses(handle)
+		found.Addresses, _ = globalAddresses(ctx, handle)
 	}
 	return found, true
 }

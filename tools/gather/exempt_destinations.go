@@ -28,7 +28,7 @@ func Allowed(ctx context.Context, p destination.Policy, target *resolve.Target) 
 // resolv.conf. What cannot be read is not excepted from the policy.
 func exemptDestinations(ctx context.Context, target *resolve.Target) destination.Exempt {
 	var exempt destination.Exempt
-	if gateways, err := attempt.Gateways(target.Net); err == nil {
+	if gateways, err := attempt.Gateways(ctx, target.Net); err == nil {
 		exempt.Gateways = gateways
 	}
 	const most = 64 << 10

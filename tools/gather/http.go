@@ -84,9 +84,9 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 		return nil, err
 	}
 	if r.Details || answer.Outcome == fact.OutcomeHTTPError || answer.SlowFirstByte() {
-		attempt.MeasureWays(target.Net, answer.Attempts)
+		attempt.MeasureWays(ctx, target.Net, answer.Attempts)
 	}
-	attempt.AskNode(node.Host, target.Net, answer.Attempts)
+	attempt.AskNode(ctx, node.Host, target.Net, answer.Attempts)
 	e := &fact.FetchEvidence{
 		Fetch: answer, Host: target.HostNetwork, Compared: target.Query.Netns == "host", MSS: r.MSS, Egress: egress(ctx, node.Host, target, answer),
 		RootsFrom: roots.From, RootsUnusable: roots.Unusable, EnvironCut: cut,

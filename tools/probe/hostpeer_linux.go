@@ -39,7 +39,7 @@ func HostPeers(ctx context.Context, target, host *nsexec.Handle, links []fact.Li
 		if link.HostPeer = peer; peer != nil {
 			continue
 		}
-		elsewhere, err := side.elsewhere(link)
+		elsewhere, err := side.elsewhere(ctx, link)
 		if err != nil {
 			return fmt.Errorf("other end of %s: %w", link.Name, err)
 		}
@@ -70,13 +70,13 @@ type hostSide struct {
 	// is known; hostID the one under which the target knows the host, asked for
 	// only where some other end was not found on the host.
 	targetID, hostID int
-	socket           *routeSocket        // opened when first needed, nil before
-	known            map[int]linkMessage // links seen, by index: pods share a bridge
+	socket           *nsexec.NetlinkSocket // opened when first needed, nil before
+	known            map[int]linkMessage   // links seen, by index: pods share a bridge
 }
 
 func (s *hostSide) close() {
 	if s.socket != nil {
-		s.socket.close()
+		s.socket.Close()
 	}
 }
 
@@ -125,7 +125,7 @@ func (s *hostSide) pointsBack(ctx context.Context, candidate, link *fact.Link) (
 	if s.targetID < 0 {
 		// The kernel gives the target a number when it first has to tell it, which
 		// was in the answer that candidate was made of.
-		id, err := s.socket.nsid(ctx, s.target)
+		id, err := s.socket.NSID(ctx, s.target)
 		if err != nil {
 			return false, err
 		}
@@ -134,37 +134,20 @@ func (s *hostSide) pointsBack(ctx context.Context, candidate, link *fact.Link) (
 	return s.targetID >= 0 && *candidate.LinkNetnsID == s.targetID, nil
 }
 
-// nsid returns the number under which the socket's namespace knows another, -1
-// where it has given it none. nsexec's own would enter once more.
-func (s *routeSocket) nsid(ctx context.Context, other *nsexec.Handle) (int, error) {
-	id := -1
-	err := other.WithFD(func(fd int) error {
-		request := nl.NewRtAttr(unix.NETNSA_FD, nl.Uint32Attr(uint32(fd))) //nolint:gosec // descriptors fit
-		b, err := s.get(ctx, unix.RTM_GETNSID, unix.RTM_NEWNSID, &nl.RtGenMsg{}, request)
-		if err != nil {
-			return err
-		}
-		const header = 4 // struct rtgenmsg, padded
-		if n, ok := parseAttributes(b[min(header, len(b)):], unix.NETNSA_NSID).signed(unix.NETNSA_NSID); ok {
-			id = n
-		}
-		return nil
-	})
-	if err != nil {
-		return -1, fmt.Errorf("number of %s: %w", other.Identity(), err)
-	}
-	return id, nil
-}
-
 // unknownID is no number that the kernel gives: -1 means none.
 const unknownID = -2
 
 // elsewhere reports whether the other end of link is in a third namespace. An
 // end on the host that was not found was replaced between two reads, of which
 // nothing is said.
-func (s *hostSide) elsewhere(link *fact.Link) (bool, error) {
+func (s *hostSide) elsewhere(ctx context.Context, link *fact.Link) (bool, error) {
 	if s.hostID == unknownID {
-		id, err := s.target.NSID(s.host)
+		socket, err := s.target.OpenNetlink(unix.NETLINK_ROUTE)
+		if err != nil {
+			return false, err
+		}
+		defer socket.Close()
+		id, err := socket.NSID(ctx, s.host)
 		if err != nil {
 			return false, err
 		}
@@ -198,7 +181,7 @@ func (s *hostSide) addRoute(ctx context.Context, peer *fact.HostPeer, link *fact
 	if !ok {
 		return nil
 	}
-	b, err := s.socket.get(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, routeTo(to)...)
+	b, err := s.socket.Get(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, routeTo(to)...)
 	switch {
 	case errors.Is(err, unix.ENETUNREACH), errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.EACCES), errors.Is(err, unix.EINVAL):
 		// No route, or one of type unreachable, prohibit or blackhole.
@@ -240,7 +223,7 @@ func globalAddress(addresses []fact.Addr) (netip.Addr, bool) {
 // globalIPv6 lists the global IPv6 addresses of one interface, also those that
 // will be usable in a moment.
 func (s *hostSide) globalIPv6(ctx context.Context, index int) ([]string, error) {
-	messages, _, err := s.socket.dump(ctx, unix.RTM_GETADDR, unix.RTM_NEWADDR, nl.NewIfAddrmsg(unix.AF_INET6))
+	messages, _, err := s.socket.Dump(ctx, unix.RTM_GETADDR, unix.RTM_NEWADDR, nl.NewIfAddrmsg(unix.AF_INET6))
 	if err != nil {
 		return nil, fmt.Errorf("list addresses: %w", err)
 	}
@@ -267,7 +250,7 @@ func (s *hostSide) link(ctx context.Context, index int) (linkMessage, error) {
 	}
 	request := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	request.Index = int32(index) //nolint:gosec // the kernel's own number
-	b, err := s.socket.get(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, request)
+	b, err := s.socket.Get(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, request)
 	if err != nil {
 		return linkMessage{}, fmt.Errorf("link %d: %w", index, err)
 	}
@@ -283,7 +266,7 @@ func (s *hostSide) open() error {
 	if s.socket != nil {
 		return nil
 	}
-	socket, err := openRoute(s.host)
+	socket, err := s.host.OpenNetlink(unix.NETLINK_ROUTE)
 	if err != nil {
 		return err
 	}

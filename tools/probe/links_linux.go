@@ -15,12 +15,12 @@ import (
 // Links reads all interfaces of a namespace, their addresses and the routes by one
 // dump each. It ends at ctx's deadline.
 func Links(ctx context.Context, h *nsexec.Handle, options LinkOptions) (LinkList, error) {
-	socket, err := openRoute(h)
+	socket, err := h.OpenNetlink(unix.NETLINK_ROUTE)
 	if err != nil {
 		return LinkList{}, err
 	}
-	defer socket.close()
-	messages, allLinks, err := socket.dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, nl.NewIfInfomsg(unix.AF_UNSPEC))
+	defer socket.Close()
+	messages, allLinks, err := socket.Dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, nl.NewIfInfomsg(unix.AF_UNSPEC))
 	if err != nil {
 		return LinkList{}, fmt.Errorf("list interfaces: %w", err)
 	}
@@ -28,7 +28,7 @@ func Links(ctx context.Context, h *nsexec.Handle, options LinkOptions) (LinkList
 	if err != nil {
 		return LinkList{}, fmt.Errorf("list interfaces: %w", err)
 	}
-	messages, allAddresses, err := socket.dump(ctx, unix.RTM_GETADDR, unix.RTM_NEWADDR, nl.NewIfAddrmsg(unix.AF_UNSPEC))
+	messages, allAddresses, err := socket.Dump(ctx, unix.RTM_GETADDR, unix.RTM_NEWADDR, nl.NewIfAddrmsg(unix.AF_UNSPEC))
 	if err != nil {
 		return LinkList{}, fmt.Errorf("list addresses: %w", err)
 	}
@@ -46,7 +46,7 @@ func Links(ctx context.Context, h *nsexec.Handle, options LinkOptions) (LinkList
 			links[i].AddrInfo = []fact.Addr{}
 		}
 	}
-	messages, allRoutes, err := socket.dump(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, nl.NewRtMsg())
+	messages, allRoutes, err := socket.Dump(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, nl.NewRtMsg())
 	list := LinkList{Links: links, Complete: allLinks && allAddresses}
 	if ctx.Err() != nil {
 		return LinkList{}, fmt.Errorf("list routes: %w", ctx.Err())

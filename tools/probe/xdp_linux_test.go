@@ -5,6 +5,7 @@ import (
 	"testing"
 	"unsafe"
 
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/internal/lab"
@@ -14,24 +15,18 @@ import (
 // pass.
 func attachXDP(t *testing.T, ns *lab.Netns, index int) {
 	t.Helper()
-	socket, err := openRoute(ns.Handle)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer socket.close()
-	body := rawData(linkBytes(0, index, 0,
+	request := nl.NewNetlinkRequest(unix.RTM_SETLINK, unix.NLM_F_ACK)
+	request.AddRawData(linkBytes(0, index, 0,
 		attr(unix.IFLA_XDP, nested(
 			attr(unix.IFLA_XDP_FD, uint32(loadXDP(t))), attr(unix.IFLA_XDP_FLAGS, uint32(unix.XDP_FLAGS_SKB_MODE))))))
-	if _, _, err := socket.execute(t.Context(), unix.NLM_F_ACK, unix.RTM_SETLINK, 0, body); err != nil {
+	err := ns.Handle.Do(func() error {
+		_, err := request.Execute(unix.NETLINK_ROUTE, 0)
+		return err
+	})
+	if err != nil {
 		t.Skipf("this kernel attaches no XDP program: %v", err)
 	}
 }
-
-// rawData is the body of a request.
-type rawData []byte
-
-func (r rawData) Len() int          { return len(r) }
-func (r rawData) Serialize() []byte { return r }
 
 // loadXDP loads the program "return XDP_PASS" and returns its descriptor.
 func loadXDP(t *testing.T) int {

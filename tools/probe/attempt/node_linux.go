@@ -2,10 +2,10 @@ package attempt
 
 import (
 	"bytes"
+	"context"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
-	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/fact"
@@ -16,38 +16,33 @@ import (
 // AskNode adds to each attempt of the target that failed what its node knows of the
 // connection. It changes nothing where the target is the node itself or attached to
 // another one, as in a cluster in containers, or node is nil.
-// Each request to the kernel has the bound of [nsexec.Handle.Netlink].
-func AskNode(node, target *nsexec.Handle, attempts []fact.Attempt) {
+// It ends with ctx.
+func AskNode(ctx context.Context, node, target *nsexec.Handle, attempts []fact.Attempt) {
 	if node == nil || node.Identity().Same(target.Identity()) {
 		return
 	}
 	for i := range attempts {
 		a := &attempts[i]
-		if a.Local == "" || a.Route == nil || a.Route.Dev == "" || !leadsTo(target, a.Route.Dev, node) {
+		if a.Local == "" || a.Route == nil || a.Route.Dev == "" || !leadsTo(ctx, target, a.Route.Dev, node) {
 			continue
 		}
 		r, err := openRoutes(node)
 		if err != nil {
 			return
 		}
-		if known := askNode(node, r, a); known != (fact.AttemptNode{}) {
+		if known := askNode(ctx, node, r, a); known != (fact.AttemptNode{}) {
 			a.Node = &known
 		}
-		r.close()
+		r.Close()
 	}
 }
 
-func leadsTo(target *nsexec.Handle, dev string, node *nsexec.Handle) bool {
-	handle, err := target.Netlink(unix.NETLINK_ROUTE)
-	if err != nil {
-		return false
-	}
-	defer handle.Close()
-	link, err := handle.LinkByName(dev)
-	return err == nil && target.LeadsTo(link, node)
+func leadsTo(ctx context.Context, target *nsexec.Handle, dev string, node *nsexec.Handle) bool {
+	index, err := target.InterfaceIndex(dev)
+	return err == nil && target.LeadsTo(ctx, index, node)
 }
 
-func askNode(node *nsexec.Handle, r *routes, a *fact.Attempt) (known fact.AttemptNode) {
+func askNode(ctx context.Context, node *nsexec.Handle, r *routes, a *fact.Attempt) (known fact.AttemptNode) {
 	from, err := netip.ParseAddrPort(a.Local)
 	if err != nil {
 		return known
@@ -59,23 +54,23 @@ func askNode(node *nsexec.Handle, r *routes, a *fact.Attempt) (known fact.Attemp
 	if err != nil {
 		return known
 	}
-	if entry, err := conntrack.Get(node, conntrack.TCP, from, to); err == nil {
+	if entry, err := conntrack.Get(ctx, node, conntrack.TCP, from, to); err == nil {
 		known.Tracked, known.Replied = true, entry.Replied
 		if elsewhere := entry.Rewritten(to); elsewhere.IsValid() {
 			known.SentTo = elsewhere.String()
 		}
 	}
 	if gateway, err := netip.ParseAddr(a.Route.Gateway); err == nil {
-		known.IsGateway = r.isOwn(gateway)
+		known.IsGateway = r.isOwn(ctx, gateway)
 	}
 	if a.Answer != nil && a.Answer.Kind == "icmp" {
 		if answerer, err := netip.ParseAddr(a.Answer.From); err == nil {
-			known.IsAnswerer = r.isOwn(answerer)
+			known.IsAnswerer = r.isOwn(ctx, answerer)
 		}
 	}
 	if a.Wire != nil {
 		if answerer, err := netip.ParseAddrPort(a.Wire.AnswerFrom); err == nil {
-			if bridge := r.commonBridge(from.Addr(), answerer.Addr()); bridge != "" {
+			if bridge := r.commonBridge(ctx, from.Addr(), answerer.Addr()); bridge != "" {
 				known.Bridge, known.BridgeNF = probe.LinkName(bridge), readBridgeNF(node, answerer.Addr().Is6())
 			}
 		}
@@ -85,16 +80,16 @@ func askNode(node *nsexec.Handle, r *routes, a *fact.Attempt) (known fact.Attemp
 
 // commonBridge names the bridge by which the namespace reaches two neighbours; ""
 // where they are not on one.
-func (r *routes) commonBridge(a, b netip.Addr) string {
+func (r *routes) commonBridge(ctx context.Context, a, b netip.Addr) string {
 	var index int
 	for _, ip := range [...]netip.Addr{a, b} {
-		way, err := r.get(lookup{to: netip.AddrPortFrom(ip, 0)}, 0)
+		way, err := r.get(ctx, lookup{to: netip.AddrPortFrom(ip, 0)}, 0)
 		if err != nil || way.gateway.IsValid() || index != 0 && index != way.index {
 			return ""
 		}
 		index = way.index
 	}
-	link, err := r.LinkByIndex(index)
+	link, err := r.Link(ctx, index)
 	if err != nil {
 		return ""
 	}

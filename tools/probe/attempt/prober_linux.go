@@ -186,7 +186,7 @@ func (p *Prober) gather(ctx context.Context, h *nsexec.Handle, s *socket, seen *
 		if err != nil {
 			return err
 		}
-		measureWay(h, s, seen, a)
+		measureWay(ctx, h, s, seen, a)
 		return h.Do(func() error {
 			if a.Route != nil && a.Route.Type == fact.RouteLocal {
 				a.Listeners = readListeners(s.sentTo(a).Port())
@@ -226,31 +226,31 @@ func (s *socket) sentTo(a *fact.Attempt) netip.AddrPort {
 // measureWay asks whether the answer was made in the namespace itself, and by which
 // way the packets go. Where a route refuses the SYN that is sent again, the way there
 // is not known; then what refuses so is looked for.
-func measureWay(h *nsexec.Handle, s *socket, seen *observed, a *fact.Attempt) {
+func measureWay(ctx context.Context, h *nsexec.Handle, s *socket, seen *observed, a *fact.Attempt) {
 	r, err := openRoutes(h)
 	if err != nil {
 		return
 	}
-	defer r.close()
+	defer r.Close()
 	way := func(to netip.AddrPort) {
-		if found, err := r.measure(lookup{to: to, from: s.local.Addr(), zone: s.zone}); err == nil {
+		if found, err := r.measure(ctx, lookup{to: to, from: s.local.Addr(), zone: s.zone}); err == nil {
 			a.Route, a.Neigh = found.route, found.neigh
 		}
 	}
 	way(s.to) // before a SYN is sent again, which asks for the next hop anew
 	if a.Answer != nil && a.Answer.Kind == "icmp" {
-		if from, err := netip.ParseAddr(a.Answer.From); err == nil && r.isOwn(from) {
+		if from, err := netip.ParseAddr(a.Answer.From); err == nil && r.isOwn(ctx, from) {
 			a.Answer.Dev, a.Answer.Own = "lo", true
 		}
 	}
 	if kind := refusedRoute(s.sendAgain(a)); kind != "" {
-		a.Route, a.Neigh = r.refusing(kind, familyOf(s.to.Addr())), nil
+		a.Route, a.Neigh = r.refuses(ctx, kind, familyOf(s.to.Addr())), nil
 		return
 	}
 	to := s.to
 	if seen != nil && seen.sentTo.IsValid() {
 		to = seen.sentTo
-	} else if entry, err := conntrack.Get(h, conntrack.TCP, s.local, s.to); err == nil && entry.Rewritten(s.to).IsValid() {
+	} else if entry, err := conntrack.Get(ctx, h, conntrack.TCP, s.local, s.to); err == nil && entry.Rewritten(s.to).IsValid() {
 		to = entry.SentTo
 	}
 	if to != s.to {
@@ -261,13 +261,13 @@ func measureWay(h *nsexec.Handle, s *socket, seen *observed, a *fact.Attempt) {
 
 // MeasureWays adds to attempts that connected the route, the next hop, and where the
 // target's own NAT leads. What cannot be measured stays absent.
-func MeasureWays(h *nsexec.Handle, attempts []fact.Attempt) {
+func MeasureWays(ctx context.Context, h *nsexec.Handle, attempts []fact.Attempt) {
 	for i := range attempts {
 		a := &attempts[i]
 		to, err := netip.ParseAddrPort(a.Address)
 		from, localErr := netip.ParseAddrPort(a.Local)
 		if a.Outcome == fact.OutcomeOK && err == nil && localErr == nil && to.Addr().Zone() == "" {
-			measureWay(h, &socket{to: to, local: from}, nil, a)
+			measureWay(ctx, h, &socket{to: to, local: from}, nil, a)
 		}
 	}
 }

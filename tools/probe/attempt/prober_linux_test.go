@@ -74,7 +74,7 @@ func (s *scene) connect(to netip.AddrPort, timeout time.Duration) (net.Conn, fac
 		s.Cleanup(func() { _ = conn.Close() })
 	}
 	attempts := []fact.Attempt{a}
-	AskNode(s.lab.Node.Handle, s.pod.Handle, attempts)
+	AskNode(s.Context(), s.lab.Node.Handle, s.pod.Handle, attempts)
 	a = attempts[0]
 	diagnose.Explain(&a)
 	text, err := json.Marshal(a)

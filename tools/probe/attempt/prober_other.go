@@ -17,13 +17,15 @@ func (p *Prober) Connect(_ context.Context, _ *nsexec.Handle, r Request) (net.Co
 }
 
 // Gateways fails with [nsexec.ErrUnsupported].
-func Gateways(*nsexec.Handle) ([]netip.Addr, error) { return nil, nsexec.ErrUnsupported }
+func Gateways(context.Context, *nsexec.Handle) ([]netip.Addr, error) {
+	return nil, nsexec.ErrUnsupported
+}
 
 // AskNode does nothing.
-func AskNode(_, _ *nsexec.Handle, _ []fact.Attempt) {}
+func AskNode(_ context.Context, _, _ *nsexec.Handle, _ []fact.Attempt) {}
 
 // MeasureWays does nothing.
-func MeasureWays(*nsexec.Handle, []fact.Attempt) {}
+func MeasureWays(context.Context, *nsexec.Handle, []fact.Attempt) {}
 
 // CompareECN measures nothing.
 func CompareECN(context.Context, *nsexec.Handle, netip.AddrPort) *fact.ECN { return nil }

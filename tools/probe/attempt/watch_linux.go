@@ -51,7 +51,7 @@ func (p *Prober) record(ctx context.Context, h *nsexec.Handle, s *socket) *obser
 	var hop nextHop
 	stamps := false
 	err := p.turn(ctx, func() error {
-		hop = nextHopOf(h, s, local.Addr())
+		hop = nextHopOf(ctx, h, s, local.Addr())
 		return h.Do(func() (err error) {
 			stamps = randomStamps()
 			file, err = packetSocket(s.v6, local.Port())
@@ -79,13 +79,13 @@ func (p *Prober) record(ctx context.Context, h *nsexec.Handle, s *socket) *obser
 }
 
 // nextHopOf is zero where the next hop needs no link-layer address or is not known.
-func nextHopOf(h *nsexec.Handle, s *socket, local netip.Addr) nextHop {
+func nextHopOf(ctx context.Context, h *nsexec.Handle, s *socket, local netip.Addr) nextHop {
 	r, err := openRoutes(h)
 	if err != nil {
 		return nextHop{}
 	}
-	defer r.close()
-	found, err := r.measure(lookup{to: s.to, from: local, zone: s.zone})
+	defer r.Close()
+	found, err := r.measure(ctx, lookup{to: s.to, from: local, zone: s.zone})
 	if err != nil {
 		return nextHop{}
 	}

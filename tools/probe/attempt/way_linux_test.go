@@ -238,13 +238,13 @@ func TestMatchedRoute(t *testing.T) {
 	})
 	r, err := openRoutes(s.pod.Handle)
 	s.must(err)
-	defer r.close()
+	defer r.Close()
 	for port, want := range map[uint16]fact.AttemptRoute{
 		80: {Type: "unicast", Dev: "eth0", Dst: "10.244.1.0/24", PrefSrc: s.pod.IP.String()},
 		81: {Type: "unicast", Dev: "eth0", Dst: "10.128.0.0/9", PrefSrc: s.pod.IP.String(), Table: 100, Rule: "90: lookup 100"},
 	} {
 		for _, from := range []netip.Addr{{}, s.pod.IP} {
-			got, err := r.measure(lookup{to: netip.AddrPortFrom(s.server.IP, port), from: from})
+			got, err := r.measure(s.Context(), lookup{to: netip.AddrPortFrom(s.server.IP, port), from: from})
 			if err != nil || *got.route != want {
 				t.Errorf("port %d from %s: %+v, %v, want %+v", port, from, got.route, err, want)
 			}
@@ -262,11 +262,11 @@ func TestAskNodeToWhichThePodIsNotAttached(t *testing.T) {
 	s.must(err)
 	attempts := []fact.Attempt{a}
 	attempts[0].Node = nil
-	AskNode(other.Handle, s.pod.Handle, attempts)
+	AskNode(s.Context(), other.Handle, s.pod.Handle, attempts)
 	if attempts[0].Node != nil {
 		t.Errorf("%+v", attempts[0].Node)
 	}
-	AskNode(s.lab.Node.Handle, s.pod.Handle, attempts)
+	AskNode(s.Context(), s.lab.Node.Handle, s.pod.Handle, attempts)
 	if n := attempts[0].Node; n == nil || !n.IsGateway {
 		t.Errorf("%+v", n)
 	}

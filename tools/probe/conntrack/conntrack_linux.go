@@ -1,11 +1,11 @@
 package conntrack
 
 import (
+	"context"
 	"encoding/binary"
 	"fmt"
 	"net/netip"
 
-	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
@@ -18,8 +18,8 @@ const seenReply = 1 << 1
 // Get returns the entry of the connection of a protocol from one address to another,
 // as its first packet came. The library can only list the whole table, which has
 // hundreds of thousands of entries on a busy node.
-func Get(h *nsexec.Handle, protocol byte, from, to netip.AddrPort) (Entry, error) {
-	socket, err := h.NetlinkSocket(unix.NETLINK_NETFILTER)
+func Get(ctx context.Context, h *nsexec.Handle, protocol byte, from, to netip.AddrPort) (Entry, error) {
+	socket, err := h.OpenNetlink(unix.NETLINK_NETFILTER)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -29,9 +29,6 @@ func Get(h *nsexec.Handle, protocol byte, from, to netip.AddrPort) (Entry, error
 	if to.Addr().Is6() {
 		family, source, destination = unix.AF_INET6, nl.CTA_IP_V6_SRC, nl.CTA_IP_V6_DST
 	}
-	req := nl.NewNetlinkRequest(netlink.ConntrackTable<<8|nl.IPCTNL_MSG_CT_GET, unix.NLM_F_REQUEST|unix.NLM_F_ACK) // the one answer says that others follow
-	req.Sockets = map[int]*nl.SocketHandle{unix.NETLINK_NETFILTER: socket}
-	req.AddData(&nl.Nfgenmsg{NfgenFamily: family, Version: nl.NFNETLINK_V0})
 	tuple := nl.NewRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_ORIG, nil)
 	ip := tuple.AddRtAttr(unix.NLA_F_NESTED|nl.CTA_TUPLE_IP, nil)
 	ip.AddRtAttr(source, from.Addr().AsSlice())
@@ -40,15 +37,16 @@ func Get(h *nsexec.Handle, protocol byte, from, to netip.AddrPort) (Entry, error
 	proto.AddRtAttr(nl.CTA_PROTO_NUM, []byte{protocol})
 	proto.AddRtAttr(nl.CTA_PROTO_SRC_PORT, binary.BigEndian.AppendUint16(nil, from.Port()))
 	proto.AddRtAttr(nl.CTA_PROTO_DST_PORT, binary.BigEndian.AppendUint16(nil, to.Port()))
-	req.AddData(tuple)
-	messages, err := req.Execute(unix.NETLINK_NETFILTER, 0)
+	const subsystem, ctNew = unix.NFNL_SUBSYS_CTNETLINK << 8, 0 // linux/netfilter/nfnetlink_conntrack.h
+	message, err := socket.Get(ctx, subsystem|nl.IPCTNL_MSG_CT_GET, subsystem|ctNew,
+		&nl.Nfgenmsg{NfgenFamily: family, Version: nl.NFNETLINK_V0}, tuple)
 	if err != nil {
 		return Entry{}, fmt.Errorf("conntrack of %s to %s: %w", from, to, err)
 	}
-	if len(messages) != 1 || len(messages[0]) < nl.SizeofNfgenmsg {
-		return Entry{}, fmt.Errorf("conntrack of %s to %s: %d answers", from, to, len(messages))
+	if len(message) < nl.SizeofNfgenmsg {
+		return Entry{}, fmt.Errorf("conntrack of %s to %s: the answer is shorter than its header", from, to)
 	}
-	t := parseConntrack(messages[0][nl.SizeofNfgenmsg:])
+	t := parseConntrack(message[nl.SizeofNfgenmsg:])
 	if !t.SentTo.IsValid() {
 		return Entry{}, fmt.Errorf("conntrack of %s to %s: an answer without addresses", from, to)
 	}

@@ -3,12 +3,13 @@
 package conntrack
 
 import (
+	"context"
 	"net/netip"
 
 	"nsenter-mcp/nsexec"
 )
 
 // Get fails with [nsexec.ErrUnsupported].
-func Get(*nsexec.Handle, byte, netip.AddrPort, netip.AddrPort) (Entry, error) {
+func Get(context.Context, *nsexec.Handle, byte, netip.AddrPort, netip.AddrPort) (Entry, error) {
 	return Entry{}, nsexec.ErrUnsupported
 }

@@ -36,7 +36,7 @@ func (l *run) findDetours(ctx context.Context, a *asker) {
 			continue
 		}
 		wg.Go(func() {
-			if entry, err := conntrack.Get(l.Handle, conntrack.UDP, first.Local, server); err == nil {
+			if entry, err := conntrack.Get(ctx, l.Handle, conntrack.UDP, first.Local, server); err == nil {
 				first.SentTo = entry.Rewritten(server)
 			}
 			if first.Datagrams[0].State == Silent {

@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -20,9 +21,6 @@ type Network struct {
 	// allows everything.
 	Allow func(netip.AddrPort) error
 }
-
-// netlinkRoute is NETLINK_ROUTE, which the syscall packages name on Linux alone.
-const netlinkRoute = 0
 
 // dialer makes connected sockets in the namespace.
 type dialer struct {
@@ -51,14 +49,14 @@ func (d *dialer) learnZone(zone string) error {
 	if zone == "" || isNumber(zone) {
 		return nil
 	}
-	nl, err := d.Handle.Netlink(netlinkRoute)
+	index, err := d.Handle.InterfaceIndex(zone)
+	if errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.EINVAL) { // EINVAL: too long for a name
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("interface %q: %w", zone, err)
 	}
-	defer nl.Close()
-	if link, err := nl.LinkByName(zone); err == nil {
-		d.zones[zone] = link.Attrs().Index
-	}
+	d.zones[zone] = index
 	return nil
 }
 

@@ -37,19 +37,9 @@ func (d *dialer) sourcesFor(ctx context.Context, addresses []netip.Addr) *source
 		}
 		_ = conn.Close() // nothing was sent
 	}
-	nl, err := d.Handle.Netlink(netlinkRoute)
-	if err != nil {
-		return s
-	}
-	defer nl.Close()
-	own, err := nl.AddrList(nil, familyIPv4)
-	if err != nil {
-		return s
-	}
+	own, _ := d.Handle.Addresses(ctx, familyIPv4) // without them the rules decide by less
 	for _, a := range own {
-		if ip, ok := netip.AddrFromSlice(a.IP.To4()); ok {
-			s.bits[ip], _ = a.Mask.Size()
-		}
+		s.bits[a.Prefix.Addr()] = a.Prefix.Bits()
 	}
 	return s
 }

@@ -1,4 +1,4 @@
-package probe
+package nsexec
 
 import (
 	"context"
@@ -13,18 +13,15 @@ import (
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
-
-	"nsenter-mcp/nsexec"
 )
 
-// routeSocket is a routing socket (rtnetlink(7)) inside one namespace, for one
-// goroutine. Requests are the library's, answers are decoded here.
+// NetlinkSocket is a netlink socket (netlink(7)) inside one namespace, for one
+// goroutine. Requests are the library's; an answer is the bytes after the header of
+// each message.
 //
 // The library's own socket is not used: it knows no context, and its lists have no
-// bound, while the length of a list is up to the target. Its links and addresses are
-// not used either: they lack carrier, disable_ipv6, most settings of ports and the
-// age of an address.
-type routeSocket struct {
+// bound, while the length of a list is up to the target.
+type NetlinkSocket struct {
 	fd       int
 	sequence uint32
 	limit    dumpLimit
@@ -33,23 +30,30 @@ type routeSocket struct {
 // dumpLimit is what one dump may keep.
 type dumpLimit struct{ messages, bytes int }
 
-// openRoute opens the socket; the caller closes it.
-func openRoute(h *nsexec.Handle) (*routeSocket, error) {
-	fd, err := h.Socket(unix.AF_NETLINK, unix.SOCK_RAW, unix.NETLINK_ROUTE)
+// OpenNetlink opens a socket of a protocol (unix.NETLINK_ROUTE, ...) inside the
+// namespace. The caller closes it.
+func (n *Handle) OpenNetlink(protocol int) (*NetlinkSocket, error) {
+	fd, err := n.Socket(unix.AF_NETLINK, unix.SOCK_RAW, protocol)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open netlink: %w", err)
 	}
 	// The kernel then takes messages from itself alone: any process may write to a
 	// netlink socket whose port it knows, and could keep this one full (netlink(7)).
 	if err := unix.Connect(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		_ = unix.Close(fd)
+		closeFD(fd)
 		return nil, os.NewSyscallError("connect", err)
 	}
-	return &routeSocket{fd: fd, limit: dumpLimit{maxDumpMessages, maxDumpBytes}}, nil
+	return &NetlinkSocket{fd: fd, limit: dumpLimit{maxDumpMessages, maxDumpBytes}}, nil
 }
 
-// close has nothing to report: nothing is written that could be lost.
-func (s *routeSocket) close() { _ = unix.Close(s.fd) }
+// Close has nothing to report: nothing is written that could be lost.
+func (s *NetlinkSocket) Close() { closeFD(s.fd) }
+
+// FilterDumps makes the kernel read the header of a request for a dump as a filter,
+// and refuse one that it does not understand (NETLINK_GET_STRICT_CHK, netlink(7)).
+func (s *NetlinkSocket) FilterDumps() error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(s.fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1))
+}
 
 // A dump that a change interrupted is repeated: on a host where pods come and go
 // all the time, a few rounds may be needed.
@@ -64,17 +68,29 @@ const (
 	maxDumpBytes    = 32 << 20
 )
 
-// dump returns the payloads of the messages of one type. Where complete is false,
-// the list changed in each round, or is longer than the socket's limit.
-func (s *routeSocket) dump(ctx context.Context, kind, want uint16, body ...nl.NetlinkRequestData) (payloads [][]byte, complete bool, err error) {
-	err = repeat(ctx, func() (err error) {
-		payloads, complete, err = s.execute(ctx, unix.NLM_F_DUMP, kind, want, body...)
-		return err
+// Dump returns the payloads of the messages of the type want. Where complete is false,
+// the list changed in each round, or is longer than 65,536 messages or 32 MB, of which
+// the rest is left out.
+func (s *NetlinkSocket) Dump(ctx context.Context, kind, want uint16, body ...nl.NetlinkRequestData) (payloads [][]byte, complete bool, err error) {
+	err = repeat(ctx, func() error {
+		payloads, complete = nil, true
+		left := s.limit
+		return s.Each(ctx, kind, want, func(payload []byte) bool {
+			left.messages--
+			left.bytes -= len(payload)
+			if complete = complete && left.messages >= 0 && left.bytes >= 0; complete {
+				payloads = append(payloads, payload)
+			}
+			return true // read, and dropped, so that the socket can be used again
+		}, body...)
 	})
 	if errors.Is(err, netlink.ErrDumpInterrupted) {
 		return payloads, false, nil
 	}
-	return payloads, complete, err
+	if err != nil {
+		return nil, false, err
+	}
+	return payloads, complete, nil
 }
 
 // repeat calls dump until nothing changes while it runs, and maxDumps times at
@@ -93,55 +109,57 @@ func repeat(ctx context.Context, dump func() error) error {
 	}
 }
 
-// get executes a request that has one answer.
-func (s *routeSocket) get(ctx context.Context, kind, want uint16, body ...nl.NetlinkRequestData) ([]byte, error) {
-	payloads, _, err := s.execute(ctx, 0, kind, want, body...)
-	if err == nil && len(payloads) != 1 {
-		err = fmt.Errorf("%d answers to one request", len(payloads))
-	}
-	if err != nil {
-		return nil, err
-	}
-	return payloads[0], nil
+// Each calls take with the payload of each message of one dump, and keeps none. Where
+// take returns false, Each ends, and the socket is of no further use but to be closed.
+// It fails with [netlink.ErrDumpInterrupted] at the end of a list that has changed
+// meanwhile: what was told is true, but some may be missing.
+func (s *NetlinkSocket) Each(ctx context.Context, kind, want uint16, take func(payload []byte) bool, body ...nl.NetlinkRequestData) error {
+	return s.execute(ctx, &answer{want: want, take: take}, unix.NLM_F_DUMP, kind, body)
 }
 
-// execute sends one request and returns the payloads of the answers that have the
-// type want. fits is false where they exceed the limit; the rest is read and dropped.
-func (s *routeSocket) execute(ctx context.Context, flags int, kind, want uint16, body ...nl.NetlinkRequestData) (payloads [][]byte, fits bool, err error) {
+// Get executes a request that has one answer.
+func (s *NetlinkSocket) Get(ctx context.Context, kind, want uint16, body ...nl.NetlinkRequestData) ([]byte, error) {
+	var payload []byte
+	err := s.execute(ctx, &answer{want: want, take: func(b []byte) bool { payload = b; return false }}, 0, kind, body)
+	if err == nil && payload == nil {
+		err = errors.New("the kernel answered without what was asked for")
+	}
+	return payload, err
+}
+
+// execute sends one request and reads its answer.
+func (s *NetlinkSocket) execute(ctx context.Context, a *answer, flags int, kind uint16, body []nl.NetlinkRequestData) error {
 	request := nl.NewNetlinkRequest(int(kind), flags)
 	s.sequence++
-	request.Seq = s.sequence
+	request.Seq, a.sequence = s.sequence, s.sequence
 	for _, part := range body {
 		request.AddData(part)
 	}
 	if err := unix.Sendto(s.fd, request.Serialize(), 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return nil, false, os.NewSyscallError("sendto", err)
+		return os.NewSyscallError("sendto", err)
 	}
-	a := answer{sequence: s.sequence, want: want, left: s.limit}
 	for !a.complete {
 		messages, err := s.receive(ctx)
 		if err != nil {
-			return nil, false, err
+			return err
 		}
 		for _, m := range messages {
 			if err := a.add(m); err != nil {
-				return nil, false, err
+				return err
 			}
 		}
 	}
 	if a.interrupted {
-		err = netlink.ErrDumpInterrupted
+		return netlink.ErrDumpInterrupted
 	}
-	return a.payloads, !a.cut, err
+	return nil
 }
 
-// answer collects the messages that belong to one request. It does no I/O.
+// answer takes the messages that belong to one request. It does no I/O.
 type answer struct {
 	sequence    uint32
 	want        uint16
-	left        dumpLimit // what may still be kept
-	payloads    [][]byte
-	cut         bool // the rest of the payloads was dropped
+	take        func(payload []byte) (more bool)
 	interrupted bool
 	complete    bool
 }
@@ -158,16 +176,15 @@ func (a *answer) add(m syscall.NetlinkMessage) error {
 		a.complete = true
 		// Both begin with a number, 0 or a negative errno. An old kernel's DONE is empty.
 		if len(m.Data) >= 4 {
-			if code := signed(binary.NativeEndian.Uint32(m.Data)); code < 0 {
+			if code := int32(binary.NativeEndian.Uint32(m.Data)); code < 0 { //nolint:gosec // the sign bit is what this is about
 				return unix.Errno(-code)
 			}
 		}
 		return nil
 	case a.want:
-		a.left.messages--
-		a.left.bytes -= len(m.Data)
-		if a.cut = a.cut || a.left.messages < 0 || a.left.bytes < 0; !a.cut {
-			a.payloads = append(a.payloads, m.Data)
+		if !a.take(m.Data) {
+			a.complete, a.interrupted = true, false
+			return nil
 		}
 	}
 	a.complete = m.Header.Flags&unix.NLM_F_MULTI == 0
@@ -175,7 +192,7 @@ func (a *answer) add(m syscall.NetlinkMessage) error {
 }
 
 // receive returns the messages of the kernel's next datagram.
-func (s *routeSocket) receive(ctx context.Context) ([]syscall.NetlinkMessage, error) {
+func (s *NetlinkSocket) receive(ctx context.Context) ([]syscall.NetlinkMessage, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -212,7 +229,7 @@ const maxWait = 5 * time.Second
 
 // wait blocks until the socket can be read. A kernel that is well has answered
 // before sendto(2) returns.
-func (s *routeSocket) wait(ctx context.Context) error {
+func (s *NetlinkSocket) wait(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
