@@ -96,6 +96,12 @@ bench: build ## measured against the usual tools in one run; BENCH=regexp, BENCH
 	CGO_ENABLED=0 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' \
 		$(GO) test -tags e2e -exec '$(CURDIR)/.ci/as-root' -run '^$$' -bench '$(BENCH)' -benchmem -timeout 30m $(BENCHPKGS)
 
+.PHONY: soak
+SOAK ?= 10m
+soak: build ## mixed calls, dying pods and hostile servers for SOAK=10m: what the server holds before and after
+	CGO_ENABLED=0 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' NSENTER_MCP_SOAK='$(SOAK)' \
+		$(GOTEST) $(TESTFLAGS) -tags e2e -run '^TestSoak$$' -v -timeout 0 ./internal/e2e
+
 .PHONY: lint lint-go lint-vet lint-mod lint-text lint-shell lint-self
 lint: lint-go lint-vet lint-mod lint-text lint-shell lint-self ## all checks that run no product code
 

@@ -32,7 +32,7 @@ type benchServer struct {
 
 // serve starts the program for a node, with its engine where it has one, and
 // further flags.
-func serve(b *testing.B, node *lab.Node, engine *lab.Engine, flags ...string) *benchServer {
+func serve(b testing.TB, node *lab.Node, engine *lab.Engine, flags ...string) *benchServer {
 	b.Helper()
 	args := append([]string{"--host-netns", node.Path, "--log-level", "error"}, flags...)
 	if engine != nil {
@@ -439,35 +439,4 @@ func BenchmarkEndurance(b *testing.B) {
 		table.add("100,000 calls", "no growth (10 %)", !grew, "%.0f/s; fds %d to %d, threads %d to %d, memory %.1f to %.1f MB",
 			calls/took.Seconds(), before.fds, after.fds, before.threads, after.threads, float64(before.rss)/1000, float64(after.rss)/1000)
 	}
-}
-
-type weight struct{ fds, threads, rss int }
-
-func weigh(b *testing.B, pid int) weight {
-	b.Helper()
-	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	return weight{len(fds), statusOf(b, pid, "Threads:"), statusOf(b, pid, "VmRSS:")}
-}
-
-// statusOf reads a number of /proc/PID/status; memory is in kB.
-func statusOf(b *testing.B, pid int, field string) int {
-	b.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		b.Fatal(err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if rest, ok := strings.CutPrefix(line, field); ok {
-			number, err := strconv.Atoi(strings.Fields(rest)[0])
-			if err != nil {
-				b.Fatal(err)
-			}
-			return number
-		}
-	}
-	b.Fatalf("no %s in the status of pid %d", field, pid)
-	return 0
 }
