@@ -112,7 +112,7 @@ func curl(ctx context.Context, client *gather.HTTP, env *dispatch.Env, target *r
 	answer := dispatch.Answer[fact.Fetch]{Findings: diagnose.Fetch(found)}
 	answer.Summary = summarizeFetch(found.Fetch) // with the reason that was found
 	answer.Notes = append(curlNotes(found, target), firewallNotRead(answer.Findings)...)
-	answer.Next = in.next(ctx, env, target, found)
+	answer.Next = in.next(ctx, env, target, found, answer.Findings)
 	if !in.Details {
 		found.Compact()
 	}
@@ -121,11 +121,11 @@ func curl(ctx context.Context, client *gather.HTTP, env *dispatch.Env, target *r
 }
 
 // next makes calls of the moves that are worth making.
-func (in *NetnsCurlIn) next(ctx context.Context, env *dispatch.Env, target *resolve.Target, e *fact.FetchEvidence) []dispatch.Next {
+func (in *NetnsCurlIn) next(ctx context.Context, env *dispatch.Env, target *resolve.Target, e *fact.FetchEvidence, findings []fact.Finding) []dispatch.Next {
 	clean, hidden := gather.WithoutCredentials(in.request(env.Policy))
 	same := dispatch.ArgumentsOf(target)
 	var next []dispatch.Next
-	for _, step := range diagnose.AfterFetch(e) {
+	for _, step := range diagnose.AfterFetch(e, findings) {
 		call, why := *in, step.Why
 		call.TargetArgs, call.URL, call.Headers, call.Proxy = same, clean.URL, clean.Headers, clean.Proxy
 		call.TimeoutMS = in.TimeoutMS
@@ -343,6 +343,9 @@ func summarizeAnswer(f *fact.Fetch) string {
 	}
 	if f.Reason != "" {
 		b.WriteString("; " + f.Reason)
+	}
+	if f.Outcome == fact.OutcomeHTTPError && f.DNS != nil && f.DNS.Source == "hosts" {
+		b.WriteString("; the address is from the hosts file")
 	}
 	return sentence(b.String())
 }

@@ -67,13 +67,20 @@ func lookUpName(ctx context.Context, env *dispatch.Env, t *resolve.Target, in Ne
 	if err != nil {
 		return dispatch.Answer[fact.DNSLookup]{}, deniedServer(err)
 	}
+	var links *fact.LinkEvidence
+	if found.Unheard() {
+		links = gather.Links(ctx, env.Host, t)
+	}
+	findings := diagnose.DNSWithLinks(found, links)
 	answer := dispatch.Answer[fact.DNSLookup]{
 		Summary:  describeLookup(found),
-		Findings: diagnose.DNS(found),
-		Next:     afterLookup(t, &in, found),
+		Findings: findings,
 	}
-	if found.WithoutRoute() {
-		answer.Findings = diagnose.WithoutRoute(answer.Findings, gather.Links(ctx, env.Host, t))
+	if !diagnose.Settled(findings) {
+		answer.Next = afterLookup(t, &in, found)
+	}
+	if links != nil && diagnose.Settled(findings) {
+		answer.Summary = nameFindings(findings[:1]) + answer.Summary
 	}
 	for _, n := range found.Notes {
 		answer.Notes = append(answer.Notes, dispatch.Note{Code: n.Code, Message: n.Message})
@@ -335,7 +342,7 @@ func afterLookup(t *resolve.Target, in *NetnsDNSLookupIn, l *fact.DNSLookup) []d
 	case !t.HostNetwork && l.Outcome != "no_nameserver":
 		next = append(next, fromTheNode(in, l))
 	}
-	if blamesOwnLink(t, l) {
+	if !t.HostNetwork && l.Unheard() {
 		next = append(next, dispatch.Propose(netnsIPAddr, NetnsIPAddrIn{TargetArgs: same}, "state of the interface and of its other end on the host"))
 	}
 	return next
@@ -343,15 +350,6 @@ func afterLookup(t *resolve.Target, in *NetnsDNSLookupIn, l *fact.DNSLookup) []d
 
 // clusterName is the service of the Kubernetes API, for the usual cluster domain.
 const clusterName = "kubernetes.default.svc.cluster.local."
-
-// blamesOwnLink reports whether a lookup may have failed at the pod's interface:
-// nothing came back, not even a refusal.
-func blamesOwnLink(t *resolve.Target, l *fact.DNSLookup) bool {
-	if t.HostNetwork || l.Outcome != "timeout" && l.Outcome != "unreachable" {
-		return false
-	}
-	return !slices.ContainsFunc(l.Tried, func(t fact.DNSTry) bool { return t.Reason == "ECONNREFUSED" || t.Outcome == "answered" })
-}
 
 // fromTheNode asks the deciding name from the node: at the same server where
 // that is one for both, else at the node's own.

@@ -191,10 +191,10 @@ func TestDNSLookupFindings(t *testing.T) {
 		{title: "the host's stub resolver", lines: []string{"nameserver 127.0.0.53"}, name: "api", outcome: "unreachable", codes: []string{"dns.nameserver_refused"}},
 		{title: "silent", handle: silentDNS, lines: []string{"nameserver SERVER"}, name: "api", outcome: "timeout", codes: []string{"dns.nameserver_timeout"}},
 		{title: "first closed", handle: answering, lines: []string{clusterSearch, "nameserver 10.244.1.1", "nameserver SERVER"}, name: "api", outcome: "answered", codes: []string{"dns.nameserver_refused"}},
-		{title: "no route", handle: answering, breaks: lab.RemoveDefaultRoute, lines: []string{"nameserver 10.96.0.10"}, name: "api", outcome: "unreachable", codes: []string{"dns.nameserver_unreachable"}},
-		{title: "link down", handle: answering, breaks: lab.LinkDown, lines: []string{"nameserver SERVER"}, name: "api", outcome: "unreachable", codes: []string{"link.down", "dns.nameserver_unreachable"}},
-		{title: "no address", handle: answering, breaks: lab.RemoveAddress, lines: []string{"nameserver SERVER"}, name: "api", outcome: "unreachable", codes: []string{"addr.none", "dns.nameserver_unreachable"}},
-		{title: "detached", handle: answering, breaks: lab.Detach, lines: []string{"nameserver SERVER"}, name: "api", outcome: "unreachable", codes: []string{"dns.nameserver_unreachable"}},
+		{title: "no route", handle: answering, breaks: lab.RemoveDefaultRoute, lines: []string{"nameserver 10.96.0.10"}, name: "api", outcome: "unreachable", codes: []string{"route.no_default"}},
+		{title: "eth0 is down", handle: answering, breaks: lab.LinkDown, lines: []string{"nameserver 10.96.0.10"}, name: "api", outcome: "unreachable", codes: []string{"link.down"}},
+		{title: "eth0 has no address", handle: answering, breaks: lab.RemoveAddress, lines: []string{"nameserver 10.96.0.10"}, name: "api", outcome: "unreachable", codes: []string{"addr.none"}},
+		{title: "detached", handle: answering, breaks: lab.Detach, lines: []string{"nameserver SERVER"}, name: "api", outcome: "unreachable", codes: []string{"link.detached"}},
 		{title: "AAAA never answered", handle: only(dns.TypeA, answering), lines: []string{clusterSearch, "nameserver SERVER", "options ndots:5 timeout:1"}, name: "api", outcome: "answered", codes: []string{"dns.aaaa_timeout", "dns.slow"}},
 		{title: "SERVFAIL", handle: says(dns.RcodeServerFailure), lines: []string{"nameserver SERVER"}, name: "api", outcome: "servfail", codes: []string{"dns.servfail"}},
 		{title: "REFUSED", handle: says(dns.RcodeRefused), lines: []string{"nameserver SERVER"}, name: "api", outcome: "refused", codes: []string{"dns.refused"}},
@@ -268,7 +268,7 @@ func TestDNSLookupFollowsNext(t *testing.T) {
 	t.Parallel()
 	b := newDNSBed(t, zoneHandler(t, "api. 30 IN A 10.96.1.2"))
 	pod := b.web(t, nil, "nameserver "+b.at)
-	if err := lab.Detach(pod); err != nil {
+	if err := lab.IsolatePorts(pod); err != nil {
 		t.Fatal(err)
 	}
 	answer, out := b.lookUp(t, map[string]any{"name": "api"})

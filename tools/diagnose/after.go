@@ -42,8 +42,9 @@ const slowLookup = 1000
 // AfterFetch returns the moves that bring the search further, in the order in which an
 // engineer would make them: what the target itself may lack, then the same from
 // elsewhere.
-func AfterFetch(e *fact.FetchEvidence) []Step {
-	f, failed, own := e.Fetch, e.Outcome != fact.OutcomeOK, isOwnPort(e.Fetch)
+// Where a finding settles the cause, nothing is compared any more.
+func AfterFetch(e *fact.FetchEvidence, findings []fact.Finding) []Step {
+	f, failed, own, settled := e.Fetch, e.Outcome != fact.OutcomeOK, isOwnPort(e.Fetch), Settled(findings)
 	var steps []Step
 	add := func(move Move, format string, args ...any) {
 		steps = append(steps, Step{move, fmt.Sprintf(format, args...)})
@@ -70,11 +71,11 @@ func AfterFetch(e *fact.FetchEvidence) []Step {
 		}
 	case f.DNS != nil && f.DNS.AppWaitMS >= slowLookup:
 		add(LookUpName, "the application waits %.0f ms for the name alone", f.DNS.AppWaitMS)
-	case f.DNS != nil && f.DNS.Source == "hosts" && (f.Stage == fact.StageConnect || f.Stage == fact.StageTLS):
+	case f.DNS != nil && f.DNS.Source == "hosts" && (f.Stage == fact.StageConnect || f.Stage == fact.StageTLS || f.Outcome == fact.OutcomeHTTPError):
 		add(LookUpName, "the address is from the hosts file; what DNS says instead")
 	case f.DNS != nil && f.DNS.FoundAs != "" && (isClientError(f) || hasBadCertificate(f)):
 		add(LookUpName, "the search list made another name of this one; what DNS says to each")
-	case blamesLink(f) && !e.Host:
+	case blamesLink(f) && !e.Host && !settled:
 		add(ShowLink, "state of the interface and of its other end on the host")
 	case e.MSS > 0 && !failed:
 		add(ShowLink, "if only small packets get through: the MTU of the interface and of its other end on the host")
@@ -84,10 +85,10 @@ func AfterFetch(e *fact.FetchEvidence) []Step {
 	} else if p != nil && !p.Used && p.ExemptRange != "" {
 		add(ThroughProxyOfRange, "the same through the proxy, as clients send it that do not understand ranges in NO_PROXY")
 	}
-	if stalled(f) && e.MSS == 0 && !own {
+	if stalled(f) && e.MSS == 0 && !own && !settled {
 		add(WithSmallPackets, "the same with small packets: if that works, large ones are lost on the way (MTU)")
 	}
-	compare := failed && f.Stage != fact.StageDNS && !own && !isClientError(f) && !hasBadCertificate(f)
+	compare := failed && !settled && f.Stage != fact.StageDNS && !own && !isClientError(f) && !hasBadCertificate(f)
 	slow := f.SlowFirstByte()
 	inside := !own && (slow || e.Compared && !failed || compare && f.ReasonCode != fact.ReasonTLSPort)
 	first := slow || f.Outcome == fact.OutcomeRefused // so the way there and back works

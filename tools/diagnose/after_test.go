@@ -67,7 +67,7 @@ func TestAfterFetch(t *testing.T) {
 			[]Move{FollowRedirect}},
 	} {
 		var got []Move
-		for _, s := range AfterFetch(&c.e) {
+		for _, s := range AfterFetch(&c.e, nil) {
 			got = append(got, s.Move)
 			if s.Why == "" {
 				t.Errorf("%s: move %d without a reason", c.name, s.Move)
@@ -76,6 +76,22 @@ func TestAfterFetch(t *testing.T) {
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
+	}
+}
+
+// TestSettled: a cause that is proven ends the comparisons, and nothing else.
+func TestSettled(t *testing.T) {
+	t.Parallel()
+	e := fact.FetchEvidence{Service: "10.96.0.7", Fetch: &fact.Fetch{Outcome: fact.OutcomeTimeout, Stage: fact.StageConnect,
+		Attempts: []fact.Attempt{{Address: "10.0.0.2:80", Cause: fact.CauseGatewaySilent}}}}
+	for code, want := range map[fact.Code]int{LinkDown: 0, FirewallPodDrop: 0, RouteNoDefault: 0, NeighGatewayFailed: 3, TCPTimeout: 3} {
+		if got := AfterFetch(&e, finding(code, "f")); len(got) != want {
+			t.Errorf("%s: %v, want %d moves", code, got, want)
+		}
+	}
+	e.Fetch = &fact.Fetch{Outcome: fact.OutcomeDNSFailed, Stage: fact.StageDNS, DNS: &fact.Resolution{Name: "api"}}
+	if got := AfterFetch(&e, finding(LinkDown, "f")); len(got) != 2 {
+		t.Errorf("a name that failed: %v, want the lookup and the service's address", got)
 	}
 }
 

@@ -113,16 +113,17 @@ func Codes() []CodeInfo {
 	unanswered := []fact.Code{TCPTimeout, TCPSynRetransmitted, HTTPNoResponse, HTTPBodyStalled}
 	unresolved := []fact.Code{DNSNameserverTimeout, DNSNameserverUnreachable, DNSSlow}
 	both := append(unanswered[:len(unanswered):len(unanswered)], unresolved...)
+	noWayOut := append(both[:len(both):len(both)], AddrNoSource, RouteNoDefault, NeighGatewayFailed, NeighFailed)
 	return []CodeInfo{
-		{LinkMissing, Critical, "The network has no interface besides the loopback", "See why the network plugin did not attach the pod: its log and the pod's events.", both},
-		{LinkDown, Critical, "An interface is administratively down", "Set it up (ip link set DEV up) or see what set it down.", append(both[:len(both):len(both)], RouteNoDefault)},
-		{LinkNoCarrier, Critical, "An interface has no carrier", "Set its other end on the node up; if that is gone, recreate the pod.", both},
+		{LinkMissing, Critical, "The network has no interface besides the loopback", "See why the network plugin did not attach the pod: its log and the pod's events.", noWayOut},
+		{LinkDown, Critical, "An interface is administratively down", "Set it up (ip link set DEV up) or see what set it down.", noWayOut},
+		{LinkNoCarrier, Critical, "An interface has no carrier", "Set its other end on the node up; if that is gone, recreate the pod.", noWayOut},
 		{LinkLoDown, Critical, "The loopback interface is down", "Set lo up: every connection to 127.0.0.1 and ::1 fails.", both},
-		{LinkDetached, Critical, "The node's end of the pair is not attached to the bridge of its neighbours", "Attach it (ip link set DEV master BRIDGE) or recreate the pod.", both},
-		{LinkBridgeDown, Critical, "The bridge on the node is down", "Set the bridge up; every pod attached to it is cut off.", both},
+		{LinkDetached, Critical, "The node's end of the pair is not attached to the bridge of its neighbours", "Attach it (ip link set DEV master BRIDGE) or recreate the pod.", noWayOut},
+		{LinkBridgeDown, Critical, "The bridge on the node is down", "Set the bridge up; every pod attached to it is cut off.", noWayOut},
 		{LinkErrors, Warning, "An interface counts transmission errors", "Look at the driver's statistics and the cable or virtual switch.", nil},
 		{LinkMTUMismatch, Warning, "The two ends of a pair differ in MTU", "Give both ends the same MTU; what is longer than the smaller one is dropped.", unanswered},
-		{AddrNone, Critical, "An interface has no address", "See why the network plugin gave none; recreate the pod.", both},
+		{AddrNone, Critical, "An interface has no address", "See why the network plugin gave none; recreate the pod.", noWayOut},
 		{AddrDuplicate, Critical, "Another machine uses the same address", "Find the other owner and give one of the two another address.", both},
 		{AddrTentative, Warning, "An IPv6 address is not usable yet", "Wait for duplicate address detection; if it never ends, the link does not carry.", nil},
 		{AddrIPv6Disabled, Warning, "IPv6 is disabled on an interface that has IPv6 neighbours or addresses", "Set net.ipv6.conf.DEV.disable_ipv6 to 0 if IPv6 is meant to work.", unanswered},

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -34,6 +35,43 @@ func DNS(l *fact.DNSLookup) []fact.Finding {
 		findings = append(findings, rule(l)...)
 	}
 	return findings
+}
+
+// DNSWithLinks is [DNS] with the target's links, which explain that no server was heard.
+// links is nil where they were not read.
+func DNSWithLinks(l *fact.DNSLookup, links *fact.LinkEvidence) []fact.Finding {
+	return withRoots(lookupRoots(l, links), DNS(l))
+}
+
+// lookupRoots are the faults of the target's links and routes by which no server is heard.
+func lookupRoots(l *fact.DNSLookup, links *fact.LinkEvidence) []fact.Finding {
+	dev := loopback
+	if slices.ContainsFunc(l.Resolver.Servers, func(server string) bool { return !ownAddress(server) }) {
+		dev = ""
+	}
+	if roots := linkRoots(links, dev); roots != nil {
+		return roots
+	}
+	return noRouteTo(l, links)
+}
+
+// noRouteTo: no table has a default route, and the kernel found no route to a server.
+func noRouteTo(l *fact.DNSLookup, links *fact.LinkEvidence) []fact.Finding {
+	if links == nil || !links.AllRoutes {
+		return nil
+	}
+	for _, g := range byServer(l) {
+		server, err := netip.ParseAddr(g.server)
+		covers := func(r fact.Route) bool {
+			to, err := netip.ParsePrefix(r.Dst)
+			at, _ := netip.ParseAddr(r.Dst)
+			return r.Dst == "default" && (r.Family == "inet6") == server.Is6() || err == nil && to.Contains(server) || at == server
+		}
+		if failed := g.failure(); err == nil && failed != nil && failed.Reason == "ENETUNREACH" && !slices.ContainsFunc(links.Routes, covers) {
+			return finding(RouteNoDefault, "no routing table of the target has a route to nameserver %s, nor a default route", server)
+		}
+	}
+	return nil
 }
 
 // FailedLookup returns the faults that a lookup proves which gave no address and

@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -31,9 +32,31 @@ func Fetch(e *fact.FetchEvidence) []fact.Finding {
 	if e.Lookup != nil {
 		findings = append(findings, FailedLookup(e.Lookup)...)
 	}
-	findings = WithoutRoute(findings, e.Links)
+	findings = missingRoute(e, findings)
+	roots := linkRoots(e.Links, deviceOf(f.Attempts))
+	if e.Lookup != nil {
+		roots = lookupRoots(e.Lookup, e.Links)
+	}
+	if roots != nil && f.Conn == nil {
+		findings = withRoots(roots, findings)
+		f.Reason = roots[0].Fact + "; so " + f.Reason
+	}
 	if e.Host {
 		return OnHost(findings)
+	}
+	return findings
+}
+
+// missingRoute leaves out that a default route is missing where a table has one: then
+// the policy rules do not lead to that table.
+func missingRoute(e *fact.FetchEvidence, findings []fact.Finding) []fact.Finding {
+	for i, f := range findings {
+		if e.Links != nil && f.Code == RouteNoDefault && slices.ContainsFunc(e.Attempts, func(a fact.Attempt) bool {
+			to, err := netip.ParseAddrPort(a.Address)
+			return err == nil && a.Why == f.Fact && hasDefault(e.Links, to.Addr().Unmap().Is6())
+		}) {
+			findings[i].Code = TCPUnreachable
+		}
 	}
 	return findings
 }

@@ -11,21 +11,7 @@ import (
 )
 
 // LinkEvidence is what the rules for links and addresses judge.
-type LinkEvidence struct {
-	// Links are all interfaces of one namespace, with the host's ends of pairs
-	// filled in where they are known.
-	Links []fact.Link
-	// Host: the namespace is the host's own. A node has spare network cards,
-	// bridges without ports and tunnels at rest; what would be a fault in a pod
-	// is normal there.
-	Host bool
-	// Pod: the namespace is that of a Kubernetes pod. Other containers may be without
-	// a way out on purpose (docker network create --internal).
-	Pod bool
-	// Routes are those of all tables but local, AllRoutes whether none is missing.
-	Routes    []fact.Route
-	AllRoutes bool
-}
+type LinkEvidence fact.LinkEvidence
 
 // linkRules in the order of gravity.
 var linkRules = [...]struct {

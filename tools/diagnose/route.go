@@ -45,18 +45,6 @@ func NoWayOut(e LinkEvidence) string {
 	return ""
 }
 
-// WithoutRoute says why there is no route, where the target's interfaces tell: routes
-// go with the interface or the address that they lead by, so to add one would not help.
-func WithoutRoute(findings []fact.Finding, links []fact.Link) []fact.Finding {
-	for _, root := range Links(LinkEvidence{Links: links}) {
-		switch root.Code {
-		case LinkMissing, LinkDown, AddrNone:
-			return append([]fact.Finding{root}, slices.DeleteFunc(findings, func(f fact.Finding) bool { return f.Code == RouteNoDefault })...)
-		}
-	}
-	return findings
-}
-
 // isDefault also holds for a default route that rejects what it matches, which
 // somebody has set on purpose, and for each part of a default route that was split,
 // as 0.0.0.0/1 and 128.0.0.0/1 are by VPNs.

@@ -113,6 +113,13 @@ type Attempt struct {
 	Listeners []string `json:"listeners,omitzero" jsonschema:"address:port of what listens in the namespace, at most 20"`
 }
 
+// Stuck reports whether the attempt ended at the target's own route, interface or next
+// hop.
+func (a *Attempt) Stuck() bool {
+	return a.Route != nil && (a.Route.Type == RouteNone || a.Route.OperState != "") || a.Neigh.Failed() ||
+		a.Neigh != nil && a.Wire != nil && a.Wire.Asked > 0 && a.Wire.Answered == 0 || a.Errno == "EADDRNOTAVAIL"
+}
+
 // The types of an [AttemptRoute] by which an attempt is judged.
 const (
 	RouteNone        = "none"

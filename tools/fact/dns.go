@@ -71,6 +71,13 @@ func (l *DNSLookup) HalfDenied() bool {
 	})
 }
 
+// Unheard reports whether no server said anything: a refusal is something too.
+func (l *DNSLookup) Unheard() bool {
+	return (l.Outcome == "timeout" || l.Outcome == "unreachable") && !slices.ContainsFunc(l.Tried, func(t DNSTry) bool {
+		return t.Reason == "ECONNREFUSED" || t.Outcome == "answered"
+	})
+}
+
 // DNSResolver is the configuration of the application's resolver library.
 type DNSResolver struct {
 	// Library is glibc, musl or "musl before 1.2.4"; Detected says that the target's
@@ -197,10 +204,4 @@ type DNSOther struct {
 // DNSNote is something to know about the answer.
 type DNSNote struct {
 	Code, Message string
-}
-
-// WithoutRoute reports whether a query could not leave for want of a route, as the
-// target's own kernel or a router on the way says (ENETUNREACH).
-func (l *DNSLookup) WithoutRoute() bool {
-	return slices.ContainsFunc(l.Tried, func(t DNSTry) bool { return t.Reason == "ENETUNREACH" })
 }

@@ -70,8 +70,9 @@ type FetchEvidence struct {
 	// Egress is the interface by which an established connection cannot send, with its
 	// other end; nil where that is not so.
 	Egress *Link
-	// Links are the target's interfaces, read where there was no route to a destination.
-	Links []Link
+	// Links are those of the target, where the fetch failed before an answer came from
+	// elsewhere; nil where they were not read.
+	Links *LinkEvidence
 	// Service is the address of the service that the host of the URL means, by the
 	// application's environment; "" for none.
 	Service string

@@ -10,7 +10,6 @@ import (
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
-	"nsenter-mcp/tools/probe"
 	"nsenter-mcp/tools/probe/attempt"
 	"nsenter-mcp/tools/probe/fetch"
 )
@@ -88,7 +87,7 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 	}
 	attempt.AskNode(ctx, node.Host, target.Net, answer.Attempts)
 	e := &fact.FetchEvidence{
-		Fetch: answer, Host: target.HostNetwork, Compared: target.Query.Netns == "host", MSS: r.MSS, Egress: egress(ctx, node.Host, target, answer),
+		Fetch: answer, Host: target.HostNetwork, Compared: target.Query.Netns == "host", MSS: r.MSS,
 		RootsFrom: roots.From, RootsUnusable: roots.Unusable, EnvironCut: cut,
 	}
 	if answer.Stage == fact.StageDNS && answer.DNS != nil {
@@ -100,22 +99,24 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 			}
 		}
 	}
-	noRoute := func(a fact.Attempt) bool { return a.Route != nil && a.Route.Type == fact.RouteNone }
-	if slices.ContainsFunc(answer.Attempts, noRoute) || e.Lookup != nil && e.Lookup.WithoutRoute() {
+	cannotSend := answer.Outcome == fact.OutcomeTimeout && answer.Conn.CannotSend() && node.Host != nil
+	if cannotSend || blamesLinks(answer, e.Lookup) {
 		e.Links = Links(ctx, node.Host, target)
+	}
+	if cannotSend && e.Links != nil {
+		e.Egress = egress(e.Links.Links, answer.Local)
 	}
 	return e, nil
 }
 
 // egress is the interface by which the target's kernel cannot send on an established
-// connection, with its other end.
-func egress(ctx context.Context, host *nsexec.Handle, target *resolve.Target, f *fact.Fetch) *fact.Link {
-	from, err := netip.ParseAddrPort(f.Local)
-	if f.Outcome != fact.OutcomeTimeout || !f.Conn.CannotSend() || target.HostNetwork || host == nil || err != nil {
+// connection.
+func egress(links []fact.Link, local string) *fact.Link {
+	from, err := netip.ParseAddrPort(local)
+	if err != nil {
 		return nil
 	}
 	ip := from.Addr().Unmap().WithZone("").String()
-	links := Links(ctx, host, target)
 	for i := range links {
 		if slices.ContainsFunc(links[i].AddrInfo, func(a fact.Addr) bool { return a.Local == ip }) {
 			return &links[i]
@@ -124,24 +125,12 @@ func egress(ctx context.Context, host *nsexec.Handle, target *resolve.Target, f 
 	return nil
 }
 
-// Links are the interfaces of a target with their other ends on the host; nil for the
-// host's own network, and where they cannot be read.
-func Links(ctx context.Context, host *nsexec.Handle, target *resolve.Target) []fact.Link {
-	if target.HostNetwork {
-		return nil
+// blamesLinks reports whether the target's own links may be why a fetch failed.
+func blamesLinks(f *fact.Fetch, lookup *fact.DNSLookup) bool {
+	if f.Stage == fact.StageDNS {
+		return lookup != nil && lookup.Unheard()
 	}
-	var list probe.LinkList
-	if target.Net.Look(ctx, func() (err error) {
-		list, err = probe.Links(ctx, target.Net, probe.LinkOptions{})
-		return err
-	}) != nil {
-		return nil
-	}
-	if host != nil {
-		// What the target sees of itself is true without the other ends.
-		_ = host.Look(ctx, func() error { return probe.HostPeers(ctx, target.Net, host, list.Links, probe.LinkOptions{}) })
-	}
-	return list.Links
+	return f.Stage == fact.StageConnect && slices.ContainsFunc(f.Attempts, func(a fact.Attempt) bool { return a.Stuck() || a.Errno == "ETIMEDOUT" })
 }
 
 // serviceAddress is the address of the service that name means in a namespace, by the
