@@ -62,21 +62,7 @@ func startContainerd(t *testing.T) *containerd {
 		socket: filepath.Join(dir, "containerd.sock"), rootfs: filepath.Join(dir, "rootfs"),
 		cgroup: fmt.Sprintf("/nsenter-mcp-e2e-%d", os.Getpid()),
 	}
-	layer := tar.NewReader(guestLayer(t))
-	_, err := layer.Next()
-	if err != nil {
-		t.Fatal(err)
-	}
-	program, err := io.ReadAll(layer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(c.rootfs, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(c.rootfs, "guest"), program, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	guestFolder(t, c.rootfs)
 	config := filepath.Join(dir, "config.toml")
 	text := "version = 2\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
@@ -106,6 +92,26 @@ func startContainerd(t *testing.T) *containerd {
 		return exec.Command("ctr", "--address", c.socket, "version").Run() == nil
 	})
 	return c
+}
+
+// guestFolder makes a root directory with the program of the guests.
+func guestFolder(t *testing.T, dir string) {
+	t.Helper()
+	layer := tar.NewReader(guestLayer(t))
+	_, err := layer.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := io.ReadAll(layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "guest"), program, 0o755); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // run starts a container and returns the PID of its process.
