@@ -63,7 +63,7 @@ func parseCgroup(data, around string) cgroupRef {
 
 func parseCgroupPath(path, around string) cgroupRef {
 	var ref, outer cgroupRef // outer is that of the container around the node
-	session := false
+	session, before := false, ""
 	for end := 0; end < len(path); {
 		start := end
 		if end = strings.IndexByte(path[start:], '/') + start; end < start {
@@ -72,13 +72,17 @@ func parseCgroupPath(path, around string) cgroupRef {
 		segment := path[start:end]
 		end++
 		if len(segment) < idLength/2 { // neither a UID nor an ID
-			session = session || segment == "user.slice"
+			session, before = session || segment == "user.slice", segment
 			continue
 		}
 		if ref.ContainerID == "" && strings.Contains(segment, "conmon") {
 			return cgroupRef{}
 		}
 		id := containerIDIn(segment)
+		if before == "libpod_parent" && segment == id || strings.Contains(segment, "libpod_pod_") {
+			id = "" // of a pod of podman's, with either driver
+		}
+		before = segment
 		if ref.PodUID == "" {
 			if uid := podUIDIn(segment); uid != "" {
 				ref = cgroupRef{PodUID: uid, Nested: session || ref.ContainerID != ""}

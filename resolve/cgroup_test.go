@@ -83,8 +83,11 @@ func TestParseCgroup(t *testing.T) {
 			"0::/kubepods.slice/kubepods-pod" + uidLine + ".slice/crio-" + idA + ".scope/kubepods.slice/kubepods-pod" + uidHash + ".slice/crio-" + idB + ".scope\n",
 			cgroupRef{ContainerID: idA, PodUID: uidA, Inner: idB},
 		},
-		"monitor imitated":     {"0::/docker/" + idA + "/crio-conmon-" + idB + ".scope\n", cgroupRef{ContainerID: idA, Inner: idB}},
-		"hierarchies disagree": {"2:pids:/kubepods/pod" + uidA + "/" + idA + "\n1:cpu:/docker/" + idB + "\n", cgroupRef{}},
+		"podman's pod":          {"0::/libpod_parent/" + idB + "/libpod-" + idA + "\n", cgroupRef{ContainerID: idA}},
+		"podman's pod, systemd": {"0::/machine.slice/machine-libpod_pod_" + idB + ".slice/libpod-" + idA + ".scope/container\n", cgroupRef{ContainerID: idA}},
+		"podman's pod imitated": {"0::/docker/" + idB + "/libpod_parent/" + idB[1:] + "0/libpod-" + idA + "\n", cgroupRef{ContainerID: idB, Inner: idA}},
+		"monitor imitated":      {"0::/docker/" + idA + "/crio-conmon-" + idB + ".scope\n", cgroupRef{ContainerID: idA, Inner: idB}},
+		"hierarchies disagree":  {"2:pids:/kubepods/pod" + uidA + "/" + idA + "\n1:cpu:/docker/" + idB + "\n", cgroupRef{}},
 		"monitor of CRI-O": {
 			"0::/kubepods.slice/kubepods-pod" + uidLine + ".slice/crio-conmon-" + idA + ".scope\n", cgroupRef{},
 		},
