@@ -273,7 +273,8 @@ func curlError(err error) error {
 	case errors.As(err, &denied):
 		return &dispatch.Error{
 			Code: dispatch.CodeDestinationDenied, Stage: dispatch.StagePolicy, Message: "the policy refuses the destination: " + denied.Error(),
-			Hint: "metadata services, link-local addresses and what the operator denies are refused, however they are written; ask the operator if it has to be",
+			Hint: "metadata services, link-local addresses, the node's loopback from its own network, and what the operator denies are refused, however they are written; " +
+				"only the operator's file allows them (destinations, allow_host_loopback)",
 		}
 	}
 	return deniedServer(err)

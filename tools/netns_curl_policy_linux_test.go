@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"nsenter-mcp/internal/dispatch"
@@ -36,11 +37,31 @@ func TestCurlUnderAnOperatorsPolicy(t *testing.T) {
 		t.Errorf("%+v", data)
 	}
 	fail(t, b, dispatch.CodeDestinationDenied, "netns_curl", curlArgs("http://169.254.20.11/"))
-	// Its gateway is the target's own, link-local or not.
+	// A link-local gateway does not count where a route alone says that it is on the link.
 	calico := b.lab.Pod(t, lab.PodSpec{Name: "routed", Namespace: "shop", Style: lab.Calico})
-	_, data = succeed[fact.Fetch](t, b, "netns_curl", map[string]any{"pid": calico.PID, "url": "http://169.254.1.1:9/", "timeout_ms": 3000})
-	if data.Stage != fact.StageConnect {
-		t.Errorf("%+v", data)
+	fail(t, b, dispatch.CodeDestinationDenied, "netns_curl", map[string]any{"pid": calico.PID, "url": "http://169.254.1.1:9/"})
+}
+
+// TestLoopbackOfTheNodeIsRefused: from the node's own network, however it is written,
+// unless the operator's file allows it. That of a pod is the pod's.
+func TestLoopbackOfTheNodeIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, allowed := range []bool{false, true} {
+		b := newTestbench(t, func(c *dispatch.Config) { c.Policy.Destinations.HostLoopback = allowed })
+		b.lab.Pod(t, lab.PodSpec{Name: "client", Namespace: "shop"})
+		for _, host := range []string{"127.0.0.1", "127.1", "0", "0.0.0.0", "[::]", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:0.0.0.0]"} {
+			args := map[string]any{"netns": "host", "url": "http://" + host + ":9/", "timeout_ms": 10000}
+			if allowed {
+				succeed[fact.Fetch](t, b, "netns_curl", args)
+			} else if e := fail(t, b, dispatch.CodeDestinationDenied, "netns_curl", args); !strings.Contains(e.Hint, "allow_host_loopback") {
+				t.Errorf("%s: the hint is %q", host, e.Hint)
+			}
+		}
+		succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://127.0.0.1:9/"))
+		server := map[string]any{"netns": "host", "name": "a.test", "server": "127.0.0.1:9", "timeout_ms": 10000}
+		if !allowed {
+			fail(t, b, dispatch.CodeDestinationDenied, "netns_dns_lookup", server)
+		}
 	}
 }
 

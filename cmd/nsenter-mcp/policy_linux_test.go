@@ -127,7 +127,7 @@ func TestOperatorsFileBindsTheProgram(t *testing.T) {
 		"policy.toolsets":     "inspect (/etc/nsenter-mcp.yaml)",
 		"policy.methods":      "GET, HEAD, OPTIONS (default)",
 		"policy.host_network": "allowed (default)",
-		"policy.destinations": "only 10.0.0.0/8, and the target's own gateways and name servers; not metadata services and link-local addresses; never 10.1.0.0/16 (/etc/nsenter-mcp.yaml, --deny-destination)",
+		"policy.destinations": "only 10.0.0.0/8, and the target's own name servers; not metadata services and link-local addresses, nor the node's loopback from its own network; never 10.1.0.0/16 (/etc/nsenter-mcp.yaml, --deny-destination)",
 	} {
 		if details[id] != want {
 			t.Errorf("%s: %q, want %q", id, details[id], want)

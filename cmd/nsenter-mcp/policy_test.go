@@ -97,7 +97,7 @@ func TestFilesAndFlags(t *testing.T) {
 		}
 		var allowed []string
 		for _, a := range []string{"10.1.1.1", "10.96.0.10", "8.8.8.8", "169.254.169.254"} {
-			if p.Destinations.Check(netip.AddrPortFrom(netip.MustParseAddr(a), 80), destination.Exempt{}) == nil {
+			if p.Destinations.Check(netip.AddrPortFrom(netip.MustParseAddr(a), 80), destination.Target{}) == nil {
 				allowed = append(allowed, a)
 			}
 		}

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"net/netip"
+	"slices"
 	"sync"
 
 	"nsenter-mcp/internal/dispatch/destination"
 	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe"
 	"nsenter-mcp/tools/probe/attempt"
 )
 
@@ -15,27 +18,44 @@ import (
 // opens connections. The target's own gateway and name servers are looked up
 // only where something would be refused.
 func Allowed(ctx context.Context, p destination.Policy, target *resolve.Target) func(netip.AddrPort) error {
-	exempt := sync.OnceValue(func() destination.Exempt { return exemptDestinations(ctx, target) })
+	known := destination.Target{Host: target.HostNetwork}
+	exempt := sync.OnceValue(func() destination.Target { return exemptDestinations(ctx, target, known) })
 	return func(to netip.AddrPort) error {
-		if p.Check(to, destination.Exempt{}) == nil {
+		if p.Check(to, known) == nil {
 			return nil
 		}
 		return p.Check(to, exempt())
 	}
 }
 
-// exemptDestinations are the target's gateways and the name servers of its
+// exemptDestinations adds the target's gateways and the name servers of its
 // resolv.conf. What cannot be read is not excepted from the policy.
-func exemptDestinations(ctx context.Context, target *resolve.Target) destination.Exempt {
-	var exempt destination.Exempt
-	if gateways, err := attempt.Gateways(ctx, target.Net); err == nil {
-		exempt.Gateways = gateways
+func exemptDestinations(ctx context.Context, target *resolve.Target, exempt destination.Target) destination.Target {
+	if gateways, err := attempt.Gateways(ctx, target.Net); err == nil && slices.ContainsFunc(gateways, netip.Addr.IsLinkLocalUnicast) {
+		exempt.Gateways = onLink(ctx, target, gateways)
 	}
 	const most = 64 << 10
 	if file, err := target.ReadFile(ctx, "/etc/resolv.conf", most); err == nil {
 		exempt.Nameservers = nameservers(file.Data)
 	}
 	return exempt
+}
+
+// onLink are those of the gateways that are on the link by an address of an interface:
+// a route alone (onlink) can claim any address.
+func onLink(ctx context.Context, target *resolve.Target, gateways []netip.Addr) []netip.Addr {
+	list, err := probe.Links(ctx, target.Net, probe.LinkOptions{})
+	if err != nil {
+		return nil
+	}
+	return slices.DeleteFunc(gateways, func(gateway netip.Addr) bool {
+		return !slices.ContainsFunc(list.Links, func(l fact.Link) bool {
+			return slices.ContainsFunc(l.AddrInfo, func(a fact.Addr) bool {
+				local, err := netip.ParseAddr(a.Local)
+				return err == nil && netip.PrefixFrom(local, a.PrefixLen).Contains(gateway.WithZone(""))
+			})
+		})
+	})
 }
 
 // nameservers are the addresses in a resolv.conf (resolv.conf(5)).

@@ -49,4 +49,21 @@ func embedded(ip netip.Addr) []netip.Addr {
 	return nil
 }
 
+// readings returns what else ip may stand for. To connect(2) the unspecified address
+// is loopback (ip_route_output_key_hash_rcu in net/ipv4/route.c, tcp_v6_connect in
+// net/ipv6/tcp_ipv6.c).
+func readings(ip netip.Addr) []netip.Addr {
+	list := embedded(ip)
+	for _, a := range append([]netip.Addr{ip}, list...) {
+		switch {
+		case !a.IsUnspecified():
+		case a.Is4():
+			list = append(list, v4(127, 0, 0, 1))
+		default:
+			list = append(list, netip.IPv6Loopback())
+		}
+	}
+	return list
+}
+
 func v4(a, b, c, d byte) netip.Addr { return netip.AddrFrom4([4]byte{a, b, c, d}) }

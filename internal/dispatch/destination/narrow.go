@@ -13,7 +13,7 @@ func (p Policy) Narrow(q Policy) Policy {
 	both := Policy{
 		Deny:   slices.Concat(p.Deny, q.Deny),
 		Only:   p.Only,
-		Except: p.Except,
+		Except: p.Except, HostLoopback: p.HostLoopback,
 	}
 	switch {
 	case p.Only == nil:
@@ -41,9 +41,10 @@ func (p Policy) Refuses(prefix netip.Prefix) string {
 	if len(overlaps(p.Except, []netip.Prefix{prefix})) > 0 {
 		return ""
 	}
-	switch ip := prefix.Addr(); {
-	case prefix.IsSingleIP() && slices.Contains(metadata[:], ip):
-		return fmt.Sprintf("%s is a cloud's metadata service", ip)
+	inMetadata := func(service netip.Prefix) bool { return covers(service, prefix) }
+	switch {
+	case slices.ContainsFunc(metadata[:], inMetadata):
+		return fmt.Sprintf("%s is a cloud's metadata service", List([]netip.Prefix{prefix}))
 	case covers(linkLocal4, prefix), covers(linkLocal6, prefix):
 		return fmt.Sprintf("%s is link-local", prefix)
 	}

@@ -10,7 +10,7 @@ import (
 
 func TestCheckHonoursDenyAndOnly(t *testing.T) {
 	t.Parallel()
-	exempt := Exempt{Nameservers: addrs("10.96.0.10", "169.254.20.10"), Gateways: addrs("10.9.0.1", "169.254.1.1", "192.0.2.1")}
+	exempt := Target{Nameservers: addrs("10.96.0.10", "169.254.20.10"), Gateways: addrs("10.9.0.1", "169.254.1.1", "192.0.2.1")}
 	policy := Policy{
 		Deny:   prefixes(t, "10.1.0.0/16", "192.0.2.0/24", "203.0.113.7"),
 		Only:   prefixes(t, "10.0.0.0/12", "169.254.0.0/16", "64:ff9b::/96", "203.0.113.0/24"),
@@ -22,7 +22,7 @@ func TestCheckHonoursDenyAndOnly(t *testing.T) {
 		{"[::ffff:10.1.2.3]:80", "in 10.1.0.0/16, which the operator denies"},
 		{"10.96.0.10:80", "outside of what the operator allows"},
 		{"10.96.0.10:53", ""}, // the target's own name server
-		{"10.9.0.1:80", ""},
+		{"10.9.0.1:80", ""},   // listed, not for being a gateway
 		{"192.0.2.1:80", "in 192.0.2.0/24, which the operator denies"}, // even as its gateway
 		{"203.0.113.7:80", "in 203.0.113.7/32, which the operator denies"},
 		{"203.0.113.8:80", ""},
@@ -30,7 +30,7 @@ func TestCheckHonoursDenyAndOnly(t *testing.T) {
 		{"[2001:db8::1]:80", "outside of what the operator allows"},
 		{"169.254.169.254:80", ""},
 		{"169.254.7.7:80", "link-local"}, // Only makes no exception
-		{"169.254.1.1:80", ""},
+		{"169.254.1.1:80", "link-local"}, // no gateway counts under a list
 		{"[64:ff9b::a00:1]:80", ""},
 		{"[64:ff9b::169.254.7.7]:80", ""}, // excepted in this form
 		{"[64:ff9b::10.1.2.3]:80", "in 10.1.0.0/16, which the operator denies"},
@@ -43,7 +43,7 @@ func TestCheckHonoursDenyAndOnly(t *testing.T) {
 			t.Errorf("%s: %q, want %q", c.address, got, c.reason)
 		}
 	}
-	if (Policy{Only: []netip.Prefix{}}).Check(netip.MustParseAddrPort("10.0.0.1:80"), Exempt{}) == nil {
+	if (Policy{Only: []netip.Prefix{}}).Check(netip.MustParseAddrPort("10.0.0.1:80"), Target{}) == nil {
 		t.Error("a list without members allows something")
 	}
 }
@@ -69,14 +69,15 @@ func TestNarrowOnlyNarrows(t *testing.T) {
 	addresses := addrs("10.1.1.1", "10.1.1.2", "10.1.2.1", "10.2.0.0", "11.0.0.0", "169.254.169.254", "169.254.1.1", "2001:db8::1", "2001:db9::1", "fe80::1", "fd00:ec2::254", "fd00::1")
 	allowed := 0
 	for range 5000 {
-		p, q := Policy{some(), some(), some()}, Policy{some(), some(), some()}
+		p := Policy{Deny: some(), Only: some(), Except: some()}
+		q := Policy{Deny: some(), Only: some(), Except: some()}
 		both := p.Narrow(q)
 		if q.Except == nil {
 			q.Except = p.Except
 		}
 		for _, a := range addresses {
 			to := netip.AddrPortFrom(a, 80)
-			inP, inQ, inBoth := p.Check(to, Exempt{}) == nil, q.Check(to, Exempt{}) == nil, both.Check(to, Exempt{}) == nil
+			inP, inQ, inBoth := p.Check(to, Target{}) == nil, q.Check(to, Target{}) == nil, both.Check(to, Target{}) == nil
 			if inBoth != (inP && inQ) {
 				t.Fatalf("%s: %v by %+v, %v by %+v, but %v by %+v", a, inP, p, inQ, q, inBoth, both)
 			}

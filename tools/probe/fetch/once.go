@@ -184,11 +184,13 @@ const fewSYNs = 3500 * time.Millisecond
 
 // proxyLookup bounds how long a name that the proxy will look up is looked up
 // here as well.
-const proxyLookup = time.Second
+const proxyLookup = 5 * time.Second
 
 // checkBehindProxy asks whether the proxy may be sent to the URL's host. The
-// proxy connects by itself, where no hook of ours sees it, so what can be known
-// here is asked: a literal address, and what the name means to the target.
+// proxy connects by itself, where no hook of ours sees it, so only that is sent
+// which can be judged here: a literal address, or a name that the target can look
+// up. A Host header is another destination to a proxy (RFC 9112, section 3.2.2,
+// which not all obey), so it has to be the URL's.
 func (s *step) checkBehindProxy(ctx context.Context) error {
 	if s.Allow == nil {
 		return nil
@@ -197,13 +199,18 @@ func (s *step) checkBehindProxy(ctx context.Context) error {
 	if err != nil {
 		return err // cannot be: the URL was checked
 	}
+	if s.hostname != "" && s.via.Scheme == "http" && s.url.Scheme == "http" { // else the proxy does not see it
+		named, err := url.Parse(s.url.Scheme + "://" + s.hostname)
+		if err != nil || !sameOrigin(named, s.url) {
+			return &DeniedError{Host: target.String(), Err: errForeignHost}
+		}
+	}
 	addrs := []netip.Addr{target.addr}
 	if !target.addr.IsValid() {
 		ctx, cancel := context.WithTimeout(ctx, proxyLookup)
 		defer cancel()
-		// Where the target cannot look the name up, only the proxy knows it.
-		if addrs, _, err = s.lookup(ctx, target.lookupName()); err != nil {
-			return nil
+		if addrs, _, err = s.lookup(ctx, target.lookupName()); err != nil || len(addrs) == 0 {
+			return &DeniedError{Host: target.String(), Err: errUnknownBehindProxy}
 		}
 	}
 	for _, a := range addrs {
@@ -213,6 +220,12 @@ func (s *step) checkBehindProxy(ctx context.Context) error {
 	}
 	return nil
 }
+
+// What is not sent to a proxy, because nobody could judge where the proxy goes.
+var (
+	errForeignHost        = errors.New("the Host header is another one than the URL's, and a proxy may connect to either; leave the header out, or the proxy")
+	errUnknownBehindProxy = errors.New("the name cannot be looked up here, so the address that the proxy would connect to cannot be judged; use a literal address, or no proxy")
+)
 
 // throughProxy makes the connection lead through the proxy, where there is one
 // that is asked to connect further.

@@ -200,12 +200,27 @@ func TestProxyIsNoWayAroundThePolicy(t *testing.T) {
 			}
 		})
 	}
-	b.run("a name that the target does not know is the proxy's affair", func(b *bench) {
-		d := &deny{}
-		b.client.Allow, b.client.Lookup, b.client.Environ = d.allow, rebound, Environ{"http_proxy": open}
-		f := b.fetch(Request{URL: "http://elsewhere.test/", UseProxy: true})
-		b.expect(f, fact.OutcomeOK, fact.StageDone)
-	})
+	for _, c := range []struct {
+		name    string
+		request Request
+		allowed bool
+	}{
+		{"a name that nobody can judge", Request{URL: "http://elsewhere.test/"}, false},
+		{"a foreign Host header", Request{URL: "http://192.0.2.1/", Headers: map[string]string{"Host": "169.254.169.254"}}, false},
+		{"another port in the Host header", Request{URL: "http://192.0.2.1/", Headers: map[string]string{"host": "192.0.2.1:81"}}, false},
+		{"the URL's own host in the header", Request{URL: "http://192.0.2.1/", Headers: map[string]string{"Host": "192.0.2.1:80"}}, true},
+	} {
+		b.run(c.name, func(b *bench) {
+			d := &deny{}
+			b.client.Allow, b.client.Lookup, b.client.Environ = d.allow, rebound, Environ{"http_proxy": open}
+			c.request.UseProxy = true
+			f, err := b.fetchErr(c.request)
+			var denied *DeniedError
+			if errors.As(err, &denied) == c.allowed || c.allowed && f.Outcome != fact.OutcomeOK {
+				b.Errorf("%+v, %v", f, err)
+			}
+		})
+	}
 }
 
 func TestProxyThatCannotBeUsed(t *testing.T) {

@@ -258,11 +258,13 @@ func (p *plan) checkHeaders() error {
 		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
 			return badArgument("headers", "%q has a name or a value that HTTP does not allow", line(name, 64))
 		}
+		// Gateways (CGI, WSGI) take _ for -, so what is refused with one is with the other.
 		canonical := http.CanonicalHeaderKey(name)
+		plain := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 		switch {
-		case slices.Contains(framing[:], canonical):
+		case slices.Contains(framing[:], plain):
 			return badArgument("headers", "%s is set by the tool", canonical)
-		case slices.Contains(methodOverrides[:], canonical) && !p.Unsafe:
+		case slices.Contains(methodOverrides[:], plain) && !p.Unsafe:
 			return badArgument("headers", "%s may change the method; the operator does not allow that", canonical)
 		case canonical == "Host":
 			if !httpguts.ValidHostHeader(value) || value == "" {

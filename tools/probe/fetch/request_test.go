@@ -38,6 +38,8 @@ func TestPrepareRefuses(t *testing.T) {
 		{"framing", Request{URL: url, Headers: map[string]string{"transfer-encoding": "chunked"}}, "headers"},
 		{"length", Request{URL: url, Headers: map[string]string{"Content-Length": "5"}}, "headers"},
 		{"method by header", Request{URL: url, Headers: map[string]string{"X-HTTP-Method-Override": "DELETE"}}, "headers"},
+		{"method by header with _", Request{URL: url, Headers: map[string]string{"X_HTTP-Method_Override": "DELETE"}}, "headers"},
+		{"framing with _", Request{URL: url, Headers: map[string]string{"Content_Length": "3"}}, "headers"},
 		{"bad Host header", Request{URL: url, Headers: map[string]string{"Host": "a b"}}, "headers"},
 		{"many headers", Request{URL: url, Headers: many}, "headers"},
 		{"long headers", Request{URL: url, Headers: map[string]string{"X": strings.Repeat("a", maxHeaderBytes)}}, "headers"},

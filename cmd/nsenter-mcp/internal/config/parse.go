@@ -24,6 +24,7 @@ type File struct {
 	Toolsets      []dispatch.Toolset
 	UnsafeMethods *bool
 	HostNetwork   *bool
+	HostLoopback  *bool
 	Allow         []netip.Prefix // the only destinations
 	Deny          []netip.Prefix // no destinations
 	Metadata      []netip.Prefix // destinations although they are metadata services or link-local
@@ -45,6 +46,7 @@ const (
 	keyToolsets      = "toolsets"
 	keyUnsafeMethods = "allow_unsafe_methods"
 	keyHostNetwork   = "allow_host_network"
+	keyHostLoopback  = "allow_host_loopback"
 	keyDestinations  = "destinations"
 	keyAllow         = "allow"
 	keyDeny          = "deny"
@@ -80,6 +82,7 @@ func Parse(text []byte) (File, error) {
 		keyToolsets:      into(&f.Toolsets, toolsets),
 		keyUnsafeMethods: into(&f.UnsafeMethods, boolean),
 		keyHostNetwork:   into(&f.HostNetwork, boolean),
+		keyHostLoopback:  into(&f.HostLoopback, boolean),
 		keyDestinations: func(n *yaml.Node) error {
 			return readKeys(n, map[string]read{
 				keyAllow:    into(&f.Allow, prefixes),

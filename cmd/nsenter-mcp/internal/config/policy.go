@@ -68,6 +68,10 @@ func New(path string) (*Policy, error) {
 		p.Destinations = destination.Policy{Only: f.Allow, Deny: f.Deny, Except: f.Metadata}
 		p.say(keyDestinations, path)
 	}
+	if f.HostLoopback != nil {
+		p.Destinations.HostLoopback = *f.HostLoopback
+		p.say(keyDestinations, path)
+	}
 	return p, nil
 }
 
@@ -225,9 +229,12 @@ func describe(d destination.Policy) string {
 	if d.Only == nil {
 		b.WriteString("all")
 	} else {
-		b.WriteString("only " + destination.List(d.Only) + ", and the target's own gateways and name servers")
+		b.WriteString("only " + destination.List(d.Only) + ", and the target's own name servers")
 	}
 	b.WriteString("; not metadata services and link-local addresses")
+	if !d.HostLoopback {
+		b.WriteString(", nor the node's loopback from its own network")
+	}
 	if len(d.Except) > 0 {
 		b.WriteString(" (but " + destination.List(d.Except) + ")")
 	}
