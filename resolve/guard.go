@@ -97,6 +97,7 @@ func (g *guard) call(ctx context.Context, what request, limit time.Duration, now
 		defer func() { <-g.slots[what] }()
 		var r result
 		r.workloads, r.err = recovered(ctx, ask)
+		printableWorkloads(r.workloads)
 		switch { // before the next one gets the slot
 		case r.err == nil:
 			g.locked(func() { g.answers[what] = time.Now() })

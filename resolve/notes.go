@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"nsenter-mcp/internal/words"
 )
 
 // NoteFilesFrom is the code of the note that says whose files a target has. It
@@ -82,10 +84,7 @@ func (w *Workload) runtime() string {
 func (w *Workload) netnsClosed() bool { return w.Sandbox != nil && w.Sandbox.netnsClosed }
 
 func sandboxLabel(s *Sandbox) string {
-	if s.Name != "" {
-		return s.Name
-	}
-	return shortID(s.ID)
+	return words.Printable(cmp.Or(s.Name, shortID(s.ID)))
 }
 
 // trouble says in one sentence what state a container is in.

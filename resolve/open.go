@@ -57,10 +57,7 @@ func (r *Resolver) enter(ctx context.Context, q Query, c choice, steps []Step) (
 
 // label is the name that finds the container again.
 func (c *Container) label() string {
-	if c.Name == "" {
-		return c.ID
-	}
-	return c.Name
+	return words.Printable(cmp.Or(c.Name, c.ID))
 }
 
 func (e *entry) run() *Error {

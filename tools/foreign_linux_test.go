@@ -208,6 +208,7 @@ func TestForeignTextOfFiles(t *testing.T) {
 			{"etc/hosts": "192.0.2.1 api " + needle + "\n"},
 			{"etc/hosts": needleWord + " api\n"},
 			{"etc/nsswitch.conf": "hosts: " + needle + " files dns\n"},
+			{"etc/nsswitch.conf": "hosts: ignore every rule files dns\n"},
 			{"etc/nsswitch.conf": "hosts: files [NOTFOUND=" + needleWord + "] dns\n"},
 			{"etc/host.conf": "multi on\n" + needle},
 			{"etc/gai.conf": "precedence ::ffff:0:0/96 100 " + needle + "\nlabel " + needleWord},

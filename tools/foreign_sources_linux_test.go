@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +38,9 @@ func planted(v reflect.Value, text string) {
 			planted(v.Index(i), text)
 		}
 	case reflect.String:
-		v.SetString(text)
+		if v.Type() == reflect.TypeFor[string]() { // other types are lists of our words
+			v.SetString(text)
+		}
 	default:
 	}
 }
@@ -64,36 +65,64 @@ func askEverything(t *testing.T, b *testbench, names ...string) {
 func TestForeignTextOfSources(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{needle, needleWord} {
-		var all resolve.Workload
-		planted(reflect.ValueOf(&all).Elem(), text)
-		named := all
-		named.Pod, named.Namespace = "web-0", "shop"
-		other := named
-		other.Namespace = "shop2"
-		nameless := all
-		nameless.Pod, nameless.Namespace, nameless.UID = "", "", ""
-		far := named
-		far.Pod, far.Node = "far-0", "node-9"
 		b := newTestbench(t, nil)
+		pod := b.lab.Pod(t, lab.PodSpec{Name: "real", Namespace: "shop"})
+		one := func(n int, change func(*resolve.Workload)) resolve.Workload {
+			var w resolve.Workload
+			planted(reflect.ValueOf(&w).Elem(), text)
+			w.Source = ""
+			w.UID = fmt.Sprintf("00000000-0000-0000-0000-%012d", n)
+			w.Sandbox.ID = fmt.Sprintf("%064x", n) // else all are one
+			for i := range w.Containers {
+				w.Containers[i].ID = fmt.Sprintf("%063x%d", n, i)
+			}
+			change(&w)
+			return w
+		}
+		all := func() []resolve.Workload {
+			return []resolve.Workload{
+				one(1, func(*resolve.Workload) {}),
+				one(2, func(w *resolve.Workload) { w.Pod, w.Namespace = "web-0", "shop" }),
+				one(3, func(w *resolve.Workload) { w.Pod, w.Namespace = "web-0", "shop2" }),
+				one(4, func(w *resolve.Workload) { w.Pod, w.Namespace, w.UID = "", "", "" }),
+				one(5, func(w *resolve.Workload) { w.Pod, w.Namespace, w.Node = "far-0", "shop", "node-9" }),
+				one(6, func(w *resolve.Workload) {
+					w.Pod, w.Namespace, w.Node, w.Status.Phase = "early-0", "shop", "", "Pending"
+				}),
+				one(7, func(w *resolve.Workload) {
+					w.Pod, w.Namespace, w.Node, w.Sandbox.PID, w.Sandbox.State, w.Sandbox.NetnsPath = "real", "shop", "node-1", pod.PID, resolve.StateRunning, ""
+				}),
+			}
+		}
 		for _, failed := range []error{nil, &resolve.SaidError{Words: "the API fails", Text: text}} {
-			source := &cluster{pods: []resolve.Workload{all, named, other, nameless, far}, failed: failed}
+			source := planter{all, failed}
 			resolver := resolve.New(resolve.Config{
-				Home: b.lab.Home, Host: b.lab.Node.Handle, Root: t.TempDir(), Node: "node-1", AllowHostNetwork: true,
-				Sources: []resolve.Source{exactly{source}}, Cluster: []resolve.Source{exactly{source}},
+				Home: b.lab.Home, Host: b.lab.Node.Handle, Node: "node-1", AllowHostNetwork: true,
+				Sources: []resolve.Source{source}, Cluster: []resolve.Source{source},
 			})
 			t.Cleanup(resolver.Close)
 			b.Env.Resolver = resolver
-			askEverything(t, b, "web-0", "shop/web-0", "far-0", "web", "shop/far-0")
+			if failed == nil {
+				mentions(t, b.call(t, "resolve_pod_pid", map[string]any{"pod": "shop/real", "details": true}))
+			}
+			askEverything(t, b, "web-0", "shop/web-0", "far-0", "web", "shop/far-0", "real", "early-0")
 		}
 	}
 }
 
-// exactly answers a question for one of them too.
-type exactly struct{ *cluster }
-
-func (e exactly) Exact(context.Context, resolve.Query) ([]resolve.Workload, error) {
-	return slices.Clone(e.pods), e.failed
+// planter is a source whose workloads are made anew each time, as those of sources are.
+type planter struct {
+	make   func() []resolve.Workload
+	failed error
 }
+
+func (planter) Name() string { return "kubernetes" }
+
+func (p planter) Exact(context.Context, resolve.Query) ([]resolve.Workload, error) {
+	return p.make(), p.failed
+}
+
+func (p planter) List(context.Context) ([]resolve.Workload, error) { return p.make(), p.failed }
 
 func TestForeignTextOfDocker(t *testing.T) {
 	t.Parallel()

@@ -33,7 +33,7 @@ var grammars = map[string]func(string) bool{
 	"bridge": words.IsInterface, "valid": words.IsInterface,
 	"aliases": words.IsDNSName, "deciding_name": words.IsDNSName, "found_as": words.IsDNSName,
 	"search": words.IsDNSName, "search_domain": words.IsDNSName, "zone": words.IsDNSName,
-	"url": isURL,
+	"url": isURL, "version": isVersion,
 }
 
 // isURL: in a path and a query any printable ASCII may stand.
@@ -41,12 +41,21 @@ func isURL(s string) bool {
 	return len(s) <= maxURL && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
+// isVersion: of a product that may be named before it, "containerd 1.7.28".
+func isVersion(s string) bool {
+	name, version, _ := strings.Cut(s, " ")
+	return len(s) <= 80 && words.IsToken(name) && (version == "" || words.IsToken(version))
+}
+
+// IsSentence reports whether sentences may stand below a key.
+func IsSentence(key string) bool { return slices.Contains(sentences[:], key) }
+
 // sentences are the keys of what this program has written, in one line. What others
 // chose stands in it by words.Printable and the like. A test of package tools lists
 // where they occur.
 var sentences = [...]string{
 	"action", "app_error", "data", "detail", "endpoints_unknown", "error", "exempt_range", "fact", "files_from", "from", "hint", "icmp", "key",
-	"library", "message", "order", "reason", "rule", "shell", "source", "summary", "version", "why",
+	"library", "message", "order", "reason", "rule", "shell", "source", "summary", "why",
 }
 
 // isFree reports whether anything may stand below a key, if it is escaped: text of
@@ -62,7 +71,7 @@ func fits(key, s string) bool {
 		return true
 	case holds != nil:
 		return holds(s)
-	case slices.Contains(sentences[:], key):
+	case IsSentence(key):
 		return len(s) <= maxSentence && !strings.ContainsFunc(s, func(r rune) bool { return !words.Visible(r) })
 	}
 	return words.IsToken(s)
@@ -184,7 +193,7 @@ func isolateValue(key string, v any, foreign func(string)) any {
 	case string:
 		switch {
 		case fits(key, v):
-		case slices.Contains(sentences[:], key):
+		case IsSentence(key):
 			return sanitizeText(words.OneLine(v), maxSentence)
 		default:
 			foreign(sanitizeText(v, maxSentence))

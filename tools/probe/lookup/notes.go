@@ -91,7 +91,7 @@ func (l *run) noteOrder(out *fact.DNSLookup, p *reader) {
 			break
 		}
 		if s.name != "files" && len(unknown) < maxShownServices {
-			unknown = append(unknown, printable(s.name, 32))
+			unknown = append(unknown, s.shown())
 		}
 	}
 	if len(unknown) > 0 && (p.entry == nil || p.order.services[0].name != "files") {

@@ -32,14 +32,27 @@ type order struct {
 	defaulted bool
 }
 
-// String writes the order as in the file, as far as a known service is named;
-// others are shown by their escaped name.
+// String writes the order as in the file, with those services that are known: the
+// others are words of whoever wrote the file.
 func (o *order) String() string {
 	words := make([]string, len(o.services))
 	for i, s := range o.services {
-		words[i] = s.name
+		words[i] = s.shown()
 	}
 	return strings.Join(words, " ")
+}
+
+// knownServices are those that distributions have for the hosts line.
+var knownServices = [...]string{
+	"files", "dns", "myhostname", "mymachines", "resolve", "mdns", "mdns4", "mdns6", "mdns_minimal", "mdns4_minimal", "mdns6_minimal",
+	"altfiles", "compat", "db", "hesiod", "ldap", "libvirt", "libvirt_guest", "nis", "nisplus", "sss", "systemd", "usrfiles", "winbind", "wins",
+}
+
+func (s *service) shown() string {
+	if slices.Contains(knownServices[:], s.name) {
+		return s.name
+	}
+	return "(unknown)"
 }
 
 // newService has the default actions.

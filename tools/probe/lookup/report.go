@@ -94,7 +94,7 @@ func (l *run) reportResolver() fact.DNSResolver {
 		r.File, r.From = resolvConfPath, l.From
 		if len(p.order.services) > 0 && !p.order.defaulted {
 			services := order{services: p.order.services[:min(len(p.order.services), maxShownServices)]}
-			r.Order = printable(services.String(), maxData)
+			r.Order = services.String()
 		}
 		r.Ignored, r.Options = p.conf.Ignored, p.conf.Options()
 	}

@@ -1,0 +1,72 @@
+package tools
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"nsenter-mcp/internal/dispatch"
+
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// sentencesOfOurs are all places where an answer holds more than words and names, and
+// why nobody else writes there. A new one is to be looked at: whatever others chose
+// reaches it by words.Printable, or not at all.
+var sentencesOfOurs = map[string]string{
+	".summary": "ours", "findings.fact": "ours", "notes.message": "ours", "next.why": "ours", "error.message": "ours", "error.hint": "ours",
+	"data.reason": "worded by package fetch", "attempts.why": "worded by package diagnose", "redirects.why": "one of a list",
+	"answer.icmp": "type and code", "answer.from": "an address", "route.rule": "of numbers and interfaces", "proxy.exempt_range": "parsed prefixes",
+	"chain.key": "kind and size of a key", "data.shell": "of a PID, or a printable path", "data.app_error": "the library's constants",
+	"data.source": "one of a list", "dns.source": "one of a list, and an address",
+	"records.data": "numbers and names without escapes", "answers.reason": "errno, rcode or ours", "tried.reason": "errno, rcode or ours",
+	"ignored.why": "ours", "other_resolvers.why": "ours", "other_resolvers.library": "one of a list", "resolver.library": "one of a list",
+	"resolver.order": "services of a list", "resolver.from": "whose file: names that resolve has made printable",
+	"data.files_from": "likewise", "candidates.source": "a source of ours",
+	"containers.reason": "made printable by resolve", "workloads.reason": "likewise", "pods.reason": "likewise", "status.reason": "likewise", "conditions.reason": "likewise",
+	"service.endpoints_unknown": "resolve.SaidError.Words", "sources.error": "resolve.SaidError.Words", "steps.reason": "resolve.SaidError.Words",
+	"steps.action": "ours", "steps.source": "a source of ours",
+}
+
+// TestSentencesAreListed holds the types of all answers against that list.
+func TestSentencesAreListed(t *testing.T) {
+	t.Parallel()
+	found := map[string]bool{}
+	for _, tool := range All() {
+		schema, err := tool.AnswerSchema()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sentencesIn("", "", schema, found)
+	}
+	for path := range found {
+		if sentencesOfOurs[path] == "" {
+			t.Errorf("%s may hold sentences: whose?", path)
+		}
+	}
+	for path := range sentencesOfOurs {
+		if !found[path] {
+			t.Errorf("%s is in no answer", path)
+		}
+	}
+}
+
+// sentencesIn collects the members below a key that are strings, or lists of them, and
+// that dispatch takes for sentences.
+func sentencesIn(path, key string, s *jsonschema.Schema, found map[string]bool) {
+	switch {
+	case key == "untrusted" || key == "arguments":
+	case s.Type == "string" && dispatch.IsSentence(key):
+		parts := strings.Split(path, ".")
+		found[strings.Join(parts[max(0, len(parts)-2):], ".")] = true // the nearest object tells enough
+	case s.Items != nil:
+		sentencesIn(path, key, s.Items, found)
+	case s.AdditionalProperties != nil && len(s.Properties) == 0:
+		sentencesIn(path+".*", key, s.AdditionalProperties, found)
+	default:
+		for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
+			sentencesIn(path+"."+name, name, s.Properties[name], found)
+		}
+	}
+}
