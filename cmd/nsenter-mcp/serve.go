@@ -76,10 +76,7 @@ func serveHTTP(cmd *cobra.Command, o *options, f *serveFlags) error {
 		return err
 	}
 	defer func() { _ = n.Close() }() // the process ends
-	server, err := mcpserve.New(mcpserve.Config{Dispatcher: n.dispatcher, Version: buildInfo().Version, Logger: log})
-	if err != nil {
-		return err
-	}
+	server := mcpserve.New(mcpserve.Config{Dispatcher: n.dispatcher, Version: buildInfo().Version, Logger: log})
 	l, err := f.listener(cmd.Context())
 	if err != nil {
 		return err

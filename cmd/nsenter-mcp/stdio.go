@@ -29,12 +29,9 @@ func serveStdio(cmd *cobra.Command, o *options) error {
 		return err
 	}
 	defer func() { _ = n.Close() }() // the process ends
-	server, err := mcpserve.New(mcpserve.Config{
+	server := mcpserve.New(mcpserve.Config{
 		Dispatcher: n.dispatcher, Version: buildInfo().Version, Logger: log, Caller: stdioCaller(),
 	})
-	if err != nil {
-		return err
-	}
 	// Go ends a program that writes to a standard output that nobody reads any
 	// more, unless somebody listens for the signal (os/signal, "SIGPIPE"). The
 	// write then fails, and the server ends in order.

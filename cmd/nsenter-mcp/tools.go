@@ -36,12 +36,9 @@ func newTools(o *options) *cobra.Command {
 			if !asJSON {
 				return printTools(cmd.OutOrStdout(), d.Tools())
 			}
-			s, err := mcpserve.New(mcpserve.Config{
+			s := mcpserve.New(mcpserve.Config{
 				Dispatcher: d, Version: buildInfo().Version, Logger: slog.New(slog.DiscardHandler),
 			})
-			if err != nil {
-				return err
-			}
 			list, err := s.ListTools(cmd.Context())
 			if err != nil {
 				return err

@@ -119,12 +119,9 @@ func note(dir, name string, what any) error {
 }
 
 func serveCalls(dir, version string) error {
-	s, err := mcpserve.New(mcpserve.Config{
+	s := mcpserve.New(mcpserve.Config{
 		Dispatcher: farEnd{dir}, Version: version, Logger: slog.New(slog.DiscardHandler),
 	})
-	if err != nil {
-		return err
-	}
 	return s.ServeStdio(context.Background(), os.Stdin, os.Stdout)
 }
 

@@ -119,10 +119,7 @@ func newFakeServer(t testing.TB, d *fakeDispatcher) *Server {
 
 func newServer(t testing.TB, d Dispatcher) *Server {
 	t.Helper()
-	s, err := New(Config{Dispatcher: d, Version: "1.2.3", Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := New(Config{Dispatcher: d, Version: "1.2.3", Logger: slog.New(slog.DiscardHandler)})
 	return s
 }
 

@@ -27,10 +27,7 @@ func realServer(t *testing.T, policy dispatch.Policy) (*Server, *dispatch.Dispat
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Config{Dispatcher: d, Version: "test", Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := New(Config{Dispatcher: d, Version: "test", Logger: slog.New(slog.DiscardHandler)})
 	return s, d
 }
 

@@ -1,11 +1,9 @@
 package mcpserve
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -57,10 +55,8 @@ type Server struct {
 	log      *slog.Logger
 }
 
-// New takes the dispatcher's tools. It fails on a tool without a name of its own or
-// with a schema that does not begin as clients need it; that the rest of a schema is
-// valid JSON is for its maker to see to.
-func New(cfg Config) (*Server, error) {
+// New takes the dispatcher's tools, whose names and schemas the dispatcher has checked.
+func New(cfg Config) *Server {
 	s := &Server{
 		introduction: mcp.Implementation{Name: "nsenter-mcp", Title: "nsenter-mcp: a pod's network from the inside", Version: cfg.Version},
 		dispatcher:   cfg.Dispatcher, caller: cmp.Or(cfg.Caller, "stdio"), extended: len(cfg.Options) > 0, log: cfg.Logger,
@@ -94,9 +90,6 @@ func New(cfg Config) (*Server, error) {
 	}, cfg.Options...)...)
 	all := cfg.Dispatcher.Tools()
 	for i, tool := range all {
-		if err := s.check(tool); err != nil {
-			return nil, fmt.Errorf("tool %q: %w", tool.Name, err)
-		}
 		s.served[tool.Name], s.order[tool.Name] = tool.Spec, i
 	}
 	s.publish = sync.OnceFunc(func() {
@@ -104,7 +97,7 @@ func New(cfg Config) (*Server, error) {
 			s.mcp.AddTool(published(tool), nil) // callTool answers its calls
 		}
 	})
-	return s, nil
+	return s
 }
 
 // clip bounds what a client says of itself.
@@ -132,35 +125,6 @@ func annotations(s dispatch.Spec) mcp.ToolAnnotation {
 		IdempotentHint:  mcp.ToBoolPtr(!changes),
 		OpenWorldHint:   mcp.ToBoolPtr(s.SendsPackets || changes),
 	}
-}
-
-func (s *Server) check(tool dispatch.Tool) error {
-	if _, taken := s.served[tool.Name]; taken || tool.Name == "" {
-		return errors.New("name is empty or taken")
-	}
-	if err := checkSchema(tool.InputSchema); err != nil {
-		return fmt.Errorf("input schema: %w", err)
-	}
-	if err := checkSchema(tool.OutputSchema); err != nil {
-		return fmt.Errorf("output schema: %w", err)
-	}
-	return nil
-}
-
-var errNoObject = errors.New(`a schema must begin with the type "object" and its properties`)
-
-// checkSchema refuses what mcp-go would publish without a word and what makes
-// every call fail at the client. It reads no further than the type and the
-// properties, with which schemas begin here: they are long, and have been valid JSON
-// since they were made.
-func checkSchema(raw json.RawMessage) error {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	for _, want := range []json.Token{json.Delim('{'), "type", "object", "properties", json.Delim('{')} {
-		if got, err := d.Token(); err != nil || got != want {
-			return cmp.Or(err, errNoObject)
-		}
-	}
-	return nil
 }
 
 // ListTools returns the result of tools/list: exactly what a model is shown.

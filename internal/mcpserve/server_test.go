@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -191,34 +190,6 @@ func TestAnnotationsAreExplicit(t *testing.T) {
 		if *a.ReadOnlyHint != c.readOnly || *a.DestructiveHint != c.destructive ||
 			*a.IdempotentHint != c.readOnly || *a.OpenWorldHint != c.openWord {
 			t.Errorf("%s: %s", c.spec.Toolset, mustJSON(t, a))
-		}
-	}
-}
-
-func TestNewRefusesUnusableTools(t *testing.T) {
-	t.Parallel()
-	good := fakeTool("good", 1)
-	change := func(f func(*dispatch.Tool)) dispatch.Tool {
-		tool := good
-		f(&tool)
-		return tool
-	}
-	for name, list := range map[string][]dispatch.Tool{
-		"no name":          {change(func(t *dispatch.Tool) { t.Name = "" })},
-		"twice":            {good, good},
-		"no input schema":  {change(func(t *dispatch.Tool) { t.InputSchema = nil })},
-		"no output schema": {change(func(t *dispatch.Tool) { t.OutputSchema = nil })},
-		"empty schema":     {change(func(t *dispatch.Tool) { t.InputSchema = json.RawMessage(`{}`) })},
-		"boolean schema":   {change(func(t *dispatch.Tool) { t.InputSchema = json.RawMessage(`true`) })},
-		"no properties":    {change(func(t *dispatch.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object"}`) })},
-		"properties null":  {change(func(t *dispatch.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","properties":null}`) })},
-		"type not first":   {change(func(t *dispatch.Tool) { t.OutputSchema = json.RawMessage(`{"properties":{},"type":"object"}`) })},
-		"another type":     {change(func(t *dispatch.Tool) { t.OutputSchema = json.RawMessage(`{"type":"array","properties":{}}`) })},
-		"cut short":        {change(func(t *dispatch.Tool) { t.OutputSchema = json.RawMessage(`{"type":"object","prop`) })},
-	} {
-		d := &listDispatcher{list: list}
-		if _, err := New(Config{Dispatcher: d, Logger: slog.New(slog.DiscardHandler)}); err == nil {
-			t.Errorf("%s: no error", name)
 		}
 	}
 }

@@ -23,7 +23,7 @@ func startServer(t *testing.T) (url string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := mcpserve.New(mcpserve.Config{
+	s := mcpserve.New(mcpserve.Config{
 		Dispatcher: d, Version: "test", Logger: slog.New(slog.DiscardHandler),
 		Options: []server.ServerOption{
 			server.WithLogging(), server.WithCompletions(),
@@ -31,9 +31,6 @@ func startServer(t *testing.T) (url string) {
 			addTools, addInputTools, addPrompts, addResources,
 		},
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	const secret = "conformance-conformance-conformance"
 	token, err := mcpserve.NewToken("suite", secret)
 	if err != nil {

@@ -34,10 +34,7 @@ func serve() error {
 	if err != nil {
 		return err
 	}
-	s, err := mcpserve.New(mcpserve.Config{Dispatcher: d, Version: "7", Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		return err
-	}
+	s := mcpserve.New(mcpserve.Config{Dispatcher: d, Version: "7", Logger: slog.New(slog.DiscardHandler)})
 	return s.ServeStdio(context.Background(), os.Stdin, os.Stdout)
 }
 
