@@ -250,6 +250,9 @@ func (in *ListPodsIn) notes(list *resolve.PodList, out *ListPodsOut, forwards bo
 		notes = append(notes, dispatch.Note{Code: "more_rows", Message: fmt.Sprintf(
 			"%d more follow: call again with offset %d, or with filters", rest, in.Offset+out.Returned)})
 	}
+	if out.Total > 0 && in.Offset >= out.Total {
+		notes = append(notes, beyondTheEnd(in.Offset, out.Total))
+	}
 	if list.NoRuntime && !list.Everywhere {
 		notes = append(notes, noRuntimeNote(forwards))
 	}
@@ -261,6 +264,11 @@ func (in *ListPodsIn) notes(list *resolve.PodList, out *ListPodsOut, forwards bo
 		notes = append(notes, dispatch.Note{Code: "this_node_only", Message: why})
 	}
 	return notes
+}
+
+// beyondTheEnd tells an empty page from an empty list.
+func beyondTheEnd(offset, total int) dispatch.Note {
+	return dispatch.Note{Code: "offset_beyond_end", Message: fmt.Sprintf("offset %d is beyond the end of the list, which has %d: the page is empty", offset, total)}
 }
 
 // nextOfList looks closer at the first: at its state where it is in trouble, and

@@ -184,8 +184,10 @@ func TestListPods(t *testing.T) {
 					t.Errorf("%s on %s is here: %v", r.Pod, r.Node, r.Here)
 				}
 			}
-			more := slices.ContainsFunc(answer.Notes, func(n dispatch.Note) bool { return n.Code == "more_rows" })
-			if more != (name == "first rows") {
+			noted := func(code string) bool {
+				return slices.ContainsFunc(answer.Notes, func(n dispatch.Note) bool { return n.Code == code })
+			}
+			if noted("more_rows") != (name == "first rows") || noted("offset_beyond_end") != (name == "behind the last") {
 				t.Errorf("notes are %+v", answer.Notes)
 			}
 		})

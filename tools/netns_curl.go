@@ -370,6 +370,9 @@ func curlNotes(f *fact.FetchEvidence, target *resolve.Target) []dispatch.Note {
 		}
 		add("no_ca_bundle", "%s; the chain was judged by another bundle (%s)", lacks, f.RootsFrom)
 	}
+	if t := f.TLS; t != nil && t.Insecure && t.Error != nil && f.Stage != fact.StageTLS {
+		add("insecure", "without insecure the certificate is not accepted: %s", t.Error.Message)
+	}
 	if f.EnvironCut {
 		add("environment_cut", "the application's environment is longer than 1 MiB: variables behind that (proxies, CA bundle) were not read")
 	}

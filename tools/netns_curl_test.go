@@ -86,3 +86,16 @@ func TestSameQuestion(t *testing.T) {
 		}
 	}
 }
+
+// TestInsecureIsANote: a certificate that the caller accepts is no finding, and what it
+// lacks is said.
+func TestInsecureIsANote(t *testing.T) {
+	t.Parallel()
+	for _, stage := range []fact.Stage{fact.StageDone, fact.StageTLS} {
+		e := &fact.FetchEvidence{Fetch: &fact.Fetch{Stage: stage, TLS: &fact.TLS{Insecure: true, Error: &fact.TLSError{Message: "expired"}}}}
+		notes := curlNotes(e, &resolve.Target{})
+		if said := len(notes) == 1 && notes[0].Code == "insecure" && strings.Contains(notes[0].Message, "expired"); said != (stage == fact.StageDone) {
+			t.Errorf("%s: %+v", stage, notes)
+		}
+	}
+}

@@ -114,6 +114,9 @@ func showInterfaces(
 	}
 	answer.Summary = nameFindings(answer.Findings) + answer.Summary
 	answer.Data = page(links, list.Routes, in)
+	if end := ofPage(&answer.Data, in); in.Offset > 0 && in.Offset >= end {
+		answer.Notes = append(answer.Notes, beyondTheEnd(in.Offset, end))
+	}
 	if answer.Data.NextOffset != 0 {
 		answer.Next = []dispatch.Next{nextPage(target, in, answer.Data)}
 	}
@@ -255,6 +258,14 @@ func page(links []fact.Link, routes []fact.Route, in NetnsIPAddrIn) NetnsIPAddrO
 		out.Returned++
 	}
 	return out
+}
+
+// ofPage is the length of the list that offset counts.
+func ofPage(out *NetnsIPAddrOut, in NetnsIPAddrIn) int {
+	if in.Interface == "" {
+		return out.Total
+	}
+	return max(out.Interfaces[0].AddrTotal, out.Interfaces[0].RouteTotal)
 }
 
 // show leaves out of an interface what was not asked for, and cuts its addresses and

@@ -620,6 +620,12 @@ func TestPages(t *testing.T) {
 	if len(seen) != 122 {
 		t.Errorf("%d interfaces in all pages", len(seen))
 	}
+	for offset, beyond := range map[int]bool{121: false, 122: true} {
+		answer, _ := succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns, "offset", offset))
+		if got := slices.ContainsFunc(answer.Notes, func(n dispatch.Note) bool { return n.Code == "offset_beyond_end" }); got != beyond {
+			t.Errorf("offset %d: %+v", offset, answer.Notes)
+		}
+	}
 	answer, _ = succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns, "limit", 7, "offset", 3, "family", "inet", "details", true))
 	next := answer.Next[0].Arguments
 	if next["limit"] != 7 || next["offset"] != 10 || next["family"] != "inet" || next["details"] != true || next["expect"] == nil {

@@ -158,6 +158,11 @@ func (e explanation) ownICMP() {
 			"refused by the target's own firewall: it made the ICMP error (%s) itself", e.Answer.ICMP)
 		return
 	}
+	if e.local() && e.Answer.Kind == "icmp" && rejects(e.Answer.ICMP) && e.SentTo == "" && listensOn(e.Listeners, e.Address) {
+		e.set(fact.OutcomeBlockedLocally, fact.CausePodReject, "refused by the target's own firewall: %s is the target itself, something does listen there, "+
+			"and the target made the ICMP error (%s), which TCP makes never", e.Address, e.Answer.ICMP)
+		return
+	}
 	e.set(e.Outcome, fact.CauseICMP, "the ICMP error (%s) was made in the target itself: by its own firewall, or since it cannot pass the SYN on", e.Answer.ICMP)
 }
 
@@ -266,6 +271,16 @@ func (e explanation) byICMP(outcome fact.Outcome) {
 	default:
 		e.set(outcome, fact.CauseICMP, "router %s answered with ICMP %s%s", from, e.Answer.ICMP, meaning)
 	}
+}
+
+// rejects: the ICMP error is one of packet filters. For a closed port TCP sends RST
+// (tcp_v4_send_reset in the kernel's net/ipv4/tcp_ipv4.c).
+func rejects(icmp string) bool {
+	switch icmp {
+	case "port unreachable", "net administratively prohibited", "host administratively prohibited", "administratively prohibited":
+		return true
+	}
+	return false
 }
 
 // passesOn: the ICMP error is one by which a router says that it cannot pass a

@@ -155,7 +155,7 @@ func TestFetchCodes(t *testing.T) {
 		{"expired and more", fact.Fetch{Outcome: fact.OutcomeTLSFailed, Stage: fact.StageTLS,
 			TLS: &fact.TLS{Error: &fact.TLSError{Code: fact.TLSExpired, Also: []string{fact.TLSNameMismatch}}}}, []string{"tls.expired", "tls.name_mismatch"}},
 		{"insecure", fact.Fetch{Outcome: fact.OutcomeOK, Stage: fact.StageDone, Status: status(200),
-			TLS: &fact.TLS{Insecure: true, Error: &fact.TLSError{Code: fact.TLSUnknownCA}}}, []string{"tls.unknown_ca"}},
+			TLS: &fact.TLS{Insecure: true, Error: &fact.TLSError{Code: fact.TLSUnknownCA}}}, []string{}},
 		{"alert", fact.Fetch{Outcome: fact.OutcomeTLSFailed, Stage: fact.StageTLS, TLS: &fact.TLS{Error: &fact.TLSError{Code: fact.TLSAlert}}}, []string{"tls.handshake_failed"}},
 		{"silence in the handshake", fact.Fetch{Outcome: fact.OutcomeTimeout, Stage: fact.StageTLS, TLS: &fact.TLS{}}, []string{"tls.handshake_failed"}},
 		{"reset in the handshake", fact.Fetch{Outcome: fact.OutcomeReset, Stage: fact.StageTLS, TLS: &fact.TLS{}}, []string{"tcp.reset"}},

@@ -126,16 +126,12 @@ func icmpCode(a *fact.Attempt) fact.Code {
 		return TCPRefused
 	}
 	node := (explanation{a}).answererIsNode() && a.Answer.From != hostOf(a.Address)
-	switch a.Answer.ICMP {
-	case "net administratively prohibited", "host administratively prohibited", "administratively prohibited", "port unreachable":
-		if node {
-			return FirewallHostReject
-		}
-		return TCPRefused
-	case "time exceeded":
+	switch {
+	case rejects(a.Answer.ICMP) && node:
+		return FirewallHostReject
+	case a.Answer.ICMP == "time exceeded":
 		return RouteLoop
-	}
-	if a.Outcome == fact.OutcomeRefused {
+	case rejects(a.Answer.ICMP), a.Outcome == fact.OutcomeRefused:
 		return TCPRefused
 	}
 	return RouteUnreachable

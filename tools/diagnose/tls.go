@@ -2,9 +2,10 @@ package diagnose
 
 import "nsenter-mcp/tools/fact"
 
-// handshake judges TLS, also where the caller chose not to care (insecure).
+// handshake judges TLS. A certificate that insecure has accepted is no fault of this
+// request.
 func handshake(f *fact.Fetch) []fact.Finding {
-	if f.TLS == nil {
+	if f.TLS == nil || f.TLS.Insecure && f.Stage != fact.StageTLS {
 		return nil
 	}
 	e := f.TLS.Error
