@@ -2,11 +2,15 @@ package tools
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/lab"
@@ -37,9 +41,26 @@ func TestCurlUnderAnOperatorsPolicy(t *testing.T) {
 		t.Errorf("%+v", data)
 	}
 	fail(t, b, dispatch.CodeDestinationDenied, "netns_curl", curlArgs("http://169.254.20.11/"))
-	// A link-local gateway does not count where a route alone says that it is on the link.
+	// A link-local gateway counts where an address of the interface is on its link, not
+	// where a route alone says so.
 	calico := b.lab.Pod(t, lab.PodSpec{Name: "routed", Namespace: "shop", Style: lab.Calico})
 	fail(t, b, dispatch.CodeDestinationDenied, "netns_curl", map[string]any{"pid": calico.PID, "url": "http://169.254.1.1:9/"})
+	routes, err := calico.Handle.Netlink(unix.NETLINK_ROUTE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer routes.Close()
+	link, err := routes.LinkByName("eth0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := &net.IPNet{IP: net.IPv4(169, 254, 1, 2), Mask: net.CIDRMask(30, 32)}
+	if err := routes.AddrAdd(link, &netlink.Addr{IPNet: address}); err != nil {
+		t.Fatal(err)
+	}
+	if _, data = succeed[fact.Fetch](t, b, "netns_curl", map[string]any{"pid": calico.PID, "url": "http://169.254.1.1:9/", "timeout_ms": 3000}); data.Stage != fact.StageConnect {
+		t.Errorf("%+v", data)
+	}
 }
 
 // TestLoopbackOfTheNodeIsRefused: from the node's own network, however it is written,
