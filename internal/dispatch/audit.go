@@ -3,11 +3,10 @@ package dispatch
 import (
 	"context"
 	"log/slog"
-	"regexp"
-	"slices"
 	"strings"
-	"sync"
 	"time"
+
+	"nsenter-mcp/internal/redact"
 )
 
 // Record is one call for the audit log.
@@ -52,49 +51,14 @@ func AuditTo(log *slog.Logger) func(context.Context, Record) {
 // maxAuditBytes bounds the arguments in an audit record.
 const maxAuditBytes = 1024
 
-// secret matches JSON members and header lines whose values are credentials.
-// It works on text, as arguments that did not even decode are audited too.
-var secret = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)((?:proxy-)?authorization"?\s*[:=]\s*|(?:set-)?cookie2?"?\s*[:=]\s*|[\w-]*(?:token|secret|passw(?:or)?d|api-?key)"?\s*[:=]\s*)(\[[^\]]*\]?|"(?:[^"\\]|\\.)*"?|(?:[^"\\\n]|\\.)+)`)
-})
-
-// userinfo matches the credentials in a URL. A password may hold an @ that
-// nobody has escaped.
-var userinfo = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`://[^/\s"]+@`)
-})
-
-// cutUserinfo matches what may be credentials at the end of a text that was cut.
-var cutUserinfo = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`://[^/\s"@]*$`)
-})
-
-// mayHoldSecret reports whether secret or userinfo could match: the expressions
-// take longer than many a call, and hardly any call has something for them.
-func mayHoldSecret(text string) bool {
-	if strings.Contains(text, "://") {
-		return true
+// auditText makes arguments fit for a log.
+func auditText(arguments []byte) string {
+	if len(arguments) == 0 {
+		return ""
 	}
-	text = strings.ToLower(text)
-	return slices.ContainsFunc([]string{"authorization", "cookie", "token", "secret", "passw", "key"}, func(word string) bool {
-		return strings.Contains(text, word)
-	})
-}
-
-// redact makes arguments fit for a log.
-func redact(arguments []byte) string {
-	text := arguments
-	cut := len(text) > maxAuditBytes
-	if cut {
-		text = text[:maxAuditBytes]
+	clean, _ := redact.JSON(arguments)
+	if len(clean) > maxAuditBytes {
+		return strings.ToValidUTF8(string(clean[:maxAuditBytes]), "") + "..."
 	}
-	clean := strings.ToValidUTF8(string(text), "?")
-	if mayHoldSecret(clean) {
-		clean = secret().ReplaceAllString(clean, `${1}"REDACTED"`)
-		clean = userinfo().ReplaceAllString(clean, "://REDACTED@")
-	}
-	if cut {
-		clean = cutUserinfo().ReplaceAllString(clean, "://REDACTED") + "..."
-	}
-	return clean
+	return strings.ToValidUTF8(string(clean), "?")
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"nsenter-mcp/internal/redact"
 	"nsenter-mcp/internal/words"
 	"nsenter-mcp/resolve"
 )
@@ -39,7 +40,7 @@ func (d *Dispatcher) afterAmbiguous(err error, c Call) []Next {
 // nil where they may hold credentials.
 func withoutTarget(raw json.RawMessage) map[string]any {
 	args := map[string]any{}
-	if len(raw) > maxAuditBytes || redact(raw) != string(raw) || json.Unmarshal(raw, &args) != nil {
+	if _, hidden := redact.JSON(raw); hidden || len(raw) > maxAuditBytes || json.Unmarshal(raw, &args) != nil {
 		return nil
 	}
 	for _, name := range []string{"pod", "namespace", "container", "pid", "netns", "ip", "expect"} {

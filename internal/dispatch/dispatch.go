@@ -122,7 +122,7 @@ func (d *Dispatcher) Call(ctx context.Context, c Call) *Envelope {
 	if c.Received.IsZero() {
 		c.Received = start
 	}
-	record := Record{Caller: c.Caller, Tool: c.Tool, Arguments: redact(c.Arguments), Start: start}
+	record := Record{Caller: c.Caller, Tool: c.Tool, Arguments: auditText(c.Arguments), Start: start}
 	envelope := d.survive(ctx, c, &record)
 	if err := envelope.isolate(); err != nil {
 		envelope = failed(nil, err, StageProbe)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"nsenter-mcp/internal/redact"
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/fact"
 	"nsenter-mcp/tools/probe/attempt"
@@ -177,7 +178,7 @@ func redirectOf(at *url.URL, response *http.Response, hide secrets) *location {
 	if text == "" {
 		return nil
 	}
-	l := &location{status: response.StatusCode, shown: line(hide.hide(withoutCredential(text)), maxLocation)}
+	l := &location{status: response.StatusCode, shown: line(hide.hide(redact.URL(text)), maxLocation)}
 	if len(text) > maxURL {
 		return l
 	}
@@ -242,7 +243,7 @@ func sameOrigin(a, b *url.URL) bool {
 func withoutCredentials(header http.Header) http.Header {
 	clean := http.Header{}
 	for name, values := range header {
-		if !secretName().MatchString(name) {
+		if !redact.Name(name) {
 			clean[name] = values
 		}
 	}

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/net/http/httpproxy"
 	"golang.org/x/net/proxy"
 
+	"nsenter-mcp/internal/redact"
 	"nsenter-mcp/tools/fact"
 )
 
@@ -122,9 +123,9 @@ func withoutUserinfo(value string) string {
 	}
 	scheme, _, ok := strings.Cut(value[:at], "://")
 	if !ok || !isScheme(scheme) { // else it is a part of the password
-		return redacted + value[at:]
+		return redact.Replacement + value[at:]
 	}
-	return scheme + "://" + redacted + value[at:]
+	return scheme + "://" + redact.Replacement + value[at:]
 }
 
 // isScheme holds text against RFC 3986, section 3.1.
@@ -137,8 +138,6 @@ func isScheme(text string) bool {
 	}
 	return text != ""
 }
-
-const redacted = "REDACTED"
 
 // proxyError says why a proxy did not connect further.
 type proxyError struct {

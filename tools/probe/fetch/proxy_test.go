@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"nsenter-mcp/internal/redact"
 )
 
 func TestCredentialsOfAProxyAreNotShown(t *testing.T) {
@@ -59,7 +61,7 @@ func TestExemptRange(t *testing.T) {
 }
 
 var (
-	redactedUser = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)?` + redacted + `$`)
+	redactedUser = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*://)?` + redact.Replacement + `$`)
 	proxyAddress = regexp.MustCompile(`^[a-z][a-z0-9+.-]*://[^@]*$`)
 )
 

@@ -6,12 +6,9 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-)
 
-// secretName matches headers and cookies whose values are credentials.
-var secretName = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`(?i)authorization|cookie|token|secret|passw|api-?key|session|credential|signature`)
-})
+	"nsenter-mcp/internal/redact"
+)
 
 // secrets are the credentials of a request. Servers echo requests, on debug
 // pages above all; what is shown of an answer has them taken out.
@@ -29,7 +26,7 @@ func (s *secrets) add(value string) {
 
 func (s *secrets) addHeader(header http.Header) {
 	for name, values := range header {
-		if !secretName().MatchString(name) {
+		if !redact.Name(name) {
 			continue
 		}
 		for _, value := range values {
@@ -59,7 +56,7 @@ func (s *secrets) addUser(user *url.Userinfo) {
 // hide takes the secrets out of text.
 func (s secrets) hide(text string) string {
 	for _, secret := range s {
-		text = strings.ReplaceAll(text, secret, redacted)
+		text = strings.ReplaceAll(text, secret, redact.Replacement)
 	}
 	return text
 }
@@ -73,11 +70,11 @@ var cookieValue = sync.OnceValue(func() *regexp.Regexp {
 func (s secrets) hideHeader(name, value string) string {
 	switch {
 	case name == "Set-Cookie":
-		return s.hide(cookieValue().ReplaceAllString(value, "${1}"+redacted))
+		return s.hide(cookieValue().ReplaceAllString(value, "${1}"+redact.Replacement))
 	case name == "Location", name == "Www-Authenticate", name == "Proxy-Authenticate":
 		return s.hide(value) // a challenge holds no credentials
-	case secretName().MatchString(name):
-		return redacted
+	case redact.Name(name):
+		return redact.Replacement
 	}
 	return s.hide(value)
 }
@@ -91,21 +88,11 @@ func (s secrets) field(name string, values []string) string {
 	return strings.Join(clean, ", ")
 }
 
-// userinfo matches the credentials in a URL or a reference to one.
-var userinfo = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`^((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)[^/?#]*@`)
-})
-
-// withoutCredential removes the credentials from the text of a URL.
-func withoutCredential(text string) string {
-	return userinfo().ReplaceAllString(text, "${1}"+redacted+"@")
-}
-
 // public is u without credentials, for answers.
 func public(u *url.URL) string {
 	clean := *u
 	clean.User = nil
-	return line(clean.String(), maxURL)
+	return line(redact.URL(clean.String()), maxURL)
 }
 
 // WithoutCredentials returns URL and headers of a request as they may be shown,
@@ -116,8 +103,11 @@ func WithoutCredentials(rawURL string, headers map[string]string) (clean Request
 		u.User = nil
 		clean.URL, hidden = u.String(), true
 	}
+	if shown := redact.URL(clean.URL); shown != clean.URL {
+		clean.URL, hidden = shown, true
+	}
 	for name, value := range headers {
-		if secretName().MatchString(name) {
+		if redact.Name(name) || redact.Text(value) != value {
 			hidden = true
 			continue
 		}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"nsenter-mcp/internal/redact"
 )
 
 func TestPrintable(t *testing.T) {
@@ -80,7 +82,7 @@ func TestSecrets(t *testing.T) {
 		"/path@x":                 "/path@x",
 		"https://a.test/?m=x@y.z": "https://a.test/?m=x@y.z",
 	} {
-		if got := withoutCredential(text); got != want {
+		if got := redact.URL(text); got != want {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}

@@ -1,0 +1,103 @@
+package redact
+
+import (
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+)
+
+// expressions find credentials in text. They are compiled when first needed,
+// which a start without calls does not pay for.
+type expressions struct {
+	userinfo, looseUserinfo, bareUserinfo *regexp.Regexp
+	header, pair, scheme, jwt             *regexp.Regexp
+	element, part                         *regexp.Regexp
+}
+
+var patterns = sync.OnceValue(func() *expressions {
+	return &expressions{
+		// The credentials in a URL or a reference to one (RFC 3986, 3.2.1).
+		userinfo: regexp.MustCompile(`(//)[^/?#\s"]*@`),
+		// A password in which nobody has escaped a slash.
+		looseUserinfo: regexp.MustCompile(`(//)[^\s/:@?#\[]+:(?:[^\s@\d/?#]|\d+[^\s@\d/?#])[^\s"@]*@`),
+		// user:password@host without a scheme.
+		bareUserinfo: regexp.MustCompile(`(^|[\s"'=,(])[^\s/:@"'=,(]+:[^\s/@"'][^\s@"']*@`),
+		// A header line, or a member of JSON or YAML that does not decode.
+		header: regexp.MustCompile(`(?m)(^|[\s"'{,;(>\\])([\w.%-]+)(\\?["']?[ \t]*:[ \t]*)("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\r\n]+)`),
+		// A parameter of a query, a form, a cookie or a connection string.
+		pair: regexp.MustCompile(`(^|[?&;#\s,"'{(])([^\s=&;?#"'{(,]+)(=)("[^"]*"?|'[^']*'?|[^&;#\s"']*)`),
+		// The credentials of HTTP's schemes, by themselves (RFC 7617, RFC 6750).
+		scheme: regexp.MustCompile(`(?i)(\b(?:basic|bearer|negotiate|ntlm)\s+)[^\s"',]+`),
+		// A JSON Web Token (RFC 7519) names itself by its first letters.
+		jwt: regexp.MustCompile(`()eyJ[\w-]+\.[\w-]+\.?[\w-]*`),
+		// An element of XML.
+		element: regexp.MustCompile(`(<)([\w:.-]+)([^<>]*>)([^<]+)`),
+		// A part of a form in multipart/form-data (RFC 7578).
+		part: regexp.MustCompile(`(name="?)([^"\s;]+)("?[^\n]*\n(?:[^\r\n]+\n)*\r?\n)([^\r\n]*)`),
+	}
+})
+
+// Text returns s without credentials: header lines, URLs with or without a
+// scheme, parameters, and what HTTP's schemes of authentication are followed by.
+func Text(s string) string {
+	if !strings.ContainsAny(s, ":=@%<\n ") && !strings.Contains(s, "eyJ") {
+		return s
+	}
+	p := patterns()
+	s = p.part.ReplaceAllStringFunc(s, named(p.part))
+	s = p.element.ReplaceAllStringFunc(s, named(p.element))
+	s = p.header.ReplaceAllStringFunc(s, named(p.header))
+	s = URL(s)
+	s = p.bareUserinfo.ReplaceAllString(s, "${1}"+Replacement+"@")
+	s = p.scheme.ReplaceAllString(s, "${1}"+Replacement)
+	return p.jwt.ReplaceAllString(s, "${1}"+Replacement)
+}
+
+// URL returns the text of a URL, or of a reference to one, without its userinfo
+// and without the values of parameters that hold credentials.
+func URL(s string) string {
+	p := patterns()
+	s = p.looseUserinfo.ReplaceAllString(s, "${1}"+Replacement+"@")
+	s = p.userinfo.ReplaceAllString(s, "${1}"+Replacement+"@")
+	return p.pair.ReplaceAllStringFunc(s, func(match string) string {
+		m := p.pair.FindStringSubmatch(match)
+		if secretValue(m[2], m[4]) {
+			return m[1] + m[2] + m[3] + Replacement
+		}
+		return match
+	})
+}
+
+// named replaces the fourth group of a match whose second is a secret name.
+func named(e *regexp.Regexp) func(string) string {
+	return func(match string) string {
+		m := e.FindStringSubmatch(match)
+		if !Name(unescape(m[2])) {
+			return match
+		}
+		return m[1] + m[2] + m[3] + Replacement
+	}
+}
+
+// secretValue reports whether a parameter holds credentials: by its name, or
+// since its value is a URL, escaped, that holds some.
+func secretValue(name, value string) bool {
+	if Name(unescape(name)) {
+		return value != ""
+	}
+	plain := unescape(value)
+	return plain != value && Text(plain) != plain
+}
+
+// unescape undoes percent-encoding, also where it was applied twice.
+func unescape(s string) string {
+	for range 2 {
+		plain, err := url.QueryUnescape(s)
+		if err != nil {
+			return s
+		}
+		s = plain
+	}
+	return s
+}
