@@ -10,11 +10,10 @@ import (
 
 	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/words"
-	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/diagnose"
 	"nsenter-mcp/tools/fact"
-	"nsenter-mcp/tools/probe"
+	"nsenter-mcp/tools/gather"
 )
 
 // CodeNoInterface is the error for an interface that the target does not have.
@@ -32,7 +31,7 @@ func netnsIPAddrTool() dispatch.Tool {
 		Capabilities: []string{"CAP_SYS_ADMIN"},
 		MaxBytes:     1 << 20,
 	}, func(ctx context.Context, env *dispatch.Env, target *resolve.Target, in NetnsIPAddrIn) (dispatch.Answer[NetnsIPAddrOut], error) {
-		return showInterfaces(ctx, probe.LinkOptions{Details: in.Details}, env, target, in)
+		return showInterfaces(ctx, gather.LinkOptions{Details: in.Details}, env, target, in)
 	})
 }
 
@@ -75,10 +74,9 @@ const (
 )
 
 func showInterfaces(
-	ctx context.Context, options probe.LinkOptions, env *dispatch.Env, target *resolve.Target, in NetnsIPAddrIn,
+	ctx context.Context, options gather.LinkOptions, env *dispatch.Env, target *resolve.Target, in NetnsIPAddrIn,
 ) (dispatch.Answer[NetnsIPAddrOut], error) {
-	var list probe.LinkList
-	err := target.Net.Look(ctx, func() (err error) { list, err = probe.Links(ctx, target.Net, options); return err })
+	list, err := gather.ReadInterfaces(ctx, env.Host, target, options)
 	if err != nil {
 		return dispatch.Answer[NetnsIPAddrOut]{}, err
 	}
@@ -94,18 +92,17 @@ func showInterfaces(
 	if kind := diagnose.DefaultRejected(list.Routes); kind != "" {
 		notes = append(notes, dispatch.Note{Code: "default_rejected", Message: "packets that no other route matches go nowhere: the IPv4 default route is of type " + kind})
 	}
-	notes = append(notes, addHostPeers(ctx, env.Host, target.Net, links, options)...)
-	evidence := diagnose.LinkEvidence{
-		Links: links, Host: target.HostNetwork, Pod: ownNetworkOfPod(target), Routes: list.Routes, AllRoutes: list.AllRoutes,
+	if list.HostErr != nil {
+		notes = append(notes, dispatch.Note{Code: "host_unknown", Message: "the host's side could not be read: " + list.HostErr.Error()})
 	}
-	answer := dispatch.Answer[NetnsIPAddrOut]{Findings: diagnose.Links(evidence), Notes: notes}
+	answer := dispatch.Answer[NetnsIPAddrOut]{Findings: diagnose.Links(diagnose.LinkEvidence(list.LinkEvidence)), Notes: notes}
 	if in.Interface != "" {
 		links = links[at : at+1]
 		answer.Summary = describe(&links[0]) + "."
 	} else {
 		slices.SortStableFunc(links, func(a, b fact.Link) int { return cmp.Compare(rank(&a), rank(&b)) })
 		answer.Summary = summarize(links)
-		if why := diagnose.NoWayOut(evidence); why != "" {
+		if why := diagnose.NoWayOut(diagnose.LinkEvidence(list.LinkEvidence)); why != "" {
 			answer.Summary = strings.TrimSuffix(answer.Summary, ".") + "; " + why + "."
 		}
 	}
@@ -121,12 +118,6 @@ func showInterfaces(
 		answer.Next = []dispatch.Next{nextPage(target, in, answer.Data)}
 	}
 	return answer, nil
-}
-
-// ownNetworkOfPod: a pod that Kubernetes has set up has a namespace there.
-func ownNetworkOfPod(target *resolve.Target) bool {
-	w := target.Workload
-	return w.Pod != "" && w.Namespace != "" && !w.HostNetwork && !target.HostNetwork
 }
 
 // nameFindings begins a summary: whoever reads nothing else learns what is wrong.
@@ -152,21 +143,9 @@ func nextPage(target *resolve.Target, in NetnsIPAddrIn, out NetnsIPAddrOut) disp
 	return dispatch.Propose(netnsIPAddr, in, fmt.Sprintf("up to %d more addresses and routes", rest))
 }
 
-// addHostPeers fills in the host's ends of pairs. What a pod sees of itself is
-// true also where the host cannot be looked at, so a failure is a note.
-func addHostPeers(ctx context.Context, host, target *nsexec.Handle, links []fact.Link, options probe.LinkOptions) []dispatch.Note {
-	if host == nil {
-		return nil
-	}
-	if err := host.Look(ctx, func() error { return probe.HostPeers(ctx, target, host, links, options) }); err != nil {
-		return []dispatch.Note{{Code: "host_unknown", Message: "the host's side could not be read: " + err.Error()}}
-	}
-	return nil
-}
-
 // named takes a name as it is and as answers write it.
 func named(name string) func(fact.Link) bool {
-	return func(l fact.Link) bool { return l.Name == name || l.Name == probe.LinkName(name) }
+	return func(l fact.Link) bool { return l.Name == name || l.Name == gather.LinkName(name) }
 }
 
 // maxNamed bounds the interfaces that an error names.

@@ -9,28 +9,53 @@ import (
 	"nsenter-mcp/tools/probe"
 )
 
-// Links are the interfaces of the target, with their ends on the host, and its routes;
-// nil in the node's own network, and where they cannot be read.
+// LinkOptions widens what is read of interfaces.
+type LinkOptions = probe.LinkOptions
+
+// LinkName is an interface's name as answers write it.
+func LinkName(raw string) string { return probe.LinkName(raw) }
+
+// Interfaces are those of a target, with their ends on the host, and its routes.
+type Interfaces struct {
+	fact.LinkEvidence
+	Complete bool  // no interface and no address is missing
+	HostErr  error // why the ends on the host are not known
+}
+
+// ReadInterfaces reads them. What a target sees of itself is true without the host too,
+// which may be nil.
+func ReadInterfaces(ctx context.Context, host *nsexec.Handle, target *resolve.Target, options LinkOptions) (Interfaces, error) {
+	var list probe.LinkList
+	err := target.Net.Look(ctx, func() (err error) { list, err = probe.Links(ctx, target.Net, options); return err })
+	if err != nil {
+		return Interfaces{}, err
+	}
+	found := Interfaces{Complete: list.Complete, LinkEvidence: fact.LinkEvidence{
+		Links: list.Links, Host: target.HostNetwork, Pod: ownNetworkOfPod(target), Routes: list.Routes, AllRoutes: list.AllRoutes,
+	}}
+	if host != nil {
+		found.HostErr = host.Look(ctx, func() error { return probe.HostPeers(ctx, target.Net, host, list.Links, options) })
+	}
+	return found, nil
+}
+
+// Links are the interfaces and routes by which a failure is explained; nil in the
+// node's own network, and where they cannot be read.
 func Links(ctx context.Context, host *nsexec.Handle, target *resolve.Target) *fact.LinkEvidence {
 	if target.HostNetwork {
 		return nil
 	}
-	var list probe.LinkList
-	if target.Net.Look(ctx, func() (err error) {
-		list, err = probe.Links(ctx, target.Net, probe.LinkOptions{})
-		return err
-	}) != nil {
+	found, err := ReadInterfaces(ctx, host, target, LinkOptions{})
+	if err != nil {
 		return nil
 	}
-	if host != nil { // what the target sees of itself is true without the host too
-		_ = host.Look(ctx, func() error { return probe.HostPeers(ctx, target.Net, host, list.Links, probe.LinkOptions{}) })
-	}
-	return &fact.LinkEvidence{Links: list.Links, Pod: OwnNetworkOfPod(target), Routes: list.Routes, AllRoutes: list.AllRoutes && list.Complete}
+	found.AllRoutes = found.AllRoutes && found.Complete
+	return &found.LinkEvidence
 }
 
-// OwnNetworkOfPod reports whether the target is the network of a pod that Kubernetes
+// ownNetworkOfPod reports whether the target is the network of a pod that Kubernetes
 // has set up: such a pod has a namespace there.
-func OwnNetworkOfPod(target *resolve.Target) bool {
+func ownNetworkOfPod(target *resolve.Target) bool {
 	w := target.Workload
 	return w.Pod != "" && w.Namespace != "" && !w.HostNetwork && !target.HostNetwork
 }
