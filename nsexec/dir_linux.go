@@ -46,13 +46,10 @@ func (f *Files) readDir(ctx context.Context, root int, name string, limit int, k
 	if err != nil {
 		return nil, openError(name, err)
 	}
-	names := &nameReader{fd: fd, buffer: make([]byte, 16<<10)}
+	names := &nameReader{fd: fd, buffer: make([]byte, 16<<10), proceed: ctx.Err}
 	target := make([]byte, unix.PathMax)
 	var entries []Entry
 	for seen := 0; ; {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
 		chunk, err := names.next()
 		if err != nil {
 			return nil, err
@@ -79,16 +76,20 @@ func (f *Files) readDir(ctx context.Context, root int, name string, limit int, k
 // os out, which would look at files by name where the kernel does not tell their
 // type.
 type nameReader struct {
-	fd     int
-	buffer []byte
+	fd      int
+	buffer  []byte
+	proceed func() error // asked before each call
 }
 
 // next returns further names, none at the end.
 func (r *nameReader) next() ([]string, error) {
 	for {
+		if err := r.proceed(); err != nil {
+			return nil, err
+		}
 		n, err := unix.Getdents(r.fd, r.buffer)
 		if errors.Is(err, unix.EINTR) {
-			continue
+			continue // a file system may say so without end
 		}
 		if err != nil {
 			return nil, os.NewSyscallError("getdents", err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 )
 
 // The failures that callers tell apart with errors.Is.
@@ -34,6 +35,15 @@ var (
 	// ErrClosed: the handle was used after Close.
 	ErrClosed = errors.New("handle is closed")
 )
+
+// OutOfFiles reports whether err is that this process, or the machine, has as many
+// files open as it may (EMFILE, ENFILE).
+func OutOfFiles(err error) bool {
+	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// OutOfFilesHint says what to do then.
+const OutOfFilesHint = "The server has as many files open as it may: call again, make fewer calls at a time, or raise its limit (LimitNOFILE of systemd, ulimit -n)."
 
 // KernelTooOldError says that the running kernel lacks what nsexec builds on.
 type KernelTooOldError struct {

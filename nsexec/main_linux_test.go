@@ -18,6 +18,7 @@ const (
 	roleFUSE   = "fuse"   // serve a file system that hangs
 
 	roleHolding = "holding" // hold the lock of the own memory
+	roleFaulty  = "faulty"  // go on where a system call fails
 )
 
 func TestMain(m *testing.M) {
@@ -31,6 +32,9 @@ func TestMain(m *testing.M) {
 		}
 		fmt.Println("ready")
 		waitForEnd()
+	case roleFaulty:
+		fmt.Fprintln(os.Stderr, workWithFault())
+		os.Exit(1)
 	case roleHolding:
 		fmt.Fprintln(os.Stderr, holdOwnMemory(os.Getenv("FILE")))
 		os.Exit(1)

@@ -31,6 +31,7 @@ const (
 	KindZombie            Kind = "zombie"
 	KindGone              Kind = "target_gone"       // it ended or changed between being found and being entered
 	KindNotNetns          Kind = "not_a_netns"       // the path is no network namespace
+	KindBusy              Kind = "busy"              // no file can be opened any more
 	KindPermission        Kind = "permission_denied" // Err holds the [nsexec.PermissionError] that names the capability
 	KindKernelTooOld      Kind = "kernel_too_old"
 	KindUnsupported       Kind = "unsupported_platform"
@@ -120,6 +121,9 @@ func enterError(what string, err error) *Error {
 		e.Hint = "Run the server as root or with these capabilities; nsenter-mcp doctor says what is missing. " +
 			"If it has them, a security module (AppArmor, SELinux, Yama) or another user namespace is in the way. " +
 			"Containers of rootless podman are entered by 'podman unshare nsenter-mcp', as their user."
+	case nsexec.OutOfFiles(err):
+		e.Kind = KindBusy
+		e.Hint = nsexec.OutOfFilesHint
 	case errors.As(err, &tooOld):
 		e.Kind = KindKernelTooOld
 		e.Hint = "Run the server on a node with a newer kernel."

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,6 +18,7 @@ func TestEnterError(t *testing.T) {
 	t.Parallel()
 	tests := map[Kind]error{
 		KindPermission:   &nsexec.PermissionError{Op: "open ns/net of pid 7", Need: []string{"CAP_SYS_PTRACE"}, Err: fs.ErrPermission},
+		KindBusy:         os.NewSyscallError("socket", syscall.EMFILE),
 		KindKernelTooOld: &nsexec.KernelTooOldError{Have: "4.18", Need: "5.8"},
 		KindUnsupported:  nsexec.ErrUnsupported,
 		KindNoProcess:    nsexec.ErrNoProcess,

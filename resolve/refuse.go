@@ -196,7 +196,7 @@ func (e *entry) explain() *Error {
 				continue // a laptop cannot enter it, but its node can
 			}
 			return enterError(what, err)
-		case KindPermission, KindKernelTooOld:
+		case KindPermission, KindKernelTooOld, KindBusy:
 			return enterError(what, err)
 		}
 	}

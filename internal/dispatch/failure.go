@@ -122,6 +122,8 @@ func fromNsexec(err error, stage string) *Error {
 	var permission *nsexec.PermissionError
 	var kernel *nsexec.KernelTooOldError
 	switch {
+	case nsexec.OutOfFiles(err):
+		return &Error{Code: CodeBusy, Stage: stage, Message: err.Error(), Hint: nsexec.OutOfFilesHint}
 	case errors.As(err, &permission):
 		return &Error{
 			Code: CodePermission, Stage: stage, Message: err.Error(),

@@ -2,7 +2,10 @@ package dispatch
 
 import (
 	"encoding/json"
+	"fmt"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"nsenter-mcp/resolve"
@@ -26,5 +29,16 @@ func TestServiceAddress(t *testing.T) {
 	other := failed(nil, &resolve.Error{Kind: resolve.KindNotFound, Message: "m"}, StageResolve)
 	if text, err := json.Marshal(other); err != nil || !strings.Contains(string(text), `"next":[]`) {
 		t.Errorf("got %s, %v", text, err)
+	}
+}
+
+// A server that has no file left says so, wherever it ran out of them.
+func TestOutOfFiles(t *testing.T) {
+	t.Parallel()
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE} {
+		e := publicError(fmt.Errorf("open netlink: %w", os.NewSyscallError("socket", errno)), StageProbe)
+		if e.Code != CodeBusy || !strings.Contains(e.Hint, "LimitNOFILE") {
+			t.Errorf("%v: %+v", errno, e)
+		}
 	}
 }
