@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"nsenter-mcp/internal/words"
@@ -156,12 +157,13 @@ func (r *Resolver) openNetnsPath(ctx context.Context, t *Target, file string) *E
 		return r.openPID(t, pid)
 	}
 	err := r.adoptPath(ctx, t, file)
-	if errors.Is(err, fs.ErrNotExist) {
+	if isNoNetns(err) {
 		return &Error{
-			Kind:    KindNotFound,
-			Message: fmt.Sprintf("there is no %s on this node", quote(file)),
-			Hint:    "Call resolve_pod_pid without arguments to see the named namespaces. If the path exists on the node, the server does not see it: check --host-root and mount propagation.",
-			Err:     err,
+			Kind:    KindNotNetns,
+			Message: "there is no network namespace at " + quote(file),
+			Hint: "Call resolve_pod_pid without arguments to see the named namespaces; a path is one as /run/netns/NAME or /proc/PID/ns/net. " +
+				"If there is one on the node, the server does not see it: check --host-root and mount propagation, or name a pid.",
+			Err: err,
 		}
 	}
 	if err != nil {
@@ -169,6 +171,14 @@ func (r *Resolver) openNetnsPath(ctx context.Context, t *Target, file string) *E
 	}
 	r.pathFiles(t)
 	return nil
+}
+
+// isNoNetns holds for all that a path may be but a network namespace. What it is instead,
+// and whether anything is there, is not told: a caller would learn the node's files.
+func isNoNetns(err error) bool {
+	return slices.ContainsFunc([]error{
+		nsexec.ErrNotNetns, fs.ErrNotExist, fs.ErrInvalid, syscall.ENOTDIR, syscall.EISDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.ENXIO, syscall.EACCES,
+	}, func(other error) bool { return errors.Is(err, other) })
 }
 
 // adoptPath makes the namespace that a path names the target's.

@@ -133,7 +133,7 @@ func TestResolveNetns(t *testing.T) {
 		if e := refused(t, w.resolver, Query{Netns: name + "x"}, KindNotFound); !slices.Contains(e.NearMisses, name) {
 			t.Errorf("near misses are %q", e.NearMisses)
 		}
-		refused(t, w.resolver, Query{Netns: "/run/netns/nope"}, KindNotFound)
+		refused(t, w.resolver, Query{Netns: "/run/netns/nope"}, KindNotNetns)
 		refused(t, w.resolver, Query{Netns: "4026000000"}, KindNotFound)
 		refused(t, w.resolver, Query{Netns: "net:[1]"}, KindNotFound)
 	})
@@ -149,6 +149,11 @@ func TestResolveNetns(t *testing.T) {
 		refused(t, w.resolver, Query{Netns: "/run/" + strings.Repeat("x", 300)}, KindNotNetns)
 		refused(t, w.resolver, Query{Netns: fmt.Sprintf("/proc/%d/ns/mnt", p.PID)}, KindNotNetns)
 		refused(t, w.resolver, Query{Netns: "/dev/null"}, KindNotNetns)
+		// Nobody learns which files there are.
+		there, missing := refused(t, w.resolver, Query{Netns: file}, KindNotNetns), refused(t, w.resolver, Query{Netns: file + "x"}, KindNotNetns)
+		if there.Hint != missing.Hint || there.Message != strings.ReplaceAll(missing.Message, file+"x", file) {
+			t.Errorf("%q %q, and %q %q", there.Message, there.Hint, missing.Message, missing.Hint)
+		}
 	})
 }
 

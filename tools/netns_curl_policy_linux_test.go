@@ -100,3 +100,22 @@ func TestNextHeedsThePolicy(t *testing.T) {
 		}
 	}
 }
+
+// TestNextIsNotSteered: an address that a pod's hosts file chose is not asked for from
+// the node where it is the node's own.
+func TestNextIsNotSteered(t *testing.T) {
+	t.Parallel()
+	b := newTestbench(t, nil)
+	node := b.lab.Node.IP.String()
+	b.lab.Pod(t, lab.PodSpec{Name: "client", Namespace: "shop", Files: lab.FileSpec{Hosts: node + " api\n10.244.1.77 other\n169.254.7.7 link\n"}})
+	onHost := func(name string) bool {
+		answer, _ := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://"+name+":9/", "timeout_ms", 3000))
+		return slices.ContainsFunc(answer.Next, func(n dispatch.Next) bool { return n.Arguments["netns"] == "host" })
+	}
+	if onHost("api") {
+		t.Error("the node's own address is asked for from the node")
+	}
+	if !onHost("other") {
+		t.Error("another address is not asked for from the node")
+	}
+}

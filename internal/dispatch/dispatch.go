@@ -224,6 +224,7 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 			d.Log.ErrorContext(ctx, "proposal of an unknown tool", "tool", tool.Name, "proposes", n.Tool)
 		}
 	}
+	result.next = d.keepLocal(ctx, target, result.next)
 	return d.finish(tool, target, info, result)
 }
 

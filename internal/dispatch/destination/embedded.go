@@ -1,6 +1,9 @@
 package destination
 
-import "net/netip"
+import (
+	"net/netip"
+	"slices"
+)
 
 // The IPv6 prefixes whose addresses carry an IPv4 address that some router or
 // host on the way may connect to instead.
@@ -31,13 +34,14 @@ func embedded(ip netip.Addr) []netip.Addr {
 	case translated.Contains(ip), nat64.Contains(ip):
 		return []netip.Addr{last}
 	case localNAT64.Contains(ip):
-		// Prefixes of 48, 56, 64 and 96 bits; byte 8 is skipped (RFC 6052, 2.2).
-		return []netip.Addr{
+		// Prefixes of 48, 56, 64 and 96 bits; byte 8 is skipped (RFC 6052, 2.2). Where
+		// the address does not stand, there are zeros.
+		return slices.DeleteFunc([]netip.Addr{
 			v4(b[6], b[7], b[9], b[10]),
 			v4(b[7], b[9], b[10], b[11]),
 			v4(b[9], b[10], b[11], b[12]),
 			last,
-		}
+		}, netip.Addr.IsUnspecified)
 	case sixToFour.Contains(ip):
 		return []netip.Addr{v4(b[2], b[3], b[4], b[5])}
 	case teredo.Contains(ip):

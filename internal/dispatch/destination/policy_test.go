@@ -129,6 +129,12 @@ func TestLoopbackOfTheNode(t *testing.T) {
 			t.Errorf("%s where the operator denies loopback is allowed", address)
 		}
 	}
+	// A translator's own prefix, where most places of an address hold none.
+	for address, allowed := range map[string]bool{"[64:ff9b:1::10.0.0.1]:80": true, "[64:ff9b:1::127.0.0.1]:80": false} {
+		if err := (Policy{}).Check(netip.MustParseAddrPort(address), Target{Host: true}); (err == nil) != allowed {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
 	resolver := Target{Host: true, Nameservers: addrs("127.0.0.53")}
 	if err := (Policy{}).Check(netip.MustParseAddrPort("127.0.0.53:53"), resolver); err != nil {
 		t.Errorf("the node's own nameserver: %v", err)

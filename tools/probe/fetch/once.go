@@ -118,6 +118,9 @@ func (s *step) connect(ctx context.Context) (bool, error) {
 	conn, attempts, err := s.race(s.finish, to, connectDeadline(ctx, begun))
 	s.answer.Attempts = attempts
 	s.answer.AddressesSkipped = len(to) - len(attempts)
+	if errors.Is(err, attempt.ErrZone) && s.redirected {
+		return false, &DeniedError{Host: target.String(), Err: attempt.ErrZone}
+	}
 	if errors.Is(err, attempt.ErrZone) {
 		return false, badArgument("url", "%v", attempt.ErrZone)
 	}

@@ -66,6 +66,7 @@ func TestRedirects(t *testing.T) {
 		{"other scheme with a host", Request{URL: to("gopher://10.0.0.1/"), MaxRedirects: 5}, fact.OutcomeOK, 302, 1, fact.RedirectScheme, ""},
 		{"no URL", Request{URL: to("http://%5b::1"), MaxRedirects: 5}, fact.OutcomeOK, 302, 1, fact.RedirectBad, ""},
 		{"not to be followed by status", Request{URL: to("/end") + "&s=304", MaxRedirects: 5}, fact.OutcomeOK, 304, 0, "", ""},
+		{"to an address without its link", Request{URL: to("http://%5bfe80::1%2525nope%5d/"), MaxRedirects: 5}, fact.OutcomeOK, 302, 1, fact.RedirectDenied, ""},
 		{"to nobody", Request{URL: to("http://127.0.0.1:9/"), MaxRedirects: 5}, fact.OutcomeRefused, 0, 1, "", ""},
 	} {
 		b.run(c.name, func(b *bench) {
