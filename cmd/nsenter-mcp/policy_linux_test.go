@@ -2,8 +2,11 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
+	"os/user"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -131,6 +134,61 @@ func TestOperatorsFileBindsTheProgram(t *testing.T) {
 	} {
 		if details[id] != want {
 			t.Errorf("%s: %q, want %q", id, details[id], want)
+		}
+	}
+}
+
+// TestOperatorsFileIgnoresTheEnvironment: where the file says where to look, no
+// variable of the caller's does.
+func TestOperatorsFileIgnoresTheEnvironment(t *testing.T) {
+	t.Parallel()
+	own := t.TempDir() // as rootless Docker's
+	socket, err := net.Listen("unix", filepath.Join(own, "docker.sock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	go func() {
+		for conn, err := socket.Accept(); err == nil; conn, err = socket.Accept() {
+			_ = conn.Close()
+		}
+	}()
+	docker := func(cmd *exec.Cmd) string {
+		cmd.Env = append(cmd.Env, "XDG_RUNTIME_DIR="+own, "KUBECONFIG="+filepath.Join(own, "none"))
+		out, _ := cmd.Output() // doctor fails where nothing is ready
+		for _, c := range decode[struct{ Checks []struct{ ID, Detail string } }](t, string(out)).Checks {
+			if c.ID == "source.docker" {
+				return c.Detail
+			}
+		}
+		t.Fatalf("no check of docker in %s", out)
+		return ""
+	}
+	if got := docker(program(t, "doctor", "--json")); !strings.Contains(got, "not that of a Docker engine") {
+		t.Errorf("without a file: %q", got)
+	}
+	if got := docker(under(t, "{}", "doctor", "--json")); !strings.HasPrefix(got, "not on this machine") {
+		t.Errorf("with a file: %q", got)
+	}
+}
+
+// TestStdioCaller: who may have written the variables is not believed.
+func TestStdioCaller(t *testing.T) {
+	root, err := user.LookupId("0")
+	if err != nil || os.Geteuid() != 0 {
+		t.Skip("without root nobody is believed")
+	}
+	for _, test := range []struct{ name, uid, want string }{
+		{root.Username, "0", "stdio:" + root.Username},
+		{"alice", "0", "stdio"},
+		{root.Username, "", "stdio"},
+		{"", "", "stdio"},
+		{"alice", "4000000", "stdio"},
+	} {
+		t.Setenv("SUDO_USER", test.name)
+		t.Setenv("SUDO_UID", test.uid)
+		if got := stdioCaller(); got != test.want {
+			t.Errorf("%q, %q: %s, want %s", test.name, test.uid, got, test.want)
 		}
 	}
 }

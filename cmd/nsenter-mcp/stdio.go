@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"os/user"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -92,11 +93,13 @@ func clientConfig(command ...string) (string, error) {
   }}}`, command[0], args), err
 }
 
-// stdioCaller is who asks, for the audit log: behind sudo, the account that
-// called it (sudo(8), SUDO_USER).
+// stdioCaller is who asks, for the audit log: behind sudo, the account that called it
+// (sudo(8), SUDO_UID and SUDO_USER), where the two agree. Without root anybody may have
+// written them.
 func stdioCaller() string {
-	if user := os.Getenv("SUDO_USER"); user != "" {
-		return "stdio:" + user
+	name := os.Getenv("SUDO_USER")
+	if account, err := user.LookupId(os.Getenv("SUDO_UID")); err == nil && os.Geteuid() == 0 && account.Username == name {
+		return "stdio:" + name
 	}
 	return "stdio"
 }

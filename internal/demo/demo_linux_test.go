@@ -80,7 +80,7 @@ func TestDemo(t *testing.T) {
 		for _, want := range []string{
 			"shop/web-0", "exit code 1", "link.no_carrier", "200 OK", "link.detached", "tcp.listener_loopback",
 			"batch/worker-1   link.no_carrier        after 3 calls", "shop/web-0       nothing is wrong       after 1 call\n",
-			"shop/cart-0      link.detached          after 2 calls", "ops/metrics-0    tcp.listener_loopback  after 2 calls", "That is all",
+			"shop/cart-0      link.detached          after 1 call", "ops/metrics-0    tcp.listener_loopback  after 2 calls", "That is all",
 		} {
 			if !strings.Contains(string(out), want) {
 				t.Errorf("%q is missing in:\n%s", want, out)
