@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"nsenter-mcp/internal/lab"
 )
 
 const (
@@ -307,7 +309,7 @@ func TestServeManyHangingCalls(t *testing.T) {
 	}
 	took := time.Since(begin)
 	t.Logf("at most %d threads, all answered after %s", most, took.Round(time.Millisecond))
-	if most >= 64 {
+	if most >= lab.ManyThreads {
 		t.Errorf("%d threads", most)
 	}
 	if took > patience*deadline {

@@ -61,3 +61,8 @@ func missing(tb SkipTB, format string, args ...any) {
 	}
 	tb.Skipf(format, args...)
 }
+
+// ManyThreads is more threads than a thousand calls that hang may take in a test. The
+// bar is 64, where nothing else runs (make bench): on a busy machine each system call
+// that is interrupted holds a thread, and another one takes its place.
+const ManyThreads = 5 * 64

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"nsenter-mcp/internal/lab"
 )
 
 func countIn(t *testing.T, dir string) int {
@@ -67,7 +69,7 @@ func TestHTTPManyHangingCalls(t *testing.T) {
 		break
 	}
 	t.Logf("%d calls hung: at most %d threads (client and tests included), the last ended after %s", calls, most, time.Duration(latest.Load()))
-	if most >= 64 && !raceEnabled {
+	if most >= lab.ManyThreads && !raceEnabled {
 		t.Errorf("%d threads", most)
 	}
 	if limit := deadline + 5*time.Second; time.Duration(latest.Load()) > limit && !raceEnabled {
