@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -86,7 +87,7 @@ func readSources(ctx context.Context, files Files, whole bool) (*reading, error)
 // readGlibc looks at the libraries beside glibc, as far as resolv.conf and
 // nsswitch.conf make them matter.
 func (r *reading) readGlibc(ctx context.Context, files Files) {
-	if newOption.Match(r.ResolvConf) {
+	if regexp.MustCompile(newOption).Match(r.ResolvConf) {
 		r.GlibcMinor = glibcMinor(readAny(ctx, files, inLibraryDirs("libc.so.6")))
 	}
 	for _, s := range glibcOrder(r.Nsswitch).services {

@@ -173,11 +173,11 @@ func containsFold(s, part string) bool {
 }
 
 // multiLine matches the keyword multi of host.conf(5), with what begins its value.
-var multiLine = regexp.MustCompile(`(?im)^\s*multi\s+(on|off)`)
+const multiLine = `(?im)^\s*multi\s+(on|off)`
 
 // hostConfMulti reports whether host.conf(5) asks for all lines of the hosts
 // file. Debian's does; without the file it is off (resolv/res_hconf.c).
 func hostConfMulti(data []byte) bool {
-	found := multiLine.FindAllSubmatch(data, -1)
+	found := regexp.MustCompile(multiLine).FindAllSubmatch(data, -1)
 	return len(found) > 0 && len(found[len(found)-1][1]) == len("on")
 }

@@ -86,7 +86,7 @@ func isOldMusl(version string) bool {
 }
 
 // newOption finds options that only newer versions of glibc know.
-var newOption = regexp.MustCompile(`trust-ad|no-aaaa|strict-error|[ \t]-`)
+const newOption = `trust-ad|no-aaaa|strict-error|[ \t]-`
 
 // glibcMinor finds the version in libc.so.6, which prints it when it is run
 // (csu/version.c); 0 where it is not there.

@@ -7,6 +7,8 @@ import (
 	"context"
 	"os"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
+	securejoin "github.com/cyphar/filepath-securejoin"
 	"github.com/docker/docker/client"
 	mcpclient "github.com/mark3labs/mcp-go/client"
 	"github.com/mark3labs/mcp-go/mcp"
@@ -32,7 +34,7 @@ import (
 var linked = []any{
 	client.NewClientWithOpts, grpc.NewClient, rest.RESTClientFor, clientcmd.NewNonInteractiveDeferredLoadingClientConfig,
 	runtime.NewRuntimeServiceClient, cache.NewLRUExpireCache, netlink.NewHandle, netns.Get, mountinfo.GetMounts, dns.Exchange,
-	httpproxy.FromEnvironment, proxy.SOCKS5, bundle.Roots, cobra.MinimumNArgs, yaml.Unmarshal, shellwords.NewParser, mcpclient.NewClient,
+	httpproxy.FromEnvironment, proxy.SOCKS5, bundle.Roots, cobra.MinimumNArgs, yaml.Unmarshal, shellwords.NewParser, mcpclient.NewClient, memlimit.Set, securejoin.SecureJoin,
 }
 
 func main() {
