@@ -195,6 +195,14 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 		Env:    dispatch.Env{Resolver: n.resolver, Home: n.home, Host: n.host, Root: root},
 		Policy: policy.Policy, Log: log,
 	}
+	if policy.Audit != "" {
+		audit, end, err := openAudit(policy.Audit)
+		if err != nil {
+			return nil, err
+		}
+		dispatching.Audit = dispatch.AuditTo(audit)
+		n.close = append(n.close, end)
+	}
 	if n.forwarder != nil {
 		dispatching.Forwarder = n.forwarder
 		n.close = append(n.close, n.forwarder.Close)

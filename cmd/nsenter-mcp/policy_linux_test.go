@@ -192,3 +192,40 @@ func TestStdioCaller(t *testing.T) {
 		}
 	}
 }
+
+// TestAuditGoesWhereTheFileSays: the caller's flags and standard error change nothing.
+func TestAuditGoesWhereTheFileSays(t *testing.T) {
+	t.Parallel()
+	record := filepath.Join(t.TempDir(), "audit.log")
+	for range 2 { // the second one is added
+		cmd := under(t, "audit: "+record+"\n", "call", "resolve_pod_pid", "--log-level", "error")
+		var errOut strings.Builder
+		cmd.Stderr = &errOut
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("%v: %s", err, errOut.String())
+		}
+		if strings.Contains(errOut.String(), "resolve_pod_pid") {
+			t.Errorf("standard error has the record too: %s", errOut.String())
+		}
+	}
+	text, err := os.ReadFile(record)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	if len(lines) != 2 {
+		t.Fatalf("%q", text)
+	}
+	for _, line := range lines {
+		if call := decode[struct{ Caller, Tool, Outcome string }](t, line); call.Tool != "resolve_pod_pid" || call.Caller == "" || call.Outcome == "" {
+			t.Errorf("%s", line)
+		}
+	}
+	if info, err := os.Stat(record); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	cmd := under(t, "audit: /nowhere/at/all\n", "call", "resolve_pod_pid")
+	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "audit: open /nowhere/at/all") {
+		t.Errorf("%v: %s", err, out)
+	}
+}

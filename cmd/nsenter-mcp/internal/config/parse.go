@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"net/netip"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,6 +40,7 @@ type File struct {
 	NodeName        string // of this node in Kubernetes
 	// ExecPlugin lets the kubeconfig's credential plugin run as root.
 	ExecPlugin *bool
+	Audit      string // where calls are recorded: AuditSyslog or a path
 }
 
 // The keys of a file.
@@ -60,6 +62,7 @@ const (
 	keyContext       = "context"
 	keyNodeName      = "node_name"
 	keyExecPlugin    = "allow_exec_plugin"
+	keyAudit         = "audit"
 )
 
 // Parse reads an operator's file. Its errors name the line and what would do.
@@ -99,8 +102,20 @@ func Parse(text []byte) (File, error) {
 		keyContext:    into(&f.Context, word),
 		keyNodeName:   into(&f.NodeName, word),
 		keyExecPlugin: into(&f.ExecPlugin, boolean),
+		keyAudit:      into(&f.Audit, audit),
 	})
 	return f, err
+}
+
+// AuditSyslog stands for the system's logger.
+const AuditSyslog = "syslog"
+
+func audit(n *yaml.Node) (string, error) {
+	where, err := word(n)
+	if err == nil && where != AuditSyslog && !filepath.IsAbs(where) {
+		err = at(n, "expected %s or the absolute path of a file", AuditSyslog)
+	}
+	return where, err
 }
 
 // read takes the value of a key.

@@ -13,7 +13,8 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"toolset: [inspect]", `line 1: the key "toolset" is unknown; did you mean toolsets?`},
 		{"toolsets: [inspect]\ndestinations:\n  alow: []", `line 3: the key "alow" is unknown; did you mean allow? (destinations)`},
-		{"frobnicate: 1", "line 1: the key \"frobnicate\" is unknown; there are allow_exec_plugin, allow_host_loopback, allow_host_network, allow_unsafe_methods, context, destinations,"},
+		{"audit: log", "line 1: expected syslog or the absolute path of a file (audit)"},
+		{"frobnicate: 1", "line 1: the key \"frobnicate\" is unknown; there are allow_exec_plugin, allow_host_loopback, allow_host_network, allow_unsafe_methods, audit, context, destinations,"},
 		{"toolsets: [inspect, probes]", `"probes" is none of inspect, probe, capture, exec; did you mean probe? (toolsets)`},
 		{"toolsets: inspect", "line 1: expected a list of toolsets"},
 		{"toolsets:", "line 1: expected a list of toolsets"},

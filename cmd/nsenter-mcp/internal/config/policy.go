@@ -18,6 +18,8 @@ type Policy struct {
 	HostRoot, HostNetns, DockerHost, RuntimeEndpoint, Kubeconfig, Context, NodeName, Via Setting
 	// ExecPlugin lets the kubeconfig's credential plugin run as root.
 	ExecPlugin bool
+	// Audit is where calls are recorded, "" for the log.
+	Audit string
 
 	path string              // of the operator's file
 	from map[string][]string // who had a say in a part
@@ -49,6 +51,7 @@ func New(path string) (*Policy, error) {
 		Via:             Setting{path: path, file: found, key: keyVia, value: f.Via},
 		path:            path, from: map[string][]string{},
 	}
+	p.Audit = f.Audit
 	if f.ExecPlugin != nil {
 		p.ExecPlugin = *f.ExecPlugin
 	}
