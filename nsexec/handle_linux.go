@@ -83,13 +83,13 @@ func (h *Home) openNetns(ctx context.Context, name string, look func() (int, err
 		fd, err = openNSFS(name, look)
 		return err
 	}, func() { closeFD(fd) })
-	if ctx.Err() != nil || errors.Is(err, ErrReadersBusy) {
+	switch {
+	case err == nil: // also where ctx has ended since: what is open has to be closed by somebody
+		return h.adopt(fd, name)
+	case ctx.Err() != nil, errors.Is(err, ErrReadersBusy):
 		return nil, fmt.Errorf("open %s: %w", name, err)
 	}
-	if err != nil { // it names the path
-		return nil, err
-	}
-	return h.adopt(fd, name)
+	return nil, err // it names the path
 }
 
 // topOf is the first directory of a path: all below it counts as one target of reads.

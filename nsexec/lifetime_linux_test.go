@@ -1,9 +1,11 @@
 package nsexec_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -195,5 +197,29 @@ func linkPair(t testing.TB, a, b *nsexec.Handle, name string) {
 		if err := h.LinkSetUp(link); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// Whoever gives up while a path is opened leaves no descriptor, whichever comes first.
+func TestGivenUpOpenLeaksNothing(t *testing.T) {
+	home := newHome(t)
+	pin := pinNetns(t)
+	before := countFDs(t)
+	for range 3000 {
+		ctx, cancel := context.WithCancel(t.Context())
+		go cancel()
+		if h, err := home.OpenPath(ctx, pin); err == nil {
+			if err := h.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	// What was given up is closed by a goroutine of its own.
+	deadline := time.Now().Add(20 * time.Second)
+	for countFDs(t) > before {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d descriptors, %d before", countFDs(t), before)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 }
