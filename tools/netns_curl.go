@@ -405,7 +405,7 @@ func firewallNotRead(findings []fact.Finding) []dispatch.Note {
 	if !slices.ContainsFunc(findings, lost) {
 		return nil
 	}
-	return []dispatch.Note{{Code: "firewall_not_read", Message: "firewall rules were not read, neither the target's nor the node's: no finding clears them"}}
+	return []dispatch.Note{{Code: "firewall_not_read", Message: "firewall rules were not read, neither the target's nor the node's: one of them may be the cause"}}
 }
 
 // firstFailed returns the first attempt where that failed and another one connected.

@@ -68,10 +68,11 @@ func literals(n Next) []netip.Addr {
 		text, _ := n.Arguments[key].(string)
 		add(text)
 	}
+	third := regexp.MustCompile(ledTo)
 	for _, key := range []string{"resolve", "connect_to"} {
 		list, _ := n.Arguments[key].([]string)
 		for _, text := range list {
-			if part := regexp.MustCompile(ledTo).FindStringSubmatch(text); part != nil {
+			if part := third.FindStringSubmatch(text); part != nil {
 				for address := range strings.SplitSeq(part[1], ",") {
 					add(address)
 				}
