@@ -104,8 +104,7 @@ func (in *NetnsCurlIn) Permitted(p dispatch.Policy) error {
 }
 
 func curl(ctx context.Context, client *gather.HTTP, env *dispatch.Env, target *resolve.Target, in NetnsCurlIn) (dispatch.Answer[fact.Fetch], error) {
-	node := gather.Node{Home: env.Home, Host: env.Host, Root: env.Root, Destinations: env.Policy.Destinations}
-	found, err := client.Do(ctx, node, target, in.request(env.Policy))
+	found, err := client.Do(ctx, thisNode(env), target, in.request(env.Policy))
 	if err != nil {
 		return dispatch.Answer[fact.Fetch]{}, curlError(err)
 	}
@@ -118,6 +117,11 @@ func curl(ctx context.Context, client *gather.HTTP, env *dispatch.Env, target *r
 	}
 	answer.Data = *found.Fetch
 	return answer, nil
+}
+
+// thisNode is the machine from which a call looks at its target.
+func thisNode(env *dispatch.Env) gather.Node {
+	return gather.Node{Home: env.Home, Host: env.Host, Root: env.Root, Destinations: env.Policy.Destinations}
 }
 
 // next makes calls of the moves that are worth making.

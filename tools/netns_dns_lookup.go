@@ -1,7 +1,6 @@
 package tools
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +17,6 @@ import (
 	"nsenter-mcp/tools/diagnose"
 	"nsenter-mcp/tools/fact"
 	"nsenter-mcp/tools/gather"
-	"nsenter-mcp/tools/probe/lookup"
 )
 
 const netnsDNSLookup dispatch.Name[NetnsDNSLookupIn] = "netns_dns_lookup"
@@ -52,56 +50,63 @@ type NetnsDNSLookupIn struct {
 // maxTypes bounds the record types of one call.
 const maxTypes = 8
 
-// handlerTime is what a call keeps back to word its answer.
-const handlerTime = 200 * time.Millisecond
-
 func lookUpName(ctx context.Context, env *dispatch.Env, t *resolve.Target, in NetnsDNSLookupIn) (dispatch.Answer[fact.DNSLookup], error) {
 	request, err := in.request()
 	if err != nil {
 		return dispatch.Answer[fact.DNSLookup]{}, err
 	}
-	request.Window = in.window(ctx)
-	request.Beside = besideNames(t, in.Name)
-	target := gather.LookupTarget(ctx, t, gather.Allowed(ctx, env.Policy.Destinations, t))
-	found, err := lookup.Run(ctx, target, request)
+	found, err := gather.LookUp(ctx, thisNode(env), t, request)
 	if err != nil {
 		return dispatch.Answer[fact.DNSLookup]{}, deniedServer(err)
 	}
-	var links *fact.LinkEvidence
-	if found.Unheard() {
-		links = gather.Links(ctx, env.Host, t)
-	}
-	findings := diagnose.DNSWithLinks(found, links)
-	answer := dispatch.Answer[fact.DNSLookup]{
-		Summary:  describeLookup(found),
-		Findings: findings,
-	}
-	if !diagnose.Settled(findings) {
-		answer.Next = afterLookup(t, &in, found)
-	}
-	if links != nil && diagnose.Settled(findings) {
-		answer.Summary = nameFindings(findings[:1]) + answer.Summary
+	answer := dispatch.Answer[fact.DNSLookup]{Summary: describeLookup(found.DNSLookup), Findings: diagnose.Lookup(found)}
+	answer.Next = in.next(t, found, answer.Findings)
+	if found.Links != nil && diagnose.Settled(answer.Findings) {
+		answer.Summary = nameFindings(answer.Findings[:1]) + answer.Summary
 	}
 	for _, n := range found.Notes {
 		answer.Notes = append(answer.Notes, dispatch.Note{Code: n.Code, Message: n.Message})
 	}
 	answer.Notes = append(answer.Notes, firewallNotRead(answer.Findings)...)
+	answer.Data = *found.DNSLookup
 	if !in.Details {
-		found = compactLookup(found)
+		answer.Data = compactLookup(found.DNSLookup)
 	}
-	answer.Data = *found
 	return answer, nil
 }
 
+// next makes calls of the moves that are worth making.
+func (in *NetnsDNSLookupIn) next(t *resolve.Target, e *fact.LookupEvidence, findings []fact.Finding) []dispatch.Next {
+	same := dispatch.ArgumentsOf(t)
+	var next []dispatch.Next
+	for _, step := range diagnose.AfterLookup(e, findings) {
+		call := NetnsDNSLookupIn{TargetArgs: same, Name: step.Name, Type: in.Type}
+		switch step.Move {
+		case diagnose.ShowLink:
+			next = append(next, dispatch.Propose(netnsIPAddr, NetnsIPAddrIn{TargetArgs: same}, step.Why))
+			continue
+		case diagnose.LookUpName:
+			call.Type = nil
+		case diagnose.FromNode:
+			call.TargetArgs, call.Server = dispatch.TargetArgs{Netns: "host"}, e.Resolver.Servers[0]
+		}
+		next = append(next, dispatch.Propose(netnsDNSLookup, call, step.Why))
+	}
+	return next
+}
+
 // request checks the arguments.
-func (in *NetnsDNSLookupIn) request() (lookup.Request, error) {
-	r := lookup.Request{Name: in.Name, NoSearch: in.Search != nil && !*in.Search, EDNS: in.EDNS}
-	if err := lookup.CheckName(in.Name); err != nil {
+func (in *NetnsDNSLookupIn) request() (gather.DNSRequest, error) {
+	r := gather.DNSRequest{
+		Name: in.Name, NoSearch: in.Search != nil && !*in.Search, EDNS: in.EDNS,
+		Window: time.Duration(in.TimeoutMS) * time.Millisecond,
+	}
+	if err := gather.CheckName(in.Name); err != nil {
 		return r, dispatch.InvalidArgument("name", strings.TrimPrefix(err.Error(), "name "))
 	}
 	for _, list := range in.Type {
 		for name := range strings.FieldsFuncSeq(list, func(c rune) bool { return c == ',' || c == ' ' }) {
-			t, ok := lookup.ParseType(name)
+			t, ok := gather.ParseType(name)
 			if !ok {
 				return r, dispatch.InvalidArgument("type", words.Quote(name)+" is no record type that can be asked for; A, AAAA, CNAME, MX, NS, PTR, SOA, SRV, TXT, CAA, SVCB, HTTPS, or TYPE and a number")
 			}
@@ -133,36 +138,6 @@ func parseServer(text string) (netip.AddrPort, bool) {
 	return netip.AddrPortFrom(ip, 53), err == nil
 }
 
-// window is how long servers are waited for: as long as the call may take where
-// the caller said so.
-func (in *NetnsDNSLookupIn) window(ctx context.Context) time.Duration {
-	window := lookup.DefaultWindow
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return window
-	}
-	left := time.Until(deadline) - handlerTime
-	if in.TimeoutMS == 0 {
-		left = min(left, window)
-	}
-	return max(left, time.Millisecond)
-}
-
-// besideNames are where a service of the cluster would be found that the
-// application's search list does not lead to.
-func besideNames(t *resolve.Target, name string) []string {
-	if t.Workload.Namespace == "" || strings.HasSuffix(name, ".") || strings.Count(name, ".") > 2 {
-		return nil
-	}
-	if _, err := netip.ParseAddr(name); err == nil {
-		return nil
-	}
-	if !strings.Contains(name, ".") {
-		return []string{name + "." + t.Workload.Namespace + ".svc.cluster.local"}
-	}
-	return []string{name + ".svc.cluster.local"}
-}
-
 // deniedServer words the policy's refusal.
 func deniedServer(err error) error {
 	var denied *destination.DeniedError
@@ -184,7 +159,7 @@ const (
 
 // compactLookup keeps the exchanges that the application would have had and
 // what every server says about the deciding name.
-func compactLookup(full *fact.DNSLookup) *fact.DNSLookup {
+func compactLookup(full *fact.DNSLookup) fact.DNSLookup {
 	short := *full
 	short.Tried = []fact.DNSTry{}
 	for _, t := range full.Tried {
@@ -209,7 +184,7 @@ func compactLookup(full *fact.DNSLookup) *fact.DNSLookup {
 	if search := full.Resolver.Search; len(search) > fewDomains {
 		short.Resolver.Search, short.Resolver.SearchTotal = search[:fewDomains], max(len(search), full.Resolver.SearchTotal)
 	}
-	return &short
+	return short
 }
 
 // cut shortens one record.
@@ -322,66 +297,4 @@ func waited(l *fact.DNSLookup) string {
 		return "no time, it waits without end"
 	}
 	return strconv.FormatFloat(l.AppWaitMS, 'f', -1, 64) + " ms"
-}
-
-// afterLookup proposes the comparison that splits the causes: the same server,
-// asked from the node. Where nothing answers, the interface may be why.
-func afterLookup(t *resolve.Target, in *NetnsDNSLookupIn, l *fact.DNSLookup) []dispatch.Next {
-	if l.Outcome == "answered" || len(l.Resolver.Servers) == 0 {
-		return nil
-	}
-	same := dispatch.ArgumentsOf(t)
-	var next []dispatch.Next
-	switch {
-	case l.Outcome == "nxdomain":
-		// From elsewhere the same server says the same; whether it knows the cluster decides.
-		if t.Workload.Namespace != "" && !l.HalfDenied() && !strings.HasPrefix(l.Asked, clusterName) {
-			next = append(next, dispatch.Propose(netnsDNSLookup, NetnsDNSLookupIn{TargetArgs: same, Name: clusterName},
-				"a name that every cluster has: if the server does not know that either, it does not serve the cluster's names"))
-		}
-	case !t.HostNetwork && l.Outcome != "no_nameserver":
-		next = append(next, fromTheNode(in, l))
-	}
-	if !t.HostNetwork && l.Unheard() {
-		next = append(next, dispatch.Propose(netnsIPAddr, NetnsIPAddrIn{TargetArgs: same}, "state of the interface and of its other end on the host"))
-	}
-	return next
-}
-
-// clusterName is the service of the Kubernetes API, for the usual cluster domain.
-const clusterName = "kubernetes.default.svc.cluster.local."
-
-// fromTheNode asks the deciding name from the node: at the same server where
-// that is one for both, else at the node's own.
-func fromTheNode(in *NetnsDNSLookupIn, l *fact.DNSLookup) dispatch.Next {
-	search := false
-	call := NetnsDNSLookupIn{TargetArgs: dispatch.TargetArgs{Netns: "host"}, Name: comparableName(l), Type: in.Type, Search: &search}
-	server, ok := parseServer(l.Resolver.Servers[0])
-	if ip := server.Addr(); !ok || ip.IsLoopback() || ip.IsLinkLocalUnicast() { // another server there, or nobody
-		return dispatch.Propose(netnsDNSLookup, call, "ask the node's own nameservers for comparison")
-	}
-	call.Server = l.Resolver.Servers[0]
-	why := "ask the same server from the node: if it says the same, the fault is the server's or the name's"
-	if l.Outcome == "timeout" || l.Outcome == "unreachable" {
-		why = "ask the same server from the node: if it answers there, the fault is on the pod's path to it"
-	}
-	return dispatch.Propose(netnsDNSLookup, call, why)
-}
-
-// comparableName is the absolute name to ask from elsewhere: the one that decided,
-// or where nobody answered, the first that the application tries. Which one the
-// library gives up at says nothing about which exists.
-func comparableName(l *fact.DNSLookup) string {
-	if l.TwoDots {
-		return l.Asked + "."
-	}
-	if l.Name != "" && l.Outcome != "timeout" && l.Outcome != "unreachable" {
-		return l.Name
-	}
-	for _, t := range l.Tried {
-		if !t.Beside {
-			return t.Name
-		}
-	}
-	return cmp.Or(l.Name, l.Asked)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,8 +11,8 @@ import (
 
 	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/internal/words"
-	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/gather"
 )
 
 // ResolvePodPIDIn are the arguments of resolve_pod_pid.
@@ -43,20 +42,14 @@ type ResolvePodPIDOut struct {
 	// Status is absent where no Kubernetes API was asked, or does not know the pod.
 	Status *podStatusOut `json:"status,omitempty" jsonschema:"what the Kubernetes API says of the pod"`
 	// Sandbox owns the network of a pod, or of a container that joined another's.
-	Sandbox    *sandboxOut                `json:"sandbox,omitempty"`
-	Containers []containerOut             `json:"containers"`
-	Namespaces map[string]kernelNamespace `json:"namespaces,omitempty" jsonschema:"the process's Linux namespaces by kind"`
-	FilesFrom  string                     `json:"files_from,omitempty" jsonschema:"whose files are read for resolv.conf and the like"`
-	NetnsPath  string                     `json:"netns_path,omitempty"`
-	Shell      string                     `json:"shell,omitempty" jsonschema:"the same by hand, for a person on the node"`
-	Steps      []resolve.Step             `json:"steps,omitempty" jsonschema:"how it was found"`
-	Here       *inventoryOut              `json:"here,omitempty" jsonschema:"what is on this node; only when no target was named"`
-}
-
-type kernelNamespace struct {
-	Inode uint64 `json:"inode"`
-	// Host is absent where the host's own namespace of this kind is not known.
-	Host *bool `json:"host,omitempty" jsonschema:"it is the host's own"`
+	Sandbox    *sandboxOut                       `json:"sandbox,omitempty"`
+	Containers []containerOut                    `json:"containers"`
+	Namespaces map[string]gather.KernelNamespace `json:"namespaces,omitempty" jsonschema:"the process's Linux namespaces by kind"`
+	FilesFrom  string                            `json:"files_from,omitempty" jsonschema:"whose files are read for resolv.conf and the like"`
+	NetnsPath  string                            `json:"netns_path,omitempty"`
+	Shell      string                            `json:"shell,omitempty" jsonschema:"the same by hand, for a person on the node"`
+	Steps      []resolve.Step                    `json:"steps,omitempty" jsonschema:"how it was found"`
+	Here       *inventoryOut                     `json:"here,omitempty" jsonschema:"what is on this node; only when no target was named"`
 }
 
 // podStatusOut is the pod as a whole, in the words of the API.
@@ -141,7 +134,7 @@ func handleResolvePodPID(ctx context.Context, env *dispatch.Env, t *resolve.Targ
 	}
 	if t.Process != nil {
 		out.PIDStart = t.Process.Started().UTC().Format(time.RFC3339)
-		namespaces, err := namespacesOf(env, t.Process)
+		namespaces, err := gather.Namespaces(thisNode(env), t.Process)
 		if err != nil {
 			return dispatch.Answer[ResolvePodPIDOut]{}, err
 		}
@@ -297,41 +290,6 @@ func shellLine(t *resolve.Target) string {
 		return "nsenter --net=" + words.Printable(t.NetnsPath)
 	}
 	return ""
-}
-
-// namespacesOf lists the process's namespaces and says which are the host's.
-func namespacesOf(env *dispatch.Env, p *nsexec.Process) (map[string]kernelNamespace, error) {
-	own, err := p.Namespaces()
-	if err != nil {
-		return nil, fmt.Errorf("read namespaces: %w", err)
-	}
-	hosts := hostNamespaces(env)
-	hosts["net"] = env.Host.Identity()
-	out := make(map[string]kernelNamespace, len(own))
-	for kind, id := range own {
-		row := kernelNamespace{Inode: id.Inode}
-		if host, known := hosts[kind]; known {
-			same := id.Same(host)
-			row.Host = &same
-		}
-		out[kind] = row
-	}
-	return out, nil
-}
-
-// hostNamespaces are those of the host's first process. A security module may
-// hide them even from root; then they are not known.
-func hostNamespaces(env *dispatch.Env) map[string]nsexec.Identity {
-	first, err := env.Home.OpenProcess(filepath.Join(env.Root, "proc"), 1)
-	if err != nil {
-		return map[string]nsexec.Identity{}
-	}
-	defer func() { _ = first.Close() }()
-	namespaces, err := first.Namespaces()
-	if err != nil {
-		return map[string]nsexec.Identity{}
-	}
-	return namespaces
 }
 
 // describeTarget is the summary for one target.

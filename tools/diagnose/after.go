@@ -30,10 +30,11 @@ const (
 	FromInside // of the destination; the caller names it before Why
 )
 
-// Step is a move, and why it is made.
+// Step is a move, and why it is made. Name is what is to be looked up, where the move
+// is one of a lookup.
 type Step struct {
-	Move Move
-	Why  string
+	Move      Move
+	Name, Why string
 }
 
 // slowLookup is from when the lookup of a name is worth a look, in milliseconds.
@@ -47,7 +48,7 @@ func AfterFetch(e *fact.FetchEvidence, findings []fact.Finding) []Step {
 	f, failed, own, settled := e.Fetch, e.Outcome != fact.OutcomeOK, isOwnPort(e.Fetch), Settled(findings)
 	var steps []Step
 	add := func(move Move, format string, args ...any) {
-		steps = append(steps, Step{move, fmt.Sprintf(format, args...)})
+		steps = append(steps, Step{Move: move, Why: fmt.Sprintf(format, args...)})
 	}
 	if tooShort(f) {
 		add(WithMoreTime, "the same with more time: a lost SYN is repeated only after a second")

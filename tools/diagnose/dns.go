@@ -37,10 +37,10 @@ func DNS(l *fact.DNSLookup) []fact.Finding {
 	return findings
 }
 
-// DNSWithLinks is [DNS] with the target's links, which explain that no server was heard.
-// links is nil where they were not read.
-func DNSWithLinks(l *fact.DNSLookup, links *fact.LinkEvidence) []fact.Finding {
-	return withRoots(lookupRoots(l, links), DNS(l))
+// Lookup returns the faults that one lookup proves; the target's links explain that no
+// server was heard.
+func Lookup(e *fact.LookupEvidence) []fact.Finding {
+	return withRoots(lookupRoots(e.DNSLookup, e.Links), DNS(e.DNSLookup))
 }
 
 // lookupRoots are the faults of the target's links and routes by which no server is heard.

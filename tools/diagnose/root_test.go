@@ -77,7 +77,7 @@ func TestLookupRoots(t *testing.T) {
 			Name: "a.", Server: c.server, Outcome: "unreachable", Reason: c.reason,
 			Answers: []fact.DNSAnswer{{Type: "A", Outcome: "unreachable", Reason: c.reason}},
 		}}}
-		if got := codes(DNSWithLinks(&l, c.links)); !slices.Equal(got, strings.Fields(c.want)) {
+		if got := codes(Lookup(&fact.LookupEvidence{DNSLookup: &l, Links: c.links})); !slices.Equal(got, strings.Fields(c.want)) {
 			t.Errorf("%s: %v, want %s", c.name, got, c.want)
 		}
 	}

@@ -63,6 +63,14 @@ type DNSLookup struct {
 	Notes []DNSNote `json:"-"`
 }
 
+// LookupEvidence is a lookup with what explains it.
+type LookupEvidence struct {
+	*DNSLookup
+	Host      bool          // made in the node's own network
+	Namespace string        // Kubernetes namespace of the pod; "" for what is no pod
+	Links     *LinkEvidence // nil where they were not read
+}
+
 // HalfDenied reports whether the deciding server has an address of the name for which
 // the library finds none, as the server denies the name for the other record type.
 func (l *DNSLookup) HalfDenied() bool {

@@ -1,0 +1,70 @@
+package diagnose
+
+import (
+	"cmp"
+	"net/netip"
+	"strings"
+
+	"nsenter-mcp/tools/fact"
+)
+
+// clusterName is the service of the Kubernetes API, for the usual cluster domain.
+const clusterName = "kubernetes.default.svc.cluster.local."
+
+// AfterLookup returns the moves that bring the search further after a lookup that gave
+// nothing. Where a finding settles the cause, nothing is compared any more.
+func AfterLookup(e *fact.LookupEvidence, findings []fact.Finding) []Step {
+	if e.Outcome == "answered" || len(e.Resolver.Servers) == 0 || Settled(findings) {
+		return nil
+	}
+	var steps []Step
+	switch {
+	case e.Outcome == "nxdomain":
+		// From elsewhere the same server says the same; whether it knows the cluster decides.
+		if e.Namespace != "" && !e.HalfDenied() && !strings.HasPrefix(e.Asked, clusterName) {
+			steps = append(steps, Step{LookUpName, clusterName,
+				"a name that every cluster has: if the server does not know that either, it does not serve the cluster's names"})
+		}
+	case !e.Host && e.Outcome != "no_nameserver" && sameFromNode(e.Resolver.Servers[0]):
+		why := "the same question to the same server from the node: if the answer is the same, the fault is the server's or the name's"
+		if e.Outcome == "timeout" || e.Outcome == "unreachable" {
+			why = "the same question to the same server from the node: any answer, NXDOMAIN too, says that the server works and the fault is on the pod's path"
+		}
+		steps = append(steps, Step{FromNode, comparableName(e.DNSLookup), why})
+	}
+	if !e.Host && e.Unheard() {
+		steps = append(steps, Step{ShowLink, "", "state of the interface and of its other end on the host"})
+	}
+	return steps
+}
+
+// sameFromNode reports whether a server's address means the same server on the node. A
+// loopback or link-local address means another one there, or nobody.
+func sameFromNode(server string) bool {
+	to, err := netip.ParseAddrPort(server)
+	ip := to.Addr()
+	if err != nil {
+		ip, err = netip.ParseAddr(server)
+	}
+	return err == nil && !ip.IsLoopback() && !ip.IsLinkLocalUnicast()
+}
+
+// comparableName is the absolute name to ask from elsewhere: the one that decided,
+// or where nobody answered, the first that the application tries. Which one the
+// library gives up at says nothing about which exists.
+func comparableName(l *fact.DNSLookup) string {
+	name := cmp.Or(l.Name, l.Asked)
+	switch {
+	case l.TwoDots:
+		name = l.Asked
+	case l.Name != "" && l.Outcome != "timeout" && l.Outcome != "unreachable":
+	default:
+		for _, t := range l.Tried {
+			if !t.Beside {
+				name = t.Name
+				break
+			}
+		}
+	}
+	return strings.TrimSuffix(name, ".") + "."
+}
