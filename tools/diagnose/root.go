@@ -81,13 +81,8 @@ func hasDefault(links *fact.LinkEvidence, ipv6 bool) bool {
 // Settled reports whether one of the findings is a cause that no comparison with
 // another place would tell more about.
 func Settled(findings []fact.Finding) bool {
+	codes := Codes()
 	return slices.ContainsFunc(findings, func(f fact.Finding) bool {
-		switch f.Code {
-		case LinkMissing, LinkDown, LinkLoDown, LinkDetached, LinkBridgeDown, AddrNone, RouteNoDefault, RouteBlackhole, RouteProhibit,
-			FirewallPodDrop, FirewallPodReject, FirewallPodRedirect, FirewallConnectDenied, NetBridgeNFOff, ServiceHairpin,
-			SysctlRPFilter, SysctlRouteLocalnet, NeighWrongMAC, TCPNoListener, TCPListenerLoopback, TCPAcceptQueueFull, TCPPortExhaustion:
-			return true
-		}
-		return false
+		return slices.ContainsFunc(codes, func(c CodeInfo) bool { return c.Code == f.Code && c.Settled })
 	})
 }
