@@ -188,11 +188,7 @@ func (in *NetnsCurlIn) fromInside(ctx context.Context, env *dispatch.Env, target
 		return false
 	}
 	defer func() { _ = owner.Close() }() // was only looked at
-	who := "the network that owns " + to.Addr().String()
-	if owner.Workload.Pod != "" {
-		who = "pod " + words.Printable(owner.Workload.Namespace+"/"+owner.Workload.Pod)
-	}
-	*why = "the same from inside the destination, " + who + ": " + *why
+	*why = "the same from inside the destination, " + ownerName(owner, to.Addr()) + ": " + *why
 	timeout := in.TimeoutMS
 	in.TargetArgs = dispatch.ArgumentsOf(owner)
 	in.TimeoutMS = timeout
@@ -202,6 +198,14 @@ func (in *NetnsCurlIn) fromInside(ctx context.Context, env *dispatch.Env, target
 	}
 	in.askTheSame(f)
 	return true
+}
+
+// ownerName calls the network that owns an address by its pod, where it has one.
+func ownerName(owner *resolve.Target, ip netip.Addr) string {
+	if owner.Workload.Pod == "" {
+		return "the network that owns " + ip.String()
+	}
+	return "pod " + words.Printable(podName(&owner.Workload))
 }
 
 // askTheSame makes a comparison ask the same question: through the same proxy, or of

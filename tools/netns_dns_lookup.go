@@ -60,7 +60,7 @@ func lookUpName(ctx context.Context, env *dispatch.Env, t *resolve.Target, in Ne
 		return dispatch.Answer[fact.DNSLookup]{}, deniedServer(err)
 	}
 	answer := dispatch.Answer[fact.DNSLookup]{Summary: describeLookup(found.DNSLookup), Findings: diagnose.Lookup(found)}
-	answer.Next = in.next(t, found, answer.Findings)
+	answer.Next = in.next(ctx, env, t, found, answer.Findings)
 	if found.Links != nil && diagnose.Settled(answer.Findings) {
 		answer.Summary = nameFindings(answer.Findings[:1]) + answer.Summary
 	}
@@ -76,7 +76,7 @@ func lookUpName(ctx context.Context, env *dispatch.Env, t *resolve.Target, in Ne
 }
 
 // next makes calls of the moves that are worth making.
-func (in *NetnsDNSLookupIn) next(t *resolve.Target, e *fact.LookupEvidence, findings []fact.Finding) []dispatch.Next {
+func (in *NetnsDNSLookupIn) next(ctx context.Context, env *dispatch.Env, t *resolve.Target, e *fact.LookupEvidence, findings []fact.Finding) []dispatch.Next {
 	same := dispatch.ArgumentsOf(t)
 	var next []dispatch.Next
 	for _, step := range diagnose.AfterLookup(e, findings) {
@@ -89,6 +89,18 @@ func (in *NetnsDNSLookupIn) next(t *resolve.Target, e *fact.LookupEvidence, find
 			call.Type = nil
 		case diagnose.FromNode:
 			call.TargetArgs, call.Server = dispatch.TargetArgs{Netns: "host"}, e.Resolver.Servers[0]
+		case diagnose.FromInside, diagnose.AsServer:
+			server, _ := parseServer(e.Resolver.Servers[0])
+			owner, at := gather.OwnerOf(ctx, env.Resolver, env.Host, t, server)
+			if owner == nil {
+				continue
+			}
+			call.TargetArgs = dispatch.ArgumentsOf(owner)
+			step.Why = "the same question inside the nameserver, " + ownerName(owner, at.Addr()) + ": " + step.Why
+			if step.Move == diagnose.FromInside {
+				call.Server = at.String()
+			}
+			_ = owner.Close() // was only looked at
 		}
 		next = append(next, dispatch.Propose(netnsDNSLookup, call, step.Why))
 	}

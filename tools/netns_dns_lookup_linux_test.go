@@ -190,6 +190,9 @@ func TestDNSLookupFindings(t *testing.T) {
 		{title: "nobody listens", lines: []string{"nameserver SERVER"}, name: "api", outcome: "unreachable", codes: []string{"dns.nameserver_refused"}},
 		{title: "the host's stub resolver", lines: []string{"nameserver 127.0.0.53"}, name: "api", outcome: "unreachable", codes: []string{"dns.nameserver_refused"}},
 		{title: "silent", handle: silentDNS, lines: []string{"nameserver SERVER"}, name: "api", outcome: "timeout", codes: []string{"dns.nameserver_timeout"}},
+		{title: "answers dropped inside", handle: answering, breaks: func(p *lab.Pod) error {
+			return p.Firewall(lab.FirewallRule{Hook: lab.Incoming, Protocol: "udp", Port: 53, Answers: true})
+		}, lines: []string{"nameserver SERVER"}, name: "api", outcome: "timeout", codes: []string{"fw.pod_drop"}},
 		{title: "first closed", handle: answering, lines: []string{clusterSearch, "nameserver 10.244.1.1", "nameserver SERVER"}, name: "api", outcome: "answered", codes: []string{"dns.nameserver_refused"}},
 		{title: "no route", handle: answering, breaks: lab.RemoveDefaultRoute, lines: []string{"nameserver 10.96.0.10"}, name: "api", outcome: "unreachable", codes: []string{"route.no_default"}},
 		{title: "eth0 is down", handle: answering, breaks: lab.LinkDown, lines: []string{"nameserver 10.96.0.10"}, name: "api", outcome: "unreachable", codes: []string{"link.down"}},
@@ -278,6 +281,29 @@ func TestDNSLookupFollowsNext(t *testing.T) {
 	second, out := succeed[fact.DNSLookup](t, b.testbench, dnsLookupTool, answer.Next[0].Arguments)
 	if out.Outcome != "answered" || !second.Target.HostNetwork {
 		t.Errorf("from the node: %+v", out)
+	}
+}
+
+// TestDNSLookupInsideTheNameserver: where a server is silent, next leads into its
+// network, with its own address.
+func TestDNSLookupInsideTheNameserver(t *testing.T) {
+	t.Parallel()
+	answering := zoneHandler(t, "api. 30 IN A 10.96.1.2")
+	b := newDNSBed(t, func(w dns.ResponseWriter, q *dns.Msg) { // itself alone
+		asker, _, _ := net.SplitHostPort(w.RemoteAddr().String())
+		if local, _, _ := net.SplitHostPort(w.LocalAddr().String()); asker == local {
+			answering(w, q)
+		}
+	})
+	b.web(t, nil, "nameserver "+b.at)
+	answer, out := b.lookUp(t, map[string]any{"name": "api"})
+	i := slices.IndexFunc(answer.Next, func(n dispatch.Next) bool { return strings.Contains(n.Why, "inside the nameserver") })
+	if out.Outcome != "timeout" || i < 0 {
+		t.Fatalf("%+v, next %v", out, answer.Next)
+	}
+	second, out := succeed[fact.DNSLookup](t, b.testbench, dnsLookupTool, answer.Next[i].Arguments)
+	if out.Outcome != "answered" || out.Name != "api." || second.Target.PID != b.server.PID {
+		t.Errorf("inside: %+v, %+v", second.Target, out)
 	}
 }
 

@@ -14,6 +14,7 @@ type FirewallRule struct {
 	Hook     FirewallHook
 	Protocol string // "tcp" (default) or "udp"
 	Port     uint16 // destination
+	Answers  bool   // what comes from the port, not what goes there
 	Reject   bool   // answer "administratively prohibited"; else drop
 }
 
@@ -59,7 +60,10 @@ func (r FirewallRule) expressions() []expr.Any {
 	if r.Protocol == "udp" {
 		protocol = unix.IPPROTO_UDP
 	}
-	const destinationPort = 2        // offset in TCP's and UDP's header
+	port := uint32(2) // offset of the destination in TCP's and UDP's header
+	if r.Answers {
+		port = 0
+	}
 	const adminProhibited = uint8(3) // NFT_REJECT_ICMPX_ADMIN_PROHIBITED, for both families
 	verdict := expr.Any(&expr.Verdict{Kind: expr.VerdictDrop})
 	if r.Reject {
@@ -68,7 +72,7 @@ func (r FirewallRule) expressions() []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{protocol}},
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: destinationPort, Len: 2},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: port, Len: 2},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, r.Port)},
 		&expr.Counter{},
 		verdict,

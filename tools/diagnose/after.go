@@ -28,6 +28,7 @@ const (
 	FollowRedirect
 	FromNode
 	FromInside // of the destination; the caller names it before Why
+	AsServer   // a lookup as the nameserver itself makes it, in its network; likewise
 )
 
 // Step is a move, and why it is made. Name is what is to be looked up, where the move

@@ -8,8 +8,11 @@ import (
 	"nsenter-mcp/tools/fact"
 )
 
-// clusterName is the service of the Kubernetes API, for the usual cluster domain.
-const clusterName = "kubernetes.default.svc.cluster.local."
+// clusterDomain is the usual one, and clusterName the service of the Kubernetes API.
+const (
+	clusterDomain = ".cluster.local."
+	clusterName   = "kubernetes.default.svc" + clusterDomain
+)
 
 // AfterLookup returns the moves that bring the search further after a lookup that gave
 // nothing. Where a finding settles the cause, nothing is compared any more.
@@ -17,20 +20,35 @@ func AfterLookup(e *fact.LookupEvidence, findings []fact.Finding) []Step {
 	if e.Outcome == "answered" || len(e.Resolver.Servers) == 0 || Settled(findings) {
 		return nil
 	}
-	var steps []Step
-	switch {
-	case e.Outcome == "nxdomain":
+	if e.Outcome == "nxdomain" {
 		// From elsewhere the same server says the same; whether it knows the cluster decides.
-		if e.Namespace != "" && !e.HalfDenied() && !strings.HasPrefix(e.Asked, clusterName) {
-			steps = append(steps, Step{LookUpName, clusterName,
-				"a name that every cluster has: if the server does not know that either, it does not serve the cluster's names"})
+		if e.Namespace == "" || e.HalfDenied() || strings.HasPrefix(e.Asked, clusterName) {
+			return nil
 		}
-	case !e.Host && e.Outcome != "no_nameserver" && sameFromNode(e.Resolver.Servers[0]):
-		why := "the same question to the same server from the node: if the answer is the same, the fault is the server's or the name's"
-		if e.Outcome == "timeout" || e.Outcome == "unreachable" {
-			why = "the same question to the same server from the node: any answer, NXDOMAIN too, says that the server works and the fault is on the pod's path"
-		}
-		steps = append(steps, Step{FromNode, comparableName(e.DNSLookup), why})
+		return []Step{{LookUpName, clusterName,
+			"a name that every cluster has: if the server does not know that either, it does not serve the cluster's names"}}
+	}
+	var steps []Step
+	add := func(move Move, why string) { steps = append(steps, Step{move, comparableName(e.DNSLookup), why}) }
+	silent := e.Outcome == "timeout" || e.Outcome == "unreachable"
+	elsewhere := sameElsewhere(e.Resolver.Servers[0]) && e.Outcome != "no_nameserver"
+	const inside = "whether the server answers to itself"
+	if elsewhere && silent && !e.Unheard() {
+		add(FromInside, inside) // the way there and back works
+	}
+	switch {
+	case !elsewhere || e.Host:
+	case silent:
+		add(FromNode, "the same question to the same server from the node: any answer, NXDOMAIN too, says that the server works and the fault is on the pod's path")
+	default:
+		add(FromNode, "the same question to the same server from the node: if the answer is the same, the fault is the server's or the name's")
+	}
+	switch {
+	case !elsewhere:
+	case silent && e.Unheard():
+		add(FromInside, inside)
+	case e.Outcome == "servfail" && !strings.HasSuffix(comparableName(e.DNSLookup), clusterDomain):
+		add(AsServer, "whether the servers answer to which it probably forwards, those of its own resolv.conf")
 	}
 	if !e.Host && e.Unheard() {
 		steps = append(steps, Step{ShowLink, "", "state of the interface and of its other end on the host"})
@@ -38,9 +56,9 @@ func AfterLookup(e *fact.LookupEvidence, findings []fact.Finding) []Step {
 	return steps
 }
 
-// sameFromNode reports whether a server's address means the same server on the node. A
-// loopback or link-local address means another one there, or nobody.
-func sameFromNode(server string) bool {
+// sameElsewhere reports whether a server's address means the same server in another
+// network. A loopback or link-local address means another one there, or nobody.
+func sameElsewhere(server string) bool {
 	to, err := netip.ParseAddrPort(server)
 	ip := to.Addr()
 	if err != nil {

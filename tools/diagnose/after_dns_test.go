@@ -20,7 +20,8 @@ func TestAfterLookup(t *testing.T) {
 		}
 		return e
 	}
-	onHost := func(e *fact.LookupEvidence) { e.Host = true }
+	onHost := func(e *fact.LookupEvidence) { e.Host, e.Namespace = true, "" }
+	const name = "api.shop.svc.cluster.local."
 	for _, c := range []struct {
 		title    string
 		e        *fact.LookupEvidence
@@ -28,15 +29,19 @@ func TestAfterLookup(t *testing.T) {
 		want     []Step
 	}{
 		{"answered", lookup("answered", "10.96.0.10", nil), nil, nil},
-		{"silent", lookup("timeout", "10.96.0.10", nil), nil, []Step{{Move: FromNode, Name: "api.shop.svc.cluster.local."}, {Move: ShowLink}}},
-		{"the server fails", lookup("servfail", "10.96.0.10", nil), nil, []Step{{Move: FromNode, Name: "api.shop.svc.cluster.local."}}},
+		{"silent", lookup("timeout", "10.96.0.10", nil), nil, []Step{{Move: FromNode, Name: name}, {Move: FromInside, Name: name}, {Move: ShowLink}}},
+		{"refused", lookup("unreachable", "10.96.0.10", func(e *fact.LookupEvidence) { e.Tried[0].Reason = refusal }), nil,
+			[]Step{{Move: FromInside, Name: name}, {Move: FromNode, Name: name}}},
+		{"the server fails", lookup("servfail", "10.96.0.10", nil), nil, []Step{{Move: FromNode, Name: name}}},
+		{"the server fails on a name of others", lookup("servfail", "10.96.0.10", func(e *fact.LookupEvidence) { e.Name = "example.com." }), nil,
+			[]Step{{Move: FromNode, Name: "example.com."}, {Move: AsServer, Name: "example.com."}}},
 		{"denied", lookup("nxdomain", "10.96.0.10", nil), nil, []Step{{Move: LookUpName, Name: clusterName}}},
 		{"denied outside of Kubernetes", lookup("nxdomain", "10.96.0.10", func(e *fact.LookupEvidence) { e.Namespace = "" }), nil, nil},
-		{"asked by the node", lookup("timeout", "10.96.0.10", onHost), nil, nil},
-		{"denied to the node", lookup("nxdomain", "10.96.0.10", onHost), nil, []Step{{Move: LookUpName, Name: clusterName}}},
+		{"asked by the node", lookup("timeout", "10.96.0.10", onHost), nil, []Step{{Move: FromInside, Name: name}}},
+		{"denied to the node", lookup("nxdomain", "10.96.0.10", onHost), nil, nil},
 		{"another server there: loopback", lookup("timeout", "127.0.0.11", nil), nil, []Step{{Move: ShowLink}}},
 		{"another server there: link-local", lookup("servfail", "169.254.20.10", nil), nil, nil},
-		{"with a port", lookup("servfail", "10.0.0.1:5353", nil), nil, []Step{{Move: FromNode, Name: "api.shop.svc.cluster.local."}}},
+		{"with a port", lookup("servfail", "10.0.0.1:5353", nil), nil, []Step{{Move: FromNode, Name: name}}},
 		{"settled", lookup("timeout", "10.96.0.10", nil), []fact.Finding{{Code: LinkDetached}}, nil},
 	} {
 		got := AfterLookup(c.e, c.findings)

@@ -40,7 +40,11 @@ func DNS(l *fact.DNSLookup) []fact.Finding {
 // Lookup returns the faults that one lookup proves; the target's links explain that no
 // server was heard.
 func Lookup(e *fact.LookupEvidence) []fact.Finding {
-	return withRoots(lookupRoots(e.DNSLookup, e.Links), DNS(e.DNSLookup))
+	findings := withRoots(lookupRoots(e.DNSLookup, e.Links), DNS(e.DNSLookup))
+	if e.Host {
+		return OnHost(findings)
+	}
+	return findings
 }
 
 // lookupRoots are the faults of the target's links and routes by which no server is heard.

@@ -206,6 +206,35 @@ func nameserverUnreachable(l *fact.DNSLookup) []fact.Finding {
 	return findings
 }
 
+// dropped is what became of answers that came to an interface of the target, where no
+// socket got one: the code that this proves, or "" and what to add about the silence.
+// Counters are those of the whole namespace, so one has to have moved as often as
+// answers came.
+func (g *serverTries) dropped() (code fact.Code, text string) {
+	i := slices.IndexFunc(g.tries, func(t *fact.DNSTry) bool { return t.Wire != nil })
+	if i < 0 {
+		return "", ""
+	}
+	wire := g.tries[i].Wire
+	came, counters := uint64(max(wire.Answers, 0)), wire.Counters
+	switch {
+	case came == 0:
+		return "", ", and one more brought no answer to any interface of the target"
+	case wire.From != "":
+		return "", fmt.Sprintf(", although an answer of %s came in by %s", wire.From, wire.Dev)
+	case wire.OtherMAC:
+		return NeighWrongMAC, fmt.Sprintf(
+			"nameserver %s answers, and the answer came in by %s in a frame for another MAC address: its sender has a wrong MAC address for the target", g.server, wire.Dev)
+	case counters["TcpExt.IPReversePathFilter"] >= came:
+		return SysctlRPFilter, fmt.Sprintf(
+			"nameserver %s answers, and rp_filter drops the answer: it came in by %s, and the route to its sender uses another interface", g.server, wire.Dev)
+	case len(counters) == 0:
+		return FirewallPodDrop, fmt.Sprintf(
+			"nameserver %s answers, and the answer that came in by %s does not reach the socket: the target's own firewall or traffic control drops it", g.server, wire.Dev)
+	}
+	return "", fmt.Sprintf(", although an answer came in by %s: the target's kernel dropped it, and why is not known", wire.Dev)
+}
+
 // nameserverTimeout: a server that says nothing at all, or nothing to what
 // decides.
 func nameserverTimeout(l *fact.DNSLookup) []fact.Finding {
@@ -222,11 +251,14 @@ func nameserverTimeout(l *fact.DNSLookup) []fact.Finding {
 			continue
 		}
 		if silent {
-			text := fmt.Sprintf("nameserver %s answered none of %s in %.1f s", g.server, questions(queries), waited/1000)
+			code, text := g.dropped()
+			if code == "" {
+				code, text = DNSNameserverTimeout, fmt.Sprintf("nameserver %s answered none of %s in %.1f s%s", g.server, questions(queries), waited/1000, text)
+			}
 			if l.Outcome == "answered" && g.server == l.Resolver.Servers[0] {
 				text += "; it is asked first, so every lookup waits for it"
 			}
-			findings = append(findings, finding(DNSNameserverTimeout, "%s", text)...)
+			findings = append(findings, finding(code, "%s", text)...)
 			continue
 		}
 		if !g.heard() {

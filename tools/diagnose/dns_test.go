@@ -242,3 +242,35 @@ func TestDNS(t *testing.T) {
 		})
 	}
 }
+
+// TestDroppedAnswers: what came to an interface and not up to the socket was dropped by
+// the target; by whom is said only where nothing else can have done so.
+func TestDroppedAnswers(t *testing.T) {
+	t.Parallel()
+	const server = "10.0.0.1"
+	for _, c := range []struct {
+		title string
+		wire  *fact.DNSWire
+		host  bool
+		want  fact.Code
+		text  string
+	}{
+		{"not watched", nil, false, DNSNameserverTimeout, "answered none of 2 questions in 0.0 s"},
+		{"none came", &fact.DNSWire{}, false, DNSNameserverTimeout, "no answer to any interface"},
+		{"dropped", &fact.DNSWire{Answers: 1, Dev: "eth0"}, false, FirewallPodDrop, "came in by eth0"},
+		{"dropped by the node", &fact.DNSWire{Answers: 1, Dev: "eth0"}, true, FirewallHostDrop, "came in by eth0"},
+		{"rp_filter", &fact.DNSWire{Answers: 2, Dev: "eth1", Counters: map[string]uint64{"TcpExt.IPReversePathFilter": 2}}, false, SysctlRPFilter, "eth1"},
+		{"rp_filter dropped one of two", &fact.DNSWire{Answers: 2, Dev: "eth1", Counters: map[string]uint64{"TcpExt.IPReversePathFilter": 1}}, false, DNSNameserverTimeout, "is not known"},
+		{"wrong checksum", &fact.DNSWire{Answers: 1, Dev: "eth0", Counters: map[string]uint64{"Udp.InCsumErrors": 1, "Udp.InErrors": 1}}, false, DNSNameserverTimeout, "is not known"},
+		{"for another MAC", &fact.DNSWire{Answers: 1, Dev: "eth0", OtherMAC: true}, false, NeighWrongMAC, "another MAC"},
+		{"of somebody else", &fact.DNSWire{Answers: 1, Dev: "eth0", From: "10.0.0.9:53"}, false, DNSNameserverTimeout, "10.0.0.9:53"},
+	} {
+		silent := try("a.", server, "timeout")
+		silent.Wire = c.wire
+		l := &fact.DNSLookup{Outcome: "timeout", Asked: "a", Name: "a.", Resolver: fact.DNSResolver{File: "/etc/resolv.conf", Servers: []string{server}}, Tried: []fact.DNSTry{silent}}
+		found := Lookup(&fact.LookupEvidence{DNSLookup: l, Host: c.host})
+		if len(found) != 1 || found[0].Code != c.want || !strings.Contains(found[0].Fact, c.text) {
+			t.Errorf("%s: %+v, want %s with %q", c.title, found, c.want, c.text)
+		}
+	}
+}

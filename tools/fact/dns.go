@@ -139,6 +139,8 @@ type DNSTry struct {
 	// AnsweredBy is from where the answer came, if not from the server: resolvers drop
 	// it.
 	AnsweredBy string `json:"answered_by,omitempty" jsonschema:"the answer came from this address instead, so resolvers drop it"`
+	// Wire is what came to the interfaces where no socket got an answer.
+	Wire *DNSWire `json:"wire,omitempty" jsonschema:"answers at the interfaces of the target, where its socket got none"`
 	// TCP is ok, refused, timeout, unreachable, silent, closed, or one_answer where TCP
 	// was used.
 	TCP string `json:"tcp,omitempty" jsonschema:"what became of TCP, where it was used"`
@@ -151,6 +153,18 @@ type DNSTry struct {
 
 	// Answers are the details by type.
 	Answers []DNSAnswer `json:"answers,omitempty"`
+}
+
+// DNSWire is what came to the interfaces of a target for one more query, before the
+// target's packet filter.
+type DNSWire struct {
+	Answers int    `json:"answers"`
+	Dev     string `json:"dev,omitempty" jsonschema:"where they came in"`
+	// From is who sent them, if neither the server nor where NAT sent the query.
+	From string `json:"from,omitempty" jsonschema:"who sent them, if not the server"`
+	// OtherMAC: their frames were for another MAC address.
+	OtherMAC bool              `json:"other_mac,omitempty"`
+	Counters map[string]uint64 `json:"counters,omitempty" jsonschema:"of the namespace, that moved meanwhile"`
 }
 
 // DNSAnswer is what came for one type.

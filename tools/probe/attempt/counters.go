@@ -41,13 +41,13 @@ var wanted = [...]string{
 	"Icmp6OutDestUnreachs",
 }
 
-// moved returns what changed between two readings, the texts of those files.
-// Counters only grow; one that shrank (it wrapped, or belongs to another namespace) is
-// left out.
-func moved(before, after []byte) map[string]uint64 {
+// Moved returns by how much each of the named counters grew between two readings of
+// [ReadCounters]. A counter that shrank (it wrapped, or belongs to another namespace)
+// is left out.
+func Moved(before, after []byte, names []string) map[string]uint64 {
 	old, now := parseCounters(string(before)), parseCounters(string(after))
 	var delta map[string]uint64
-	for _, name := range wanted {
+	for _, name := range names {
 		if now[name] > old[name] {
 			if delta == nil {
 				delta = make(map[string]uint64)

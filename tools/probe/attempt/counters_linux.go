@@ -15,9 +15,10 @@ import (
 // maxCountersText bounds the files of counters; together they have about 8 kB.
 const maxCountersText = 32 << 10
 
-// readCounters reads the counters of the namespace that the calling thread is in:
-// /proc/net and /proc/self/net would be those of the main thread.
-func readCounters(v6 bool) ([]byte, error) {
+// ReadCounters returns the texts of /proc/net/snmp, netstat and snmp6 (where v6) of the
+// namespace that the calling thread is in: /proc/net and /proc/self/net would be those
+// of the main thread.
+func ReadCounters(v6 bool) ([]byte, error) {
 	buffer := make([]byte, maxCountersText)
 	names := [...]string{"snmp", "netstat", "snmp6"}
 	have := 0

@@ -153,7 +153,7 @@ func (p *Prober) open(ctx context.Context, h *nsexec.Handle, r Request) (*socket
 	s := &socket{to: netip.AddrPortFrom(ip, r.Address.Port()), v6: ip.Is6(), mss: r.MSS}
 	err := p.turn(ctx, func() error {
 		return h.Do(func() (err error) {
-			if s.before, err = readCounters(s.v6); err != nil {
+			if s.before, err = ReadCounters(s.v6); err != nil {
 				return fmt.Errorf("read counters: %w", err)
 			}
 			s.replies.open(s.v6)
@@ -175,8 +175,8 @@ func (p *Prober) gather(ctx context.Context, h *nsexec.Handle, s *socket, seen *
 	// entered; either way there is nothing more to measure.
 	_ = p.turn(ctx, func() error {
 		err := h.Do(func() error {
-			if after, err := readCounters(s.v6); err == nil {
-				a.Counters = moved(s.before, after)
+			if after, err := ReadCounters(s.v6); err == nil {
+				a.Counters = Moved(s.before, after, wanted[:])
 			}
 			if a.Errno == "EADDRNOTAVAIL" {
 				a.PortRange = readPortRange()

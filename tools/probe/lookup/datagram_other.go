@@ -3,11 +3,23 @@
 package lookup
 
 import (
+	"context"
 	"net"
 	"syscall"
 
 	"github.com/miekg/dns"
+
+	"nsenter-mcp/nsexec"
+	"nsenter-mcp/tools/fact"
 )
+
+// portWatch sees nothing.
+type portWatch struct{}
+
+func watchPort(context.Context, *nsexec.Handle, bool, net.Addr) *portWatch { return nil }
+func (*portWatch) seen(func([]byte) bool) []arrival                        { return nil }
+func (*portWatch) report([]arrival) *fact.DNSWire                          { return nil }
+func (*portWatch) close(context.Context)                                   {}
 
 // reportICMP does nothing: no socket of a namespace gets here.
 func reportICMP(string, syscall.RawConn) error { return nil }

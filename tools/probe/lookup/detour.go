@@ -40,18 +40,18 @@ func (l *run) findDetours(ctx context.Context, a *asker) {
 				first.SentTo = entry.Rewritten(server)
 			}
 			if first.Datagrams[0].State == Silent {
-				first.AnsweredBy = a.stranger(ctx, l.dialer, first)
+				a.askBeside(ctx, l.dialer, first)
 			}
 		})
 	}
 	wg.Wait()
 }
 
-// stranger asks once more from a socket that is not connected, and returns the
-// address from which the answer came if that is not the server's; not valid where
-// none came. The kernel hands a connected socket nothing from other addresses
-// (udp_v4_rcv and inet_lookup of the kernel), and musl compares them itself.
-func (a *asker) stranger(ctx context.Context, d *dialer, x *Exchange) (from netip.AddrPort) {
+// askBeside asks once more from a socket that is not connected, for what a connected one
+// does not show: an answer from another address (the kernel hands a connected socket
+// nothing from others, and musl compares them itself), and answers that come to an
+// interface and not up to the socket.
+func (a *asker) askBeside(ctx context.Context, d *dialer, x *Exchange) {
 	network := "udp4"
 	if x.Server.Addr().Is6() {
 		network = "udp6"
@@ -66,41 +66,74 @@ func (a *asker) stranger(ctx context.Context, d *dialer, x *Exchange) (from neti
 	}
 	id, query, err := newQuery(x.Name, x.Types[0], a.edns, a.trustAD)
 	if err != nil {
-		return from
+		return
 	}
 	conn, err := listen.ListenPacket(ctx, network, ":0")
 	if err != nil {
-		return from
+		return
 	}
 	defer func() { _ = conn.Close() }() // a datagram socket has nothing left to tell
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(past) })
 	defer stop()
 	to, err := net.ResolveUDPAddr(network, d.literal(x.Server)) // a literal: nothing is looked up
 	if err != nil {
-		return from
+		return
 	}
-	until := time.Now().Add(strangerTime)
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < 2*strangerTime {
-		until = time.Now().Add(time.Until(deadline) / 2) // the rest is for wording the answer
+	isAnswer := func(packet []byte) bool { return readAnswer(packet, id, x.Name, x.Types[0]) != nil }
+	wire := watchPort(ctx, d.Handle, network == "udp6", conn.LocalAddr())
+	defer wire.close(ctx)
+	wait := strangerTime
+	if deadline, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(deadline)/3) // the rest is for wording the answer
 	}
-	_ = conn.SetDeadline(until) // fails on a closed one only
-	if _, err := conn.WriteTo(query, to); err != nil || ctx.Err() != nil {
-		return from
+	wake := func() bool { _ = conn.SetDeadline(time.Now().Add(wait)); return ctx.Err() == nil } // fails on a closed one only
+	if !wake() {
+		return
 	}
+	if _, err := conn.WriteTo(query, to); err != nil {
+		return
+	}
+	server := netip.AddrPortFrom(x.Server.Addr().Unmap().WithZone(""), x.Server.Port())
+	from, heard := answerFrom(conn, isAnswer)
+	if !heard {
+		seen := wire.seen(isAnswer)
+		if !wake() {
+			return
+		}
+		if len(seen) > 0 { // one that had only just come is on its way up
+			from, heard = answerFrom(conn, isAnswer)
+		}
+		if !heard {
+			x.Wire = wire.report(seen)
+		}
+		if x.Wire != nil && len(seen) > 0 && seen[0].from != server && seen[0].from != x.SentTo {
+			x.Wire.From = seen[0].from.String()
+		}
+	}
+	if heard && from != server {
+		x.AnsweredBy = from
+	}
+}
+
+// answerFrom waits for an answer and returns who sent it; false where none comes until
+// the socket's deadline.
+func answerFrom(conn net.PacketConn, isAnswer func([]byte) bool) (netip.AddrPort, bool) {
 	buffer := make([]byte, 4096)
 	for {
 		n, sender, err := conn.ReadFrom(buffer)
 		if err != nil {
-			return from
+			return netip.AddrPort{}, false
 		}
-		if readAnswer(buffer[:n], id, x.Name, x.Types[0]) == nil {
-			continue
+		if udp, ok := sender.(*net.UDPAddr); ok && isAnswer(buffer[:n]) {
+			from := udp.AddrPort()
+			return netip.AddrPortFrom(from.Addr().Unmap().WithZone(""), from.Port()), true
 		}
-		if udp, ok := sender.(*net.UDPAddr); ok {
-			if from = udp.AddrPort(); netip.AddrPortFrom(from.Addr().Unmap(), from.Port()) != netip.AddrPortFrom(x.Server.Addr().Unmap(), x.Server.Port()) {
-				return from
-			}
-		}
-		return netip.AddrPort{} // the server itself, late
 	}
+}
+
+// arrival is an answer at an interface, before the packet filter.
+type arrival struct {
+	from     netip.AddrPort
+	dev      string
+	otherMAC bool // in a frame for another MAC address
 }

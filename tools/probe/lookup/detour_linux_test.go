@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/internal/lab"
+	"nsenter-mcp/tools/fact"
 )
 
 // TestOwnRedirect: where the target's own NAT sends queries is read from its
@@ -48,6 +50,51 @@ func redirectUDP(t *testing.T, ns *lab.Netns, port uint16) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestAnswerDroppedInside: an answer that the namespace's own rules drop is seen at the
+// interface. One that is dropped on the way is not.
+func TestAnswerDroppedInside(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		title   string
+		at      string // who drops answers
+		answers int
+	}{
+		{"dropped", "pod", 1}, {"dropped on the way", "server", 0},
+	} {
+		for _, v6 := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, IPv6 %v", c.title, v6), func(t *testing.T) {
+				t.Parallel()
+				l := lab.Start(t)
+				pod, server := l.Pod(t, lab.PodSpec{IPv6: v6}), l.Pod(t, lab.PodSpec{IPv6: v6})
+				at := server.IP.String()
+				if v6 {
+					at = server.IP6.String()
+				}
+				packetServerAt(t, server, at, func(q []byte) [][]byte {
+					return [][]byte{answerTo(t, q, nil)}
+				})
+				drops, hook := pod, lab.Incoming
+				if c.at == "server" {
+					drops, hook = server, lab.Outgoing
+				}
+				if err := drops.Firewall(lab.FirewallRule{Hook: hook, Protocol: "udp", Port: 53, Answers: true}); err != nil {
+					t.Fatal(err)
+				}
+				var found *fact.DNSLookup
+				for range 20 { // on a busy machine the answer may come too late
+					found = lookUp(t, targetIn(pod, conf("nameserver "+at)), Request{Name: "www.example.com", Window: time.Second})
+					wire := found.Tried[0].Wire
+					if found.Outcome == "timeout" && wire != nil && wire.Answers == c.answers && wire.From == "" && !wire.OtherMAC &&
+						len(wire.Counters) == 0 && (wire.Dev == "eth0") == (c.answers > 0) {
+						return
+					}
+				}
+				t.Errorf("%s", show(t, found))
+			})
+		}
 	}
 }
 

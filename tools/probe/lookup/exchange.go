@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"nsenter-mcp/tools/fact"
 )
 
 // State is what became of one query, or of one connection.
@@ -90,6 +92,9 @@ type Exchange struct {
 	// SentTo is where the target's own NAT sent them; not valid where that did nothing,
 	// or nobody knows.
 	SentTo netip.AddrPort
+	// Wire is what came to the target's interfaces, where no socket got an answer; nil
+	// where that was not watched.
+	Wire *fact.DNSWire
 	// AnsweredBy is another address than the server's, from which the answer came; a
 	// connected socket does not get it.
 	AnsweredBy netip.AddrPort

@@ -18,7 +18,12 @@ import (
 // packetServer answers each datagram with the packets that say returns.
 func packetServer(t testing.TB, pod *lab.Pod, say func(query []byte) [][]byte) {
 	t.Helper()
-	conn, err := pod.ListenPacket("udp", server1+":53")
+	packetServerAt(t, pod, server1, say)
+}
+
+func packetServerAt(t testing.TB, pod *lab.Pod, ip string, say func(query []byte) [][]byte) {
+	t.Helper()
+	conn, err := pod.ListenPacket("udp", net.JoinHostPort(ip, "53"))
 	if err != nil {
 		t.Fatal(err)
 	}

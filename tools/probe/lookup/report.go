@@ -324,6 +324,7 @@ func (l *run) reportTry(name string, server netip.AddrPort) fact.DNSTry {
 		if x.AnsweredBy.IsValid() {
 			try.AnsweredBy = x.AnsweredBy.String()
 		}
+		try.Wire = cmp.Or(try.Wire, x.Wire)
 		if x.SentTo.IsValid() {
 			try.SentTo = x.SentTo.String()
 		}
