@@ -17,10 +17,10 @@ const maxLogQueue = 1 << 20
 type logQueue struct {
 	out   io.Writer
 	limit int
-	wake  chan struct{} // holds one token: there is something to write
 	ended chan struct{} // closed when all is written after close
 
 	mu      sync.Mutex
+	changed sync.Cond // of what follows
 	waiting []byte
 	dropped int // writes, all of them later than waiting
 	json    bool
@@ -28,55 +28,40 @@ type logQueue struct {
 }
 
 func newLogQueue(out io.Writer, limit int) *logQueue {
-	q := &logQueue{out: out, limit: limit, wake: make(chan struct{}, 1), ended: make(chan struct{})}
-	go q.run()
+	q := &logQueue{out: out, limit: limit, ended: make(chan struct{})}
+	q.changed.L = &q.mu
+	go func() {
+		defer close(q.ended)
+		// A writer that fails is not tried less: what is written may be read again.
+		for text := q.take(); len(text) > 0; text = q.take() {
+			_, _ = q.out.Write(text)
+		}
+	}()
 	return q
 }
 
 // Write takes a copy of p, whole or not at all. It never fails.
 func (q *logQueue) Write(p []byte) (int, error) {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	q.json = len(p) > 0 && p[0] == '{'
 	if q.dropped > 0 || len(q.waiting)+len(p) > q.limit {
 		q.dropped++ // also what there would be room for: the order stays true
 	} else {
 		q.waiting = append(q.waiting, p...)
 	}
-	q.mu.Unlock()
-	q.signal()
+	q.changed.Signal()
 	return len(p), nil
 }
 
-func (q *logQueue) signal() {
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
-}
-
-// run writes until the queue is closed. A writer that fails is not tried less: what
-// is written may be read again.
-func (q *logQueue) run() {
-	defer close(q.ended)
-	for range q.wake {
-		for {
-			text, closed := q.take()
-			if len(text) > 0 {
-				_, _ = q.out.Write(text)
-				continue
-			}
-			if closed {
-				return
-			}
-			break
-		}
-	}
-}
-
-// take empties the queue.
-func (q *logQueue) take() (text []byte, closed bool) {
+// take waits for text and empties the queue. It returns nothing when the queue is empty
+// and closed.
+func (q *logQueue) take() (text []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	for len(q.waiting) == 0 && q.dropped == 0 && !q.closed {
+		q.changed.Wait()
+	}
 	text, q.waiting = q.waiting, nil
 	if q.dropped > 0 {
 		format := "level=WARN msg=\"log lines were dropped, as nobody read them\" dropped=%d\n"
@@ -86,7 +71,7 @@ func (q *logQueue) take() (text []byte, closed bool) {
 		text = fmt.Appendf(text, format, q.dropped)
 		q.dropped = 0
 	}
-	return text, q.closed
+	return text
 }
 
 // close waits until everything is written, at most for limit. Nothing may be written
@@ -95,7 +80,7 @@ func (q *logQueue) close(limit time.Duration) {
 	q.mu.Lock()
 	q.closed = true
 	q.mu.Unlock()
-	q.signal()
+	q.changed.Signal()
 	select {
 	case <-q.ended:
 	case <-time.After(limit):

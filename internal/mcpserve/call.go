@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"nsenter-mcp/internal/dispatch"
@@ -28,19 +29,22 @@ type callParams struct {
 	narrowing *dispatch.Narrowing
 }
 
-func parseCall(params json.RawMessage) (callParams, error) {
+func parseCall(params json.RawMessage) (callParams, *fault) {
 	var c callParams
+	invalid := func(format string, args ...any) (callParams, *fault) {
+		return c, &fault{mcp.INVALID_PARAMS, "invalid params: " + fmt.Sprintf(format, args...)}
+	}
 	if len(params) == 0 {
-		return c, errors.New("invalid params: they are missing")
+		return invalid("they are missing")
 	}
 	if err := json.Unmarshal(params, &c); err != nil {
 		if wrong := (*json.UnmarshalTypeError)(nil); errors.As(err, &wrong) {
-			return c, fmt.Errorf("invalid params: %s cannot be of type %s", cmp.Or(wrong.Field, "params"), wrong.Value)
+			return invalid("%s cannot be of type %s", cmp.Or(wrong.Field, "params"), wrong.Value)
 		}
-		return c, fmt.Errorf("invalid params: %w", err)
+		return invalid("%v", err)
 	}
 	if size := len(c.Arguments); size > maxArguments {
-		return callParams{Name: c.Name}, &tooLongError{"arguments have", size}
+		return callParams{Name: c.Name}, tooLong("arguments have", size)
 	}
 	if c.Meta.Narrowing == nil {
 		return c, nil
@@ -50,7 +54,7 @@ func parseCall(params json.RawMessage) (callParams, error) {
 	decoder := json.NewDecoder(bytes.NewReader(c.Meta.Narrowing))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&c.narrowing); err != nil {
-		return c, fmt.Errorf("invalid params: %s is not understood here, so the call is refused: %w", dispatch.NarrowingMeta, err)
+		return invalid("%s is not understood here, so the call is refused: %v", dispatch.NarrowingMeta, err)
 	}
 	return c, nil
 }
@@ -72,14 +76,9 @@ func (s *Server) deadline(m message) time.Time {
 type callResult struct {
 	Meta              map[string]mcp.Implementation `json:"_meta,omitempty"`
 	ResultType        mcp.ResultType                `json:"resultType,omitempty"`
-	Content           [1]textContent                `json:"content"`
+	Content           [1]mcp.TextContent            `json:"content"`
 	StructuredContent json.RawMessage               `json:"structuredContent"`
 	IsError           bool                          `json:"isError,omitempty"`
-}
-
-type textContent struct {
-	Type string `json:"type"`
-	Text string `json:"text"`
 }
 
 // callTool answers tools/call, in both eras of the protocol. mcp-go would decode the
@@ -87,9 +86,6 @@ type textContent struct {
 // says only that: the dispatcher knows the likely name, and what the operator has
 // switched off.
 func (s *Server) callTool(ctx context.Context, c *client, m message) mcp.JSONRPCMessage {
-	if m.callErr != nil {
-		return errorReply(m.id, mcp.INVALID_PARAMS, m.callErr.Error())
-	}
 	modern := mcp.IsModernProtocol(m.call.Meta.Version)
 	switch {
 	case modern && m.call.Meta.Capabilities == nil:
@@ -107,30 +103,20 @@ func (s *Server) callTool(ctx context.Context, c *client, m message) mcp.JSONRPC
 		call.Progress = func(p dispatch.Progress) { c.report(token, p) }
 	}
 	answer := s.dispatcher.Call(ctx, call)
-	if _, served := s.served[m.call.Name]; !served && answer.Error != nil {
-		return refusedCall(m.id, answer.Error)
+	if _, served := s.served[m.call.Name]; !served && answer.Error != nil { // the protocol wants an error of its own
+		refusal := errorReply(m.id, mcp.INVALID_PARAMS, strings.TrimSuffix(answer.Error.Message+": "+answer.Error.Hint, ": ")).(mcp.JSONRPCError)
+		refusal.Error.Data = answer.Error
+		return refusal
 	}
 	text, err := encode(answer)
 	if err != nil {
 		return errorReply(m.id, mcp.INTERNAL_ERROR, fmt.Sprintf("encode the answer of %s: %v", m.call.Name, err))
 	}
 	text = bytes.TrimSuffix(text, []byte("\n"))
-	result := callResult{Content: [1]textContent{{"text", string(text)}}, StructuredContent: text, IsError: answer.IsError()}
+	result := callResult{Content: [1]mcp.TextContent{mcp.NewTextContent(string(text))}, StructuredContent: text, IsError: answer.IsError()}
 	if modern {
 		result.ResultType = mcp.ResultTypeComplete
 		result.Meta = map[string]mcp.Implementation{mcp.MetaKeyServerInfo: s.introduction}
 	}
 	return mcp.NewJSONRPCResultResponse(requestID(m.id), result)
-}
-
-// refusedCall is the reply to a call of a tool that is not served: the protocol wants
-// a JSON-RPC error.
-func refusedCall(id json.RawMessage, e *dispatch.Error) mcp.JSONRPCMessage {
-	text := e.Message
-	if e.Hint != "" {
-		text += ": " + e.Hint
-	}
-	refusal := errorReply(id, mcp.INVALID_PARAMS, text).(mcp.JSONRPCError)
-	refusal.Error.Data = e
-	return refusal
 }

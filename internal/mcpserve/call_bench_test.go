@@ -29,7 +29,6 @@ func BenchmarkReply(b *testing.B) {
 	c := s.newClient("me", newSlots(1, 1), &inflight{})
 	b.ReportAllocs()
 	for b.Loop() {
-		m, _ := parseMessage(line, time.Now())
-		encodeReply(c.handle(b.Context(), m))
+		encodeReply(c.begin(b.Context(), parse(line, "", time.Now()))())
 	}
 }

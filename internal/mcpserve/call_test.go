@@ -63,11 +63,8 @@ func libraryFree(t *testing.T, line string) []byte {
 	t.Helper()
 	s := newFakeServer(t, &fakeDispatcher{})
 	s.publish = func() { t.Error("mcp-go got the tools for a call") }
-	m, err := parseMessage([]byte(line), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return encodeReply(s.respond(t.Context(), s.newClient("me", newSlots(1, 1), &inflight{}), m))
+	c := s.newClient("me", newSlots(1, 1), &inflight{})
+	return encodeReply(c.begin(t.Context(), parse([]byte(line), "", time.Now()))())
 }
 
 // In the stateless era each call states a version that is known and what its client
@@ -104,8 +101,8 @@ func TestNarrowing(t *testing.T) {
 		`{"nsenter-mcp/narrowing":[{"no_host_network":true}],"a":"b"}`:                         "error",
 	} {
 		got := "none"
-		switch c, err := parseCall(json.RawMessage(`{"name":"t","_meta":` + meta + `}`)); {
-		case err != nil:
+		switch c, fault := parseCall(json.RawMessage(`{"name":"t","_meta":` + meta + `}`)); {
+		case fault != nil:
 			got = "error"
 		case c.narrowing != nil:
 			got = mustJSON(t, c.narrowing)
@@ -119,9 +116,9 @@ func TestNarrowing(t *testing.T) {
 // The tags of callParams are spelled as those who forward calls spell them.
 func TestNamesInMeta(t *testing.T) {
 	t.Parallel()
-	c, err := parseCall(json.RawMessage(fmt.Sprintf(`{"_meta":{%q:true,%q:{"no_host_network":true}}}`, dispatch.ForwardedMeta, dispatch.NarrowingMeta)))
-	if err != nil || !c.Meta.Forwarded || !c.narrowing.NoHostNetwork {
-		t.Errorf("%+v, %v", c, err)
+	c, fault := parseCall(json.RawMessage(fmt.Sprintf(`{"_meta":{%q:true,%q:{"no_host_network":true}}}`, dispatch.ForwardedMeta, dispatch.NarrowingMeta)))
+	if fault != nil || !c.Meta.Forwarded || !c.narrowing.NoHostNetwork {
+		t.Errorf("%+v, %v", c, fault)
 	}
 }
 
@@ -144,16 +141,8 @@ func TestCancelBeforeARequestRuns(t *testing.T) {
 	t.Parallel()
 	s := newFakeServer(t, &fakeDispatcher{})
 	c := s.newClient("me", newSlots(1, 1), &inflight{})
-	m, err := parseMessage([]byte(callLine("7", "echo", `{}`)), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	run := c.begin(t.Context(), m)
-	cancel, err := parseMessage([]byte(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}`), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.handle(t.Context(), cancel)
+	run := c.begin(t.Context(), parse([]byte(callLine("7", "echo", `{}`)), "", time.Now()))
+	c.begin(t.Context(), parse([]byte(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":7}}`), "", time.Now()))()
 	if reply := run(); reply != nil {
 		t.Errorf("a cancelled request was answered: %+v", reply)
 	}

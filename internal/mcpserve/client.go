@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
+	"slices"
 	"sync"
-	"time"
 
 	"nsenter-mcp/internal/dispatch"
 
 	"github.com/mark3labs/mcp-go/mcp"
+	"golang.org/x/sync/semaphore"
 )
 
 // client is who sends messages: one pair of streams, or one HTTP request. To mcp-go
@@ -57,27 +57,91 @@ func (c *client) report(token json.RawMessage, p dispatch.Progress) {
 	}
 }
 
-// handle does what a message asks for. The reply is nil where none is due: to
-// notifications, to responses (this server asks its clients nothing), and to requests
-// that were cancelled.
-func (c *client) handle(ctx context.Context, m message) mcp.JSONRPCMessage { return c.begin(ctx, m)() }
+// slots bound how many requests run at once. Calls of tools that send packets hang
+// until their deadline where nothing answers, and where that is so there are many of
+// them. Such calls take no slot of calls that only look at a node, nor of requests
+// that are no call. The number of unanswered requests is bounded elsewhere, for all
+// kinds alike.
+type slots struct{ probes, looks, others *semaphore.Weighted }
 
-// begin takes a message up: a request can be cancelled from now on, so that the next
-// message can already do it. The caller calls what it returns, once, which does what
-// handle says.
-func (c *client) begin(ctx context.Context, m message) func() mcp.JSONRPCMessage {
-	if m.method == "" || m.id == nil {
-		return func() mcp.JSONRPCMessage {
-			c.take(ctx, m)
-			return nil
+// newSlots gives the calls of both kinds as many slots each.
+func newSlots(calls, others int64) slots {
+	return slots{semaphore.NewWeighted(calls), semaphore.NewWeighted(calls), semaphore.NewWeighted(others)}
+}
+
+// enter waits until the request m to s may run; the returned function lets the
+// next one in. A request that ends while it waits runs too, and fails at once:
+// a cancelled one for its context, a late call because the dispatcher refuses
+// calls whose time is up.
+func (l slots) enter(ctx context.Context, s *Server, m message) (leave func()) {
+	slot := l.others
+	switch {
+	case m.isCall() && s.served[m.call.Name].SendsPackets:
+		slot = l.probes
+	case m.isCall():
+		slot = l.looks
+	}
+	if !slot.TryAcquire(1) {
+		if m.isCall() {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithDeadline(ctx, s.deadline(m))
+			defer cancel()
+		}
+		if slot.Acquire(ctx, 1) != nil {
+			return func() {}
 		}
 	}
-	if m.method == string(mcp.MethodToolsCall) && !c.server.isForeign(m.call.Name) {
+	return func() { slot.Release(1) }
+}
+
+// begin takes an input up: its requests can be cancelled from now on, so that the next
+// message can already do it. The caller calls what it returns, once, which carries
+// the messages out, those of a batch side by side. It returns the reply, or the replies
+// to a batch; nil where none is due: to notifications, to responses (this server asks
+// its clients nothing), and to requests that were cancelled.
+func (c *client) begin(ctx context.Context, in input) (run func() any) {
+	if !in.isBatch {
+		return c.beginMessage(ctx, in.messages[0])
+	}
+	var begun []func() any
+	for _, m := range in.messages {
+		begun = append(begun, c.beginMessage(ctx, m))
+	}
+	return func() any {
+		replies := make([]any, len(begun))
+		var all sync.WaitGroup
+		for i := range begun {
+			all.Go(func() { replies[i] = begun[i]() })
+		}
+		all.Wait()
+		if replies = slices.DeleteFunc(replies, func(r any) bool { return r == nil }); len(replies) == 0 {
+			return nil
+		}
+		return replies
+	}
+}
+
+func (c *client) beginMessage(ctx context.Context, m message) (run func() any) {
+	switch {
+	case m.fault != nil:
+		return func() any { return errorReply(m.id, m.fault.code, m.fault.text) }
+	case !m.isRequest():
+		return func() any {
+			switch m.method {
+			case "": // a response
+			case string(mcp.MethodNotificationCancelled):
+				c.inflight.cancel(m.params)
+			default:
+				c.server.respond(ctx, c, m)
+			}
+			return nil
+		}
+	case m.isCall() && !c.server.isForeign(m.call.Name):
 		m.raw, m.params = nil, nil // all that counts is in m.call
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	forget := c.inflight.remember(m.id, cancel)
-	return func() mcp.JSONRPCMessage {
+	return func() any {
 		defer cancel(nil)
 		defer forget()
 		if !m.isUrgent() {
@@ -88,55 +152,5 @@ func (c *client) begin(ctx context.Context, m message) func() mcp.JSONRPCMessage
 			return nil // MCP: no response to a cancelled request
 		}
 		return reply
-	}
-}
-
-// take does what a message asks for that is no request.
-func (c *client) take(ctx context.Context, m message) {
-	switch m.method {
-	case "":
-	case string(mcp.MethodNotificationCancelled):
-		if c.inflight.cancel(m.params) {
-			c.server.log.DebugContext(ctx, "request cancelled", slog.String("params", clip(string(m.params))))
-		}
-	default:
-		c.server.respond(ctx, c, m)
-	}
-}
-
-// isUrgent reports whether a request is answered at once, whatever hangs.
-func (m message) isUrgent() bool {
-	return m.method == string(mcp.MethodInitialize) || m.method == string(mcp.MethodPing)
-}
-
-// beginBatch takes the messages of a batch up, as begin does. What it returns carries
-// them out side by side and returns the replies, nil where none is due.
-func (c *client) beginBatch(ctx context.Context, items []json.RawMessage, received time.Time) func() any {
-	replies := make([]mcp.JSONRPCMessage, len(items))
-	begun := make([]func() mcp.JSONRPCMessage, len(items))
-	for i, item := range items {
-		m, err := parseMessage(item, received)
-		if err != nil {
-			begun[i] = func() mcp.JSONRPCMessage { return m.failure(err) }
-			continue
-		}
-		begun[i] = c.begin(ctx, m)
-	}
-	return func() any {
-		var all sync.WaitGroup
-		for i := range begun {
-			all.Go(func() { replies[i] = begun[i]() })
-		}
-		all.Wait()
-		var due []mcp.JSONRPCMessage
-		for _, r := range replies {
-			if r != nil {
-				due = append(due, r)
-			}
-		}
-		if due == nil {
-			return nil
-		}
-		return due
 	}
 }

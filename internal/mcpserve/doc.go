@@ -10,16 +10,12 @@
 // process, and says nothing useful about a tool that does not exist.
 //
 // A [Server] is what is served, built once from a [Dispatcher]. A transport reads
-// messages and hands each to client.handle, so that all transports answer alike. At
-// most so many requests run at once as slots has room for. There are two transports:
-//
-// [Server.ServeStdio], in stdio.go and lines.go.
-//
-// [HTTP], in http.go (the server around it), http_guard.go and token.go (who may
-// call), http_post.go and http_stateless.go (the two eras of the protocol),
-// http_sessions.go and http_response.go; listen.go makes its sockets. The library's
-// own server for HTTP is not used: in the stateless era any client can cancel any
-// other's request with it, in both it loses notifications sent just before a result
-// and changes large ids, and its sessions are not bound to who opened them. The server
-// asks its clients nothing (sampling, elicitation) and sends them no log messages.
+// texts and hands each to client.begin, so that all transports answer alike. There are
+// two: [Server.ServeStdio], in stdio.go and lines.go; and [HTTP], in http.go (the server
+// around it), http_guard.go and token.go (who may call), http_post.go, http_sessions.go
+// and http_response.go; listen.go makes its sockets. The library's own server for HTTP
+// is not used: in the stateless era any client can cancel any other's request with it,
+// in both it loses notifications sent just before a result and changes large ids, and
+// its sessions are not bound to who opened them. The server asks its clients nothing
+// (sampling, elicitation) and sends them no log messages.
 package mcpserve

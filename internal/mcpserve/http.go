@@ -25,42 +25,35 @@ type HTTPConfig struct {
 
 // httpLimits bound what clients can make the server hold.
 type httpLimits struct {
-	connections int   // open at once; one more is closed
-	head        int   // bytes of a request's line and headers
-	body        int64 // bytes
-	pending     int   // requests admitted and not yet answered; one more gets 503
-	bytes       int64 // of those
-
-	calls, others int // requests of a kind that run at once, as over stdio
-
-	sessions int // at once; the one unused for longest makes room
-
-	room               time.Duration // that a request waits for until there is
+	limits
+	connections        int           // open at once; one more is closed
+	head               int           // bytes of a request's line and headers
+	sessions           int           // at once; the one unused for longest makes room
+	room               time.Duration // that a request waits for until there is; then it gets 503
 	readHead, readBody time.Duration // for all of it
 	write              time.Duration // for each write
 	idle               time.Duration // between two requests of a connection
-
-	grace time.Duration // for running requests when the server ends
-	flush time.Duration // for cancelled requests to be answered
 }
 
 var defaultHTTPLimits = httpLimits{
+	limits: limits{
+		size: 1 << 20,
+		// Twice those of stdio, which has one client.
+		calls:  128,
+		others: 32,
+		bytes:  maxPendingBytes,
+		// With flush shorter than the program takes to end when it is told to.
+		grace: 10 * time.Second,
+		flush: time.Second,
+	},
 	connections: 4096,
 	head:        64 << 10,
-	body:        1 << 20,
-	pending:     2048,
-	bytes:       maxPendingBytes,
-	// Twice those of stdio, which has one client.
-	calls:    128,
-	others:   32,
-	sessions: 1000,
-	room:     10 * time.Second,
-	readHead: 5 * time.Second,
-	readBody: 10 * time.Second,
-	write:    10 * time.Second,
-	idle:     2 * time.Minute,
-	grace:    12 * time.Second,
-	flush:    time.Second,
+	sessions:    1000,
+	room:        10 * time.Second,
+	readHead:    5 * time.Second,
+	readBody:    10 * time.Second,
+	write:       10 * time.Second,
+	idle:        2 * time.Minute,
 }
 
 // Endpoint is the one path that an HTTP server serves.
@@ -82,9 +75,8 @@ type HTTP struct {
 	guard    guard
 	limits   httpLimits
 	slots    slots
-	pending  chan struct{} // counting semaphore
-	bytes    *semaphore.Weighted
-	sessions *sessions
+	pending  *semaphore.Weighted // bytes of requests
+	sessions sessions
 	log      *slog.Logger
 }
 
@@ -97,9 +89,8 @@ func newHTTP(s *Server, cfg HTTPConfig, l httpLimits) *HTTP {
 		guard:    guard{tokens: cfg.Tokens, origins: cfg.Origins},
 		limits:   l,
 		slots:    newSlots(l.calls, l.others),
-		pending:  make(chan struct{}, l.pending),
-		bytes:    semaphore.NewWeighted(l.bytes),
-		sessions: newSessions(l.sessions),
+		pending:  semaphore.NewWeighted(l.bytes),
+		sessions: sessions{max: l.sessions},
 		log:      s.log,
 	}
 }
@@ -112,15 +103,15 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 	if err := h.checkListener(l.Addr()); err != nil {
 		return err
 	}
-	running, cancelAll := context.WithCancelCause(context.WithoutCancel(ctx))
-	defer cancelAll(nil)
+	running, cancelAll := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancelAll()
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: h.limits.readHead,
 		IdleTimeout:       h.limits.idle,
 		MaxHeaderBytes:    h.limits.head,
 		BaseContext:       func(net.Listener) context.Context { return running },
-		ConnContext:       withPeer,
+		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ConnState:         boundConnections(h.limits.connections),
 		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
 	}
@@ -128,28 +119,17 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 	go func() { failed <- server.Serve(l) }()
 	select {
 	case err := <-failed:
-		cancelAll(errStopped)
+		cancelAll()
 		return errors.Join(fmt.Errorf("accept connections: %w", err), server.Close())
 	case <-ctx.Done():
 	}
-	if shutdown(running, server, h.limits.grace) == nil {
-		return nil
-	}
-	cancelAll(errStopped)
-	if shutdown(context.WithoutCancel(ctx), server, h.limits.flush) != nil {
+	defer time.AfterFunc(h.limits.grace, cancelAll).Stop()
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.limits.grace+h.limits.flush)
+	defer cancel()
+	if server.Shutdown(end) != nil {
 		_ = server.Close() // clients that do not read
 	}
 	return nil
-}
-
-// errStopped is the cause of a request's end when the server ends.
-var errStopped = errors.New("the server stops")
-
-// shutdown waits until all requests are answered, at most for limit.
-func shutdown(ctx context.Context, server *http.Server, limit time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	return server.Shutdown(ctx)
 }
 
 // checkListener refuses to make the server a way for every user of the machine,
@@ -183,20 +163,9 @@ func boundConnections(limit int) func(net.Conn, http.ConnState) {
 	}
 }
 
-// peerKey is the key of the peer of a unix socket in the context of its
-// requests.
-type peerKey struct{}
-
-func withPeer(ctx context.Context, c net.Conn) context.Context {
-	if u, ok := c.(*net.UnixConn); ok {
-		return context.WithValue(ctx, peerKey{}, peerOf(u))
-	}
-	return ctx
-}
-
 // ServeHTTP answers one request.
 func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	out := newResponse(w, h.limits.write)
+	out := &response{w: w, control: http.NewResponseController(w), timeout: h.limits.write}
 	// Also what is refused below is read: net/http reads a short body to its
 	// end before the next request. Not every writer has deadlines.
 	_ = out.control.SetReadDeadline(time.Now().Add(h.limits.readBody))
@@ -226,29 +195,23 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve answers an admitted request, unless it returns why it does not.
 func (h *HTTP) serve(out *response, r *http.Request, caller string) *refusal {
+	allow := http.MethodPost
+	if !isStateless(r.Header) {
+		allow += ", " + http.MethodDelete
+	}
 	switch {
 	case r.URL.Path != Endpoint:
 		return refusef(http.StatusNotFound, "there is nothing here; the endpoint is %s", Endpoint)
 	case r.Method == http.MethodPost:
 		return h.post(out, r, caller)
 	case r.Method == http.MethodDelete && !isStateless(r.Header):
-		return h.endSession(out, r, caller)
-	}
-	allow := http.MethodPost + ", " + http.MethodDelete
-	if isStateless(r.Header) {
-		allow = http.MethodPost
+		s, refused := h.session(r, caller)
+		if refused == nil {
+			h.sessions.end(s)
+			out.w.WriteHeader(http.StatusNoContent)
+		}
+		return refused
 	}
 	out.w.Header().Set("Allow", allow)
 	return refusef(http.StatusMethodNotAllowed, "use %s; this server sends nothing outside of the answers to requests", allow)
-}
-
-// endSession carries out a DELETE.
-func (h *HTTP) endSession(out *response, r *http.Request, caller string) *refusal {
-	s, refused := h.session(r, caller)
-	if refused != nil {
-		return refused
-	}
-	h.sessions.end(s)
-	out.w.WriteHeader(http.StatusNoContent)
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"nsenter-mcp/internal/dispatch"
 )
@@ -72,14 +73,14 @@ func TestHTTPStatelessCancel(t *testing.T) {
 			t.Errorf("%d %s", got.status, got.body)
 		}
 	}
-	if n := len(s.http.slots.looks); n != 2 {
-		t.Fatalf("%d calls run, want 2", n)
+	if calls := s.http.limits.calls; !isFree(s.http.slots.looks, calls-2) || isFree(s.http.slots.looks, calls-1) {
+		t.Fatal("it is not two calls that run")
 	}
 	hangUp()
 	if got := awaitAnswer(t, callOfA); !errors.Is(got.err, context.Canceled) {
 		t.Errorf("%+v", got)
 	}
-	eventually(t, "A's call ends", func() bool { return len(s.http.slots.looks) == 1 })
+	eventually(t, "A's call ends", func() bool { return isFree(s.http.slots.looks, s.http.limits.calls-1) })
 	select {
 	case got := <-callOfB:
 		t.Fatalf("A's end ended B's call: %+v", got)
@@ -104,7 +105,7 @@ func TestHTTPDisconnectCancels(t *testing.T) {
 			awaitAnswer(t, c)
 		}
 		eventually(t, e.name+": all places are free", func() bool {
-			return len(s.http.slots.looks) == 0 && len(s.http.pending) == 0
+			return s.isIdle()
 		})
 	}
 }
@@ -158,14 +159,14 @@ func TestHTTPQueuedCallIsBusyAtItsDeadline(t *testing.T) {
 		}
 		hangUp()
 		awaitAnswer(t, call)
-		eventually(t, "the place is free", func() bool { return len(s.http.slots.looks) == 0 })
+		eventually(t, "the place is free", func() bool { return s.isIdle() })
 	}
 }
 
 func TestHTTPFullServerIsBusy(t *testing.T) {
 	t.Parallel()
 	d := &fakeDispatcher{started: make(chan string, 1)}
-	s := serveHTTP(t, d, func(l *httpLimits) { l.pending = 1 })
+	s := serveHTTP(t, d, func(l *httpLimits) { l.bytes, l.room = 2*minHeld-1, 50*time.Millisecond })
 	eras := s.eras()
 	for _, e := range eras {
 		ctx, hangUp := context.WithCancel(t.Context())
@@ -179,7 +180,7 @@ func TestHTTPFullServerIsBusy(t *testing.T) {
 		}
 		hangUp()
 		awaitAnswer(t, call)
-		eventually(t, "the place is free", func() bool { return len(s.http.pending) == 0 })
+		eventually(t, "the place is free", func() bool { return s.isIdle() })
 		if got := s.do(s.call(e, "2", "echo", "{}")); got.status != http.StatusOK {
 			t.Errorf("%s: %d %s", e.name, got.status, got.body)
 		}

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"nsenter-mcp/internal/dispatch"
+
+	"golang.org/x/sync/semaphore"
 )
 
 const testSecret = "0123456789abcdef0123456789abcdef"
@@ -77,6 +79,20 @@ func serveOn(t testing.TB, l net.Listener, d Dispatcher, config HTTPConfig, chan
 		cancel()
 	})
 	return s
+}
+
+// isFree reports whether so much of a semaphore is not in use.
+func isFree(s *semaphore.Weighted, n int64) bool {
+	free := s.TryAcquire(n)
+	if free {
+		s.Release(n)
+	}
+	return free
+}
+
+// isIdle reports whether no request is being answered.
+func (s *site) isIdle() bool {
+	return isFree(s.http.slots.looks, s.http.limits.calls) && isFree(s.http.pending, s.http.limits.bytes)
 }
 
 // with returns the site for a subtest.

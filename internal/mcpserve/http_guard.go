@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -14,6 +15,9 @@ type guard struct {
 	tokens  []Token
 	origins []string
 }
+
+// connKey is the key of the connection in the context of its requests.
+type connKey struct{}
 
 // admit returns who sent the request, or why it is refused. The caller stands
 // in the audit log: "http:" and the name of the token, or the peer of the unix
@@ -26,8 +30,8 @@ func (g *guard) admit(out http.Header, r *http.Request) (caller string, refused 
 	if origin := r.Header.Get("Origin"); origin != "" && !g.allows(origin, r) {
 		return "", refusef(http.StatusForbidden, "web pages of origin %q may not call; the operator can allow it", clip(origin))
 	}
-	if from, ok := r.Context().Value(peerKey{}).(string); ok && len(g.tokens) == 0 {
-		return "http:" + from, nil
+	if c, ok := r.Context().Value(connKey{}).(*net.UnixConn); ok && len(g.tokens) == 0 {
+		return "http:" + peerOf(c), nil
 	}
 	name, ok := match(g.tokens, r.Header.Get("Authorization"))
 	if !ok {
@@ -76,13 +80,7 @@ func onLoopback(r *http.Request) bool {
 // isLoopbackHost reports whether a Host header names this machine. The port is
 // of no interest: it is another one where a port is forwarded to here.
 func isLoopbackHost(host string) bool {
-	name, _, err := net.SplitHostPort(host)
-	if err != nil {
-		name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-	}
-	if strings.EqualFold(name, "localhost") {
-		return true
-	}
+	name := (&url.URL{Host: host}).Hostname()
 	address, err := netip.ParseAddr(name)
-	return err == nil && address.IsLoopback()
+	return strings.EqualFold(name, "localhost") || err == nil && address.IsLoopback()
 }

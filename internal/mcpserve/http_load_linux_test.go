@@ -75,8 +75,8 @@ func TestHTTPManyHangingCalls(t *testing.T) {
 	if limit := deadline + 5*time.Second; time.Duration(latest.Load()) > limit && !raceEnabled {
 		t.Errorf("the last call took %s", time.Duration(latest.Load()))
 	}
-	if n := len(s.http.slots.looks) + len(s.http.pending); n != 0 {
-		t.Errorf("%d places are still taken", n)
+	if !s.isIdle() {
+		t.Error("places are still taken")
 	}
 }
 
@@ -107,7 +107,7 @@ func TestHTTPCallsLeaveNothing(t *testing.T) {
 		transport.CloseIdleConnections()
 	}
 	quiet := func() (goroutines, files int) {
-		eventually(t, "all connections are closed", func() bool { return len(s.http.pending) == 0 })
+		eventually(t, "all connections are closed", func() bool { return s.isIdle() })
 		last := -1
 		eventually(t, "the number of goroutines settles", func() bool {
 			now := runtime.NumGoroutine()
@@ -130,7 +130,7 @@ func TestHTTPCallsLeaveNothing(t *testing.T) {
 	})
 	s.http.sessions.mu.Lock()
 	defer s.http.sessions.mu.Unlock()
-	if n := len(s.http.sessions.byID); n > s.http.limits.sessions {
+	if n := len(s.http.sessions.list); n > s.http.limits.sessions {
 		t.Errorf("%d sessions", n)
 	}
 }

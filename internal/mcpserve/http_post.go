@@ -3,12 +3,11 @@ package mcpserve
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"mime"
 	"net/http"
 	"time"
-
-	"nsenter-mcp/internal/dispatch"
 
 	"github.com/mark3labs/mcp-go/mcp"
 )
@@ -24,51 +23,66 @@ func (h *HTTP) post(out *response, r *http.Request, caller string) *refusal {
 	if !out.accept(r.Header.Values("Accept")) {
 		return refusef(http.StatusNotAcceptable, "accept application/json and text/event-stream")
 	}
-	select {
-	case h.pending <- struct{}{}:
-		defer func() { <-h.pending }()
-	default:
-		return busy("too many requests are being answered")
-	}
 	size := r.ContentLength
-	if size < 0 || size > h.limits.body {
-		size = h.limits.body
+	if size < 0 || size > h.limits.size {
+		size = h.limits.size
 	}
+	size += minHeld
 	wait, cancel := context.WithTimeout(r.Context(), h.limits.room)
-	err := h.bytes.Acquire(wait, size)
+	err := h.pending.Acquire(wait, size)
 	cancel()
 	if err != nil {
-		return busy("too many long requests are being answered")
+		return busy("too many requests are being answered")
 	}
-	defer func() { h.bytes.Release(size) }()
+	defer func() { h.pending.Release(size) }()
 	body, refused := h.read(out, r)
 	if refused != nil {
 		return refused
 	}
-	h.bytes.Release(size - int64(len(body))) // where the client did not say how long it is
-	size = int64(len(body))
-	if isStateless(r.Header) || mcp.IsModernProtocol(statedVersion(body)) {
-		h.stateless(out, r, caller, body)
-		return nil
+	excess := size - minHeld - int64(len(body)) // where the client did not say how long it is
+	h.pending.Release(excess)
+	size -= excess
+
+	s, refused := h.session(r, caller)
+	version := ""
+	if s != nil && !isStateless(r.Header) {
+		version = s.version
 	}
-	return h.inSession(out, r, caller, body)
+	in := parse(body, version, time.Now())
+	switch m := in.single(); {
+	case isStateless(r.Header) || mcp.IsModernProtocol(m.statedVersion()):
+		h.stateless(out, r, caller, in)
+		return nil
+	case m.method == string(mcp.MethodInitialize) && m.isRequest():
+		return h.openSession(out, r, caller, in)
+	}
+	if v := r.Header.Get(mcp.HeaderProtocolVersion); v != "" && !mcp.IsValidProtocolVersion(v) {
+		return refusef(http.StatusBadRequest, "protocol version %q is not supported", clip(v))
+	}
+	if refused != nil {
+		return refused
+	}
+	h.answer(out, r, h.newClient(caller, s), in)
+	return nil
 }
 
-// busy refuses a request that there is no room for.
-func busy(text string) *refusal {
-	hint := "wait for answers before asking more, and try again"
-	return &refusal{
-		http.StatusServiceUnavailable, mcp.INTERNAL_ERROR, "busy: " + text,
-		dispatch.Error{Code: dispatch.CodeBusy, Stage: "queue", Message: text, Hint: hint},
+// newClient is who sends one request, in a session (of the protocol before 2026-07-28)
+// or with nil in none.
+func (h *HTTP) newClient(caller string, s *httpSession) *client {
+	if s == nil {
+		return h.server.newClient(caller, h.slots, &inflight{})
 	}
+	c := h.server.newClient(caller, h.slots, &s.inflight)
+	c.session = s.id
+	return c
 }
 
 // read reads the body, which the caller then owns.
 func (h *HTTP) read(out *response, r *http.Request) ([]byte, *refusal) {
 	_ = out.control.SetReadDeadline(time.Now().Add(h.limits.readBody))
 	// Of a body whose length is known, no more is held than that.
-	body := bytes.NewBuffer(make([]byte, 0, max(0, min(r.ContentLength, h.limits.body))+bytes.MinRead))
-	_, err := body.ReadFrom(http.MaxBytesReader(out.w, r.Body, h.limits.body))
+	body := bytes.NewBuffer(make([]byte, 0, max(0, min(r.ContentLength, h.limits.size))+bytes.MinRead))
+	_, err := body.ReadFrom(http.MaxBytesReader(out.w, r.Body, h.limits.size))
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLong):
@@ -81,59 +95,18 @@ func (h *HTTP) read(out *response, r *http.Request) ([]byte, *refusal) {
 	return body.Bytes(), nil
 }
 
-// inSession answers a message, or a batch, of the protocol before 2026-07-28.
-func (h *HTTP) inSession(out *response, r *http.Request, caller string, body []byte) *refusal {
-	received := time.Now()
-	m, err := parseMessage(body, received)
-	_, isBatch, _ := splitBatch(body, "")
-	switch {
-	case err != nil && !isBatch:
-		out.reply(http.StatusBadRequest, m.failure(err))
-		return nil
-	case m.id != nil && m.method == string(mcp.MethodInitialize):
-		return h.openSession(out, r, caller, m)
-	}
-	if v := r.Header.Get(mcp.HeaderProtocolVersion); v != "" && !mcp.IsValidProtocolVersion(v) {
-		return refusef(http.StatusBadRequest, "protocol version %q is not supported", clip(v))
-	}
-	s, refused := h.session(r, caller)
-	if refused != nil {
-		return refused
-	}
-	c := h.server.newClient(caller, h.slots, &s.inflight)
-	c.session = s.id
-	ctx := h.server.mcp.WithContext(r.Context(), c)
-	items, _, err := splitBatch(body, s.version)
-	switch {
-	case err != nil:
-		out.reply(http.StatusBadRequest, m.failure(err))
-	case isBatch:
-		h.answer(out, c, out.accepted, c.beginBatch(ctx, items, received))
-	case m.id == nil || m.method == "":
-		c.handle(ctx, m)
-		out.accepted()
-	default:
-		run := c.begin(ctx, m)
-		h.answer(out, c, out.begin, func() any { return run() })
-	}
-	return nil
-}
-
 // openSession answers initialize.
-func (h *HTTP) openSession(out *response, r *http.Request, caller string, m message) *refusal {
+func (h *HTTP) openSession(out *response, r *http.Request, caller string, in input) *refusal {
 	s := newHTTPSession(caller)
-	c := h.server.newClient(caller, h.slots, &s.inflight)
-	c.session = s.id
-	reply := c.handle(h.server.mcp.WithContext(r.Context(), c), m)
-	if response, ok := reply.(mcp.JSONRPCResponse); ok {
-		hello, _ := response.Result.(mcp.InitializeResult)
-		s.version = hello.ProtocolVersion
+	c := h.newClient(caller, s)
+	reply := c.begin(h.server.mcp.WithContext(r.Context(), c), in)()
+	if s.version = negotiated(reply); s.version != "" {
 		if !h.sessions.add(s) {
 			return busy("all sessions are in use")
 		}
 		out.w.Header().Set(sessionHeader, s.id)
 	}
-	out.reply(http.StatusOK, reply)
+	out.reply(c.status(reply), reply)
 	return nil
 }
 
@@ -150,10 +123,16 @@ func (h *HTTP) session(r *http.Request, caller string) (*httpSession, *refusal) 
 	return s, nil
 }
 
-// answer carries out what c has begun and writes the reply. Until the reply is there,
-// it writes the notifications that the requests send. Without a reply (MCP wants none
-// to a cancelled request) it ends with empty.
-func (h *HTTP) answer(out *response, c *client, empty func(), run func() any) {
+// answer carries an input out and writes the reply. Until the reply is there, it writes
+// the notifications that the requests send. Without a reply (MCP wants none to a
+// cancelled request) it ends an empty stream.
+func (h *HTTP) answer(out *response, r *http.Request, c *client, in input) {
+	run := c.begin(h.server.mcp.WithContext(r.Context(), c), in)
+	if !in.isRequest() {
+		run()
+		out.w.WriteHeader(http.StatusAccepted)
+		return
+	}
 	replies := make(chan any, 1)
 	go func() { replies <- run() }()
 	for {
@@ -167,15 +146,92 @@ func (h *HTTP) answer(out *response, c *client, empty func(), run func() any) {
 				out.send(<-c.notifications)
 			}
 			if reply == nil {
-				empty()
+				out.begin()
 				return
 			}
-			status := http.StatusOK
-			if failure, ok := reply.(mcp.JSONRPCError); ok && c.session == "" {
-				status = statelessStatus(failure.Error.Code)
-			}
-			out.reply(status, reply)
+			out.reply(c.status(reply), reply)
 			return
 		}
 	}
+}
+
+// status is the HTTP status of a reply. For the protocol without sessions, MCP
+// 2026-07-28 prescribes it, so that proxies can act on it.
+func (c *client) status(reply any) int {
+	failure, _ := reply.(mcp.JSONRPCError)
+	code := failure.Error.Code
+	stateless := c.session == ""
+	switch {
+	case code == mcp.PARSE_ERROR, code == mcp.INVALID_REQUEST:
+		return http.StatusBadRequest
+	case stateless && code == mcp.METHOD_NOT_FOUND:
+		return http.StatusNotFound
+	case stateless && (code == mcp.INVALID_PARAMS || code == mcp.HEADER_MISMATCH ||
+		code == mcp.MISSING_REQUIRED_CLIENT_CAPABILITY || code == mcp.UNSUPPORTED_PROTOCOL_VERSION):
+		return http.StatusBadRequest
+	}
+	return http.StatusOK
+}
+
+// isStateless reports whether the headers are those of the protocol of
+// 2026-07-28 or later.
+func isStateless(h http.Header) bool {
+	return mcp.IsModernProtocol(h.Get(mcp.HeaderProtocolVersion))
+}
+
+// statedVersion is what a message itself says of its protocol version.
+func (m message) statedVersion() string {
+	var params struct {
+		Meta *mcp.Meta `json:"_meta"`
+	}
+	if m.isCall() {
+		return m.call.Meta.Version
+	}
+	if json.Unmarshal(m.params, &params) != nil {
+		return ""
+	}
+	return params.Meta.ProtocolVersion()
+}
+
+// stateless answers a message of the protocol since 2026-07-28. There,
+// notifications/cancelled has no use over HTTP, as closing the connection
+// cancels; without sessions nobody could tell who sent it.
+func (h *HTTP) stateless(out *response, r *http.Request, caller string, in input) {
+	m := &in.messages[0] // there are no batches
+	switch {
+	case m.fault == nil && m.method == "":
+		m.fault = &fault{mcp.INVALID_REQUEST, "invalid request: a server of this protocol version asks nothing, so there is nothing to respond to"}
+	case m.fault == nil:
+		m.fault = h.checkHeaders(r.Header, *m)
+	}
+	h.answer(out, r, h.newClient(caller, nil), in)
+}
+
+// checkHeaders holds the headers against the body, as MCP 2026-07-28 demands
+// (SEP-2243): what a proxy decided by the headers must be true of the body.
+func (h *HTTP) checkHeaders(headers http.Header, m message) *fault {
+	mismatch := func(text string) *fault { return &fault{mcp.HEADER_MISMATCH, "header mismatch: " + text} }
+	header, stated := headers.Get(mcp.HeaderProtocolVersion), m.statedVersion()
+	switch {
+	case headers.Get(mcp.HeaderLastEventID) != "":
+		return mismatch("streams cannot be resumed; send the request again, with a new id")
+	case header == "":
+		return mismatch("the header " + mcp.HeaderProtocolVersion + " is missing")
+	case stated == "":
+		return &fault{mcp.INVALID_PARAMS, "invalid params: _meta lacks " + mcp.MetaKeyProtocolVersion}
+	case header != stated:
+		return mismatch(mcp.HeaderProtocolVersion + " is not the version that _meta states")
+	case m.id == nil:
+		return nil
+	}
+	err := mcp.ValidateStandardHeaders(headers.Get, stated, mcp.MCPMethod(m.method), m.params)
+	if tool := h.server.library().GetTool(m.call.Name); err == nil && tool != nil {
+		// Arguments that a tool's schema marks come twice.
+		lookup := func(name string) (value string, sent bool) { return headers.Get(name), len(headers.Values(name)) > 0 }
+		err = mcp.ValidateParamHeadersLookup(lookup, &tool.Tool, m.params)
+	}
+	if err != nil {
+		return &fault{mcp.HEADER_MISMATCH, err.Error()}
+	}
+	return nil
 }

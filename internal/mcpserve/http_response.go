@@ -1,11 +1,57 @@
 package mcpserve
 
 import (
+	"cmp"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"nsenter-mcp/internal/dispatch"
+
+	"github.com/mark3labs/mcp-go/mcp"
 )
+
+// refusal is why a request is not answered. The HTTP status tells programs, and
+// the body, a JSON-RPC error without id as MCP has it, tells people.
+type refusal struct {
+	status int
+	text   string
+	data   any
+}
+
+func refusef(status int, format string, args ...any) *refusal {
+	return &refusal{status: status, text: fmt.Sprintf(format, args...)}
+}
+
+// busy refuses a request that there is no room for.
+func busy(text string) *refusal {
+	hint := "wait for answers before asking more, and try again"
+	return &refusal{
+		http.StatusServiceUnavailable, "busy: " + text,
+		dispatch.Error{Code: dispatch.CodeBusy, Stage: "queue", Message: text, Hint: hint},
+	}
+}
+
+// isAlarming reports whether the operator should hear of it: somebody tried to
+// get in, or there is no room. Clients probe what a server has, so the rest is
+// everyday life.
+func (r *refusal) isAlarming() bool {
+	return r.status == http.StatusUnauthorized || r.status == http.StatusForbidden || r.status == http.StatusServiceUnavailable
+}
+
+// refuse writes the refusal.
+func (o *response) refuse(r *refusal) {
+	code := mcp.INVALID_REQUEST
+	if r.status == http.StatusServiceUnavailable {
+		o.w.Header().Set("Retry-After", "1")
+		code = mcp.INTERNAL_ERROR
+	}
+	reply := errorReply(nil, code, r.text).(mcp.JSONRPCError)
+	reply.Error.Data = r.data
+	o.json(r.status, reply)
+}
 
 // response writes the answer to one request: one JSON object or, where
 // something is said before the result, an event stream that ends with it. One
@@ -21,39 +67,21 @@ type response struct {
 	failed    bool // the client is gone or does not read
 }
 
-func newResponse(w http.ResponseWriter, timeout time.Duration) *response {
-	return &response{w: w, control: http.NewResponseController(w), timeout: timeout}
-}
-
 // accept takes note of what the client reads. It reports whether that is
 // anything that can be written.
 func (o *response) accept(headers []string) bool {
-	for _, header := range headers {
-		for kind := range strings.SplitSeq(header, ",") {
-			kind, _, _ = strings.Cut(kind, ";")
-			switch strings.ToLower(strings.TrimSpace(kind)) {
-			case "*/*":
-				o.events, o.objects = true, true
-			case "text/*", "text/event-stream":
-				o.events = true
-			case "application/*", "application/json":
-				o.objects = true
-			}
+	for kind := range strings.SplitSeq(cmp.Or(strings.Join(headers, ","), "*/*"), ",") { // RFC 9110, 12.5.1: without any
+		kind, _, _ = strings.Cut(kind, ";")
+		switch strings.ToLower(strings.TrimSpace(kind)) {
+		case "*/*":
+			o.events, o.objects = true, true
+		case "text/*", "text/event-stream":
+			o.events = true
+		case "application/*", "application/json":
+			o.objects = true
 		}
 	}
-	if len(headers) == 0 { // RFC 9110, 12.5.1: any
-		o.events, o.objects = true, true
-	}
 	return o.events || o.objects
-}
-
-// send writes a message that is not the reply. A client that reads no event
-// streams does not get it.
-func (o *response) send(message any) {
-	if o.events {
-		o.begin()
-		o.event(encodeReply(message))
-	}
 }
 
 // begin begins an event stream.
@@ -69,28 +97,23 @@ func (o *response) begin() {
 	o.w.WriteHeader(http.StatusOK)
 }
 
-// event writes a line (JSON has no line breaks) as an event
-// (https://html.spec.whatwg.org/#server-sent-events).
-func (o *response) event(line []byte) {
-	o.write(slices.Concat([]byte("event: message\ndata: "), line, []byte{'\n'}))
+// send writes a message as an event (https://html.spec.whatwg.org/#server-sent-events):
+// JSON has no line breaks. A client that reads no event streams does not get it.
+func (o *response) send(message any) {
+	if o.events {
+		o.begin()
+		o.write(slices.Concat([]byte("event: message\ndata: "), encodeReply(message), []byte{'\n'}))
+	}
 }
 
 // reply ends the answer with the reply to the request. In an event stream, the
 // status is past.
 func (o *response) reply(status int, reply any) {
-	if !o.streaming && o.objects {
-		o.json(status, reply)
+	if o.streaming || !o.objects {
+		o.send(reply)
 		return
 	}
-	o.begin()
-	o.event(encodeReply(reply))
-}
-
-// accepted answers messages to which no reply is due.
-func (o *response) accepted() {
-	if !o.streaming {
-		o.w.WriteHeader(http.StatusAccepted)
-	}
+	o.json(status, reply)
 }
 
 // json writes the whole answer.

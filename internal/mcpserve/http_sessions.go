@@ -3,6 +3,7 @@ package mcpserve
 import (
 	"crypto/rand"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -14,12 +15,7 @@ type sessions struct {
 	max int
 
 	mu   sync.Mutex
-	uses uint64
-	byID map[string]*httpSession
-}
-
-func newSessions(limit int) *sessions {
-	return &sessions{max: limit, byID: map[string]*httpSession{}}
+	list []*httpSession // the one unused for longest is the first
 }
 
 // httpSession is what the server knows of one session.
@@ -27,7 +23,6 @@ type httpSession struct {
 	id      string // visible ASCII, 128 bits that nobody can guess
 	caller  string // nobody else may use it
 	version string // of the protocol, as negotiated
-	used    uint64 // sessions.uses at its last use
 
 	inflight inflight
 }
@@ -44,26 +39,15 @@ var errSessionEnded = errors.New("the session has ended")
 func (s *sessions) add(n *httpSession) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var oldest *httpSession
-	for _, other := range s.byID {
-		if other.inflight.count() == 0 && (oldest == nil || other.used < oldest.used) {
-			oldest = other
-		}
-	}
-	if len(s.byID) >= s.max {
-		if oldest == nil {
+	if len(s.list) >= s.max {
+		idle := slices.IndexFunc(s.list, func(o *httpSession) bool { return o.inflight.isEmpty() })
+		if idle < 0 {
 			return false
 		}
-		delete(s.byID, oldest.id)
+		s.list = slices.Delete(s.list, idle, idle+1)
 	}
-	s.byID[n.id] = n
-	s.use(n)
+	s.list = append(s.list, n)
 	return true
-}
-
-func (s *sessions) use(n *httpSession) {
-	s.uses++
-	n.used = s.uses
 }
 
 // find returns the caller's session with that id, nil if there is none, and
@@ -71,18 +55,19 @@ func (s *sessions) use(n *httpSession) {
 func (s *sessions) find(id, caller string) *httpSession {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found := s.byID[id]
-	if found == nil || found.caller != caller {
+	i := slices.IndexFunc(s.list, func(o *httpSession) bool { return o.id == id && o.caller == caller })
+	if i < 0 {
 		return nil
 	}
-	s.use(found)
+	found := s.list[i]
+	s.list = append(slices.Delete(s.list, i, i+1), found)
 	return found
 }
 
 // end forgets a session and cancels its requests.
 func (s *sessions) end(gone *httpSession) {
 	s.mu.Lock()
-	delete(s.byID, gone.id)
+	s.list = slices.DeleteFunc(s.list, func(o *httpSession) bool { return o == gone })
 	s.mu.Unlock()
 	gone.inflight.cancelAll(errSessionEnded)
 }

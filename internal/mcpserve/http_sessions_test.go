@@ -24,7 +24,7 @@ func (s *httpSession) run() (ctx context.Context, end func()) {
 
 func TestSessionsBelongToTheirCaller(t *testing.T) {
 	t.Parallel()
-	s := newSessions(10)
+	s := &sessions{max: 10}
 	n := addSession(t, s)
 	if s.find(n.id, "me") != n || s.find(n.id, "other") != nil || s.find("", "me") != nil {
 		t.Error("wrong session found")
@@ -36,7 +36,7 @@ func TestSessionsBelongToTheirCaller(t *testing.T) {
 
 func TestSessionsAreBounded(t *testing.T) {
 	t.Parallel()
-	s := newSessions(3)
+	s := &sessions{max: 3}
 	a := addSession(t, s)
 	b := addSession(t, s)
 	c := addSession(t, s)
@@ -47,7 +47,7 @@ func TestSessionsAreBounded(t *testing.T) {
 	if s.find(b.id, "me") != nil || s.find(a.id, "me") == nil || s.find(c.id, "me") == nil {
 		t.Error("the wrong session made room")
 	}
-	for _, n := range s.byID {
+	for _, n := range s.list {
 		if n != c {
 			_, end := n.run()
 			defer end()
@@ -60,7 +60,7 @@ func TestSessionsAreBounded(t *testing.T) {
 
 func TestEndOfSessionCancels(t *testing.T) {
 	t.Parallel()
-	s := newSessions(3)
+	s := &sessions{max: 3}
 	n := addSession(t, s)
 	ctx, end := n.run()
 	defer end()

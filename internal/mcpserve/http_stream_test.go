@@ -173,8 +173,8 @@ func TestHTTPClientsThatDoNotReadAreDisconnected(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the answers are being written", func() bool { return len(s.http.pending) > 0 })
-	eventually(t, "nobody waits for those clients", func() bool { return len(s.http.pending) == 0 })
+	eventually(t, "the answers are being written", func() bool { return !s.isIdle() })
+	eventually(t, "nobody waits for those clients", func() bool { return s.isIdle() })
 	if got := s.do(s.call(era{token: testSecret}, "1", "echo", "{}")); got.status != http.StatusOK {
 		t.Errorf("%d", got.status)
 	}

@@ -15,60 +15,43 @@ var errCancelled = errors.New("cancelled by the client")
 // is done here and not by mcp-go, which knows only requests that already run,
 // takes 1 and "1" for one id, and over HTTP those of different clients too.
 type inflight struct {
-	mu   sync.Mutex
-	byID map[string]context.CancelCauseFunc // by idKey
+	byID sync.Map // of context.CancelCauseFunc, by idKey
 }
 
 // remember makes the request cancellable until the returned function is called.
 func (f *inflight) remember(id json.RawMessage, cancel context.CancelCauseFunc) (forget func()) {
 	key := idKey(id)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if _, taken := f.byID[key]; taken {
+	if _, taken := f.byID.LoadOrStore(key, cancel); taken {
 		return func() {} // the protocol forbids it; the first keeps the name
 	}
-	if f.byID == nil {
-		f.byID = map[string]context.CancelCauseFunc{}
-	}
-	f.byID[key] = cancel
-	return func() {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		delete(f.byID, key)
-	}
+	return func() { f.byID.Delete(key) }
 }
 
-// cancel carries out notifications/cancelled with these parameters. It reports
-// whether there was such a request.
-func (f *inflight) cancel(params json.RawMessage) bool {
+// cancel cancels the request that the parameters of notifications/cancelled
+// name, where there is one.
+func (f *inflight) cancel(params json.RawMessage) {
 	var which struct {
 		RequestID json.RawMessage `json:"requestId"`
 	}
-	if json.Unmarshal(params, &which) != nil || which.RequestID == nil {
-		return false
+	if json.Unmarshal(params, &which) != nil {
+		return
 	}
-	f.mu.Lock()
-	cancel := f.byID[idKey(which.RequestID)]
-	f.mu.Unlock()
-	if cancel == nil {
-		return false
+	if cancel, found := f.byID.Load(idKey(which.RequestID)); found {
+		cancel.(context.CancelCauseFunc)(errCancelled)
 	}
-	cancel(errCancelled)
-	return true
 }
 
 // cancelAll cancels every request, because of cause.
 func (f *inflight) cancelAll(cause error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, cancel := range f.byID {
-		cancel(cause)
+	for _, cancel := range f.byID.Range {
+		cancel.(context.CancelCauseFunc)(cause)
 	}
 }
 
-// count returns how many requests are being answered.
-func (f *inflight) count() int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return len(f.byID)
+// isEmpty reports whether no request is being answered.
+func (f *inflight) isEmpty() bool {
+	for range f.byID.Range {
+		return false
+	}
+	return true
 }

@@ -2,6 +2,7 @@ package mcpserve
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,39 +36,25 @@ func newLineReader(in io.Reader, maxBytes int) *lineReader {
 // The last line needs none. At the end it returns io.EOF; after a
 // *lineTooLongError the following line can be read.
 func (r *lineReader) next() ([]byte, error) {
-	var line []byte
+	var line, excess []byte // excess is the end of what there is no room for
 	for {
 		part, err := r.in.ReadSlice('\n')
-		if len(line)+len(part) > r.max+1 { // one for the newline
-			return nil, r.skip(line, part, err)
+		if excess == nil && len(line)+len(part) <= r.max+1 { // one for the newline
+			line = append(line, part...)
+		} else {
+			excess = slices.Concat(excess[max(0, len(excess)-maxIDContext):], part)
 		}
-		line = append(line, part...)
 		switch {
-		case err == nil:
-			line = line[:len(line)-1]
-			return line, nil
 		case errors.Is(err, bufio.ErrBufferFull):
-		case errors.Is(err, io.EOF) && len(line) > 0:
-			return line, nil // the next call returns io.EOF
-		default:
+			continue
+		case err != nil && (!errors.Is(err, io.EOF) || len(line)+len(excess) == 0):
 			return nil, err
+		case excess == nil:
+			return bytes.TrimSuffix(line, []byte{'\n'}), nil
 		}
+		head, tail := line[:min(len(line), maxIDContext)], line[max(0, len(line)-maxIDContext):]
+		return nil, &lineTooLongError{max: r.max, id: idNear(head, slices.Concat(tail, excess))}
 	}
-}
-
-// skip reads on to the end of the line that begins with line and part, where
-// err is what reading part returned.
-func (r *lineReader) skip(line, part []byte, err error) error {
-	head := slices.Concat(line, part)
-	head, tail := head[:min(len(head), maxIDContext)], head
-	for errors.Is(err, bufio.ErrBufferFull) {
-		part, err = r.in.ReadSlice('\n')
-		tail = slices.Concat(tail[max(0, len(tail)-maxIDContext):], part)
-	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	return &lineTooLongError{max: r.max, id: idNear(head, tail)}
 }
 
 // maxIDContext is how much of the beginning and the end of a line is searched for an id.

@@ -34,20 +34,17 @@ const maxSocketPath = len(syscall.RawSockaddrUnix{}.Path) - 1
 // is replaced; anything else at that place is an error and left alone. Closing
 // the listener removes the file, unless another one has taken its place. An empty file
 // beside it, path.lock, stays.
-func ListenUnix(ctx context.Context, path string) (net.Listener, error) {
-	absolute, err := filepath.Abs(path) // also: a leading @ has no meaning then
-	if err != nil {
+func ListenUnix(ctx context.Context, path string) (_ net.Listener, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("listen on unix socket %s: %w", path, err)
+		}
+	}()
+	path, err = filepath.Abs(path) // also: a leading @ has no meaning then
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	l, err := listenUnix(ctx, absolute)
-	if err != nil {
-		return nil, fmt.Errorf("listen on unix socket %s: %w", path, err)
-	}
-	return l, nil
-}
-
-func listenUnix(ctx context.Context, path string) (net.Listener, error) {
-	if len(path) > maxSocketPath {
+	case len(path) > maxSocketPath:
 		return nil, fmt.Errorf("the path has more than %d characters", maxSocketPath)
 	}
 	// Two servers that start at once must not remove each other's socket.
@@ -121,14 +118,10 @@ func removeStale(ctx context.Context, path string) error {
 	return nil
 }
 
-// reason is the innermost cause of an error of package os or net, whose texts
-// repeat the path.
+// reason is the cause of an error of package os or net, whose texts repeat the path.
 func reason(err error) error {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return err
-		}
-		err = inner
+	if number := syscall.Errno(0); errors.As(err, &number) {
+		return number
 	}
+	return err
 }

@@ -72,11 +72,7 @@ func TestRequestDropsItsText(t *testing.T) {
 	raw := weak.Make(&text[0])
 	ended := make(chan any, 1)
 	begin := func() {
-		m, err := parseMessage(text, time.Now())
-		if err != nil {
-			t.Error(err)
-		}
-		run := c.begin(ctx, m)
+		run := c.begin(ctx, parse(text, "", time.Now()))
 		go func() { ended <- run() }()
 	}
 	begin()
@@ -96,7 +92,7 @@ func TestRequestDropsItsText(t *testing.T) {
 func TestPendingBytesHoldTheClientBack(t *testing.T) {
 	t.Parallel()
 	d := &fakeDispatcher{started: make(chan string, 2)}
-	p := serve(t, d, func(l *limits) { l.bytes = 3000 })
+	p := serve(t, d, func(l *limits) { l.bytes = 2*minHeld + 3000 })
 	p.call("1", "hang", argumentsOf(1000))
 	<-d.started
 	p.call("2", "hang", argumentsOf(2000)) // read, and then nothing more is
@@ -121,7 +117,7 @@ func TestPendingBytesHoldTheClientBack(t *testing.T) {
 func TestHTTPPendingBytesAreBounded(t *testing.T) {
 	t.Parallel()
 	d := &fakeDispatcher{started: make(chan string, 1)}
-	s := serveHTTP(t, d, func(l *httpLimits) { l.bytes, l.room = 3000, 50*time.Millisecond })
+	s := serveHTTP(t, d, func(l *httpLimits) { l.bytes, l.room = 2*minHeld+3000, 50*time.Millisecond })
 	for _, e := range s.eras() {
 		ctx, hangUp := context.WithCancel(t.Context())
 		call := s.start(s.call(e, "1", "hang", argumentsOf(1000)).WithContext(ctx))
@@ -177,7 +173,7 @@ func TestEndOfInputIsSeenWhileOutputIsUnread(t *testing.T) {
 // TestClientThatOnlySendsIsGivenUp: there is no room to read on, and will be none.
 func TestClientThatOnlySendsIsGivenUp(t *testing.T) {
 	t.Parallel()
-	in, ended := unread(t, func(l *limits) { l.pending = 2 })
+	in, ended := unread(t, func(l *limits) { l.bytes = 2 * (minHeld + 100) })
 	go func() { _, _ = io.WriteString(in, strings.Repeat(callLine("4", "echo", `{}`), 10)) }()
 	select {
 	case err := <-ended:

@@ -3,8 +3,8 @@ package mcpserve
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/mark3labs/mcp-go/mcp"
@@ -18,8 +18,14 @@ type message struct {
 	params   json.RawMessage
 	raw      json.RawMessage // the whole message
 	call     callParams      // of tools/call
-	callErr  error           // why the parameters of tools/call cannot be read
 	received time.Time       // when its last byte was read
+	fault    *fault          // why it is not carried out; nil: it is
+}
+
+// fault is an error of the protocol: a code of JSON-RPC and what the client reads.
+type fault struct {
+	code int
+	text string
 }
 
 // What a request may hold. A message may be longer: it is read to say so.
@@ -31,33 +37,15 @@ const (
 	maxPendingBytes = 64 << 20
 )
 
-// tooLongError refuses a request that nobody sends in earnest: it would be held in
-// memory for as long as it waits, several times over.
-type tooLongError struct {
-	what string
-	size int
+// tooLong refuses a request that nobody sends in earnest: it would be held in memory
+// for as long as it waits, several times over.
+func tooLong(what string, size int) *fault {
+	return &fault{mcp.INVALID_PARAMS, fmt.Sprintf("invalid params: the %s %d bytes, at most %d are accepted as arguments; send less", what, size, maxArguments)}
 }
-
-func (e *tooLongError) Error() string {
-	return fmt.Sprintf("invalid params: the %s %d bytes, at most %d are accepted as arguments; send less", e.what, e.size, maxArguments)
-}
-
-// The reasons why a text is no message. Their texts go to the client.
-var (
-	errNotJSON   = errors.New("parse error: this is not valid JSON; send one JSON-RPC message")
-	errNotObject = errors.New("invalid request: a JSON-RPC message is an object")
-	errVersion   = errors.New(`invalid request: jsonrpc must be "2.0"`)
-	errBadID     = fmt.Errorf("invalid request: id must be a string or a number, of at most %d bytes", maxID)
-	errNoMethod  = errors.New("invalid request: method is missing")
-	errBoth      = errors.New("invalid request: a message has a method, or a result or error, but not both")
-)
 
 // parseMessage decodes one message. raw is kept, not copied.
-func parseMessage(raw []byte, received time.Time) (message, error) {
-	m := message{raw: raw, received: received}
-	if len(raw) > maxRequest {
-		return tooLongMessage(raw)
-	}
+func parseMessage(raw []byte, received time.Time) (m message) {
+	m = message{raw: raw, received: received}
 	var fields struct {
 		JSONRPC any             `json:"jsonrpc"`
 		ID      json.RawMessage `json:"id"`
@@ -66,66 +54,65 @@ func parseMessage(raw []byte, received time.Time) (message, error) {
 		Result  json.RawMessage `json:"result"`
 		Error   json.RawMessage `json:"error"`
 	}
-	if json.Unmarshal(raw, &fields) != nil {
-		if !json.Valid(raw) {
-			return m, errNotJSON
+	if len(raw) > maxRequest {
+		m.raw = nil
+		var request struct {
+			ID json.RawMessage `json:"id"`
 		}
-		return m, errNotObject
+		if json.Unmarshal(raw, &request) == nil && isID(request.ID) {
+			m.id = request.ID
+		}
+		m.fault = tooLong("message has", len(raw))
+	} else if json.Unmarshal(raw, &fields) != nil {
+		m.fault = &fault{mcp.INVALID_REQUEST, "invalid request: a JSON-RPC message is an object"}
+	}
+	if m.fault != nil {
+		if !json.Valid(raw) {
+			m.fault = &fault{mcp.PARSE_ERROR, "parse error: this is not valid JSON; send one JSON-RPC message"}
+		}
+		return m
 	}
 	m.params = fields.Params
-	if len(fields.ID) > 0 && string(fields.ID) != "null" {
-		if !isID(fields.ID) {
-			return m, errBadID
-		}
-		m.id = fields.ID
-	}
 	m.method, _ = fields.Method.(string)
 	isResponse := fields.Result != nil || fields.Error != nil
+	hasID := len(fields.ID) > 0 && string(fields.ID) != "null"
+	if hasID && isID(fields.ID) {
+		m.id = fields.ID
+	}
+	wrong := ""
 	switch {
+	case hasID && m.id == nil:
+		wrong = fmt.Sprintf("id must be a string or a number, of at most %d bytes", maxID)
 	case fields.JSONRPC != mcp.JSONRPC_VERSION:
-		return m, errVersion
+		wrong = `jsonrpc must be "2.0"`
 	case m.method == "" && !isResponse:
-		return m, errNoMethod
+		wrong = "method is missing"
 	case m.method != "" && isResponse:
-		return m, errBoth
-	case m.method == string(mcp.MethodToolsCall):
-		m.call, m.callErr = parseCall(m.params)
+		wrong = "a message has a method, or a result or error, but not both"
+	case m.isCall():
+		m.call, m.fault = parseCall(m.params)
 	}
-	return m, nil
+	if wrong != "" {
+		m.fault = &fault{mcp.INVALID_REQUEST, "invalid request: " + wrong}
+	}
+	return m
 }
 
-// tooLongMessage finds out to which request there is no other answer.
-func tooLongMessage(raw []byte) (message, error) {
-	var request struct {
-		ID json.RawMessage `json:"id"`
-	}
-	if json.Unmarshal(raw, &request) != nil && !json.Valid(raw) {
-		return message{}, errNotJSON
-	}
-	if isID(request.ID) {
-		return message{id: request.ID}, &tooLongError{"message has", len(raw)}
-	}
-	return message{}, &tooLongError{"message has", len(raw)}
+// isCall reports whether a request is one of tools/call.
+func (m message) isCall() bool { return m.id != nil && m.method == string(mcp.MethodToolsCall) }
+
+// isRequest reports whether a reply is due.
+func (m message) isRequest() bool { return m.fault != nil || m.id != nil && m.method != "" }
+
+// isUrgent reports whether a request is answered at once, whatever hangs.
+func (m message) isUrgent() bool {
+	return m.method == string(mcp.MethodInitialize) || m.method == string(mcp.MethodPing)
 }
 
-// held is how many bytes a request keeps in memory until it is answered, at most.
-func (m message) held() int {
-	if m.callErr != nil {
-		return 0
-	}
-	return len(m.raw)
-}
-
-// failure is the reply to a text that parseMessage has refused.
-func (m message) failure(err error) mcp.JSONRPCMessage {
-	if errors.Is(err, errNotJSON) {
-		return errorReply(nil, mcp.PARSE_ERROR, err.Error())
-	}
-	code := mcp.INVALID_REQUEST
-	if tooLong := (*tooLongError)(nil); errors.As(err, &tooLong) {
-		code = mcp.INVALID_PARAMS
-	}
-	return errorReply(m.id, code, err.Error())
+// input is what one text holds: a message, or a batch of them.
+type input struct {
+	messages []message
+	isBatch  bool
 }
 
 // batchVersion is the one protocol version that has batches.
@@ -134,26 +121,54 @@ const batchVersion = "2025-03-26"
 // maxBatch bounds the messages of one batch.
 const maxBatch = 100
 
-var (
-	errBatch     = errors.New("invalid request: only protocol version " + batchVersion + " has batches; send one JSON-RPC message")
-	errBatchSize = errors.New("invalid request: a batch has 1 to 100 messages")
-)
-
-// splitBatch returns the messages of a JSON-RPC batch, which is an array. Any other
-// text is no batch.
-func splitBatch(text []byte, version string) (items []json.RawMessage, isBatch bool, err error) {
-	if !bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("[")) {
-		return nil, false, nil
+// parse decodes a text from a client that speaks this version of the protocol.
+func parse(text []byte, version string, received time.Time) input {
+	if !bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("[")) || !json.Valid(text) {
+		return input{messages: []message{parseMessage(text, received)}}
 	}
+	in := input{isBatch: true}
+	items := json.NewDecoder(bytes.NewReader(text))
+	_, _ = items.Token() // the bracket
+	for version == batchVersion && items.More() && len(in.messages) <= maxBatch {
+		var item json.RawMessage
+		_ = items.Decode(&item) // the text is valid
+		in.messages = append(in.messages, parseMessage(item, received))
+	}
+	wrong := ""
 	switch {
-	case json.Unmarshal(text, &items) != nil:
-		return nil, true, errNotJSON
 	case version != batchVersion:
-		return nil, true, errBatch
-	case len(items) == 0 || len(items) > maxBatch:
-		return nil, true, errBatchSize
+		wrong = "invalid request: only protocol version " + batchVersion + " has batches; send one JSON-RPC message"
+	case len(in.messages) == 0 || len(in.messages) > maxBatch:
+		wrong = fmt.Sprintf("invalid request: a batch has 1 to %d messages", maxBatch)
+	default:
+		return in
 	}
-	return items, true, nil
+	return input{messages: []message{{fault: &fault{mcp.INVALID_REQUEST, wrong}}}}
+}
+
+// single is the message of an input that is no batch.
+func (in input) single() message {
+	if in.isBatch {
+		return message{}
+	}
+	return in.messages[0]
+}
+
+// isRequest reports whether a reply is due.
+func (in input) isRequest() bool { return slices.ContainsFunc(in.messages, message.isRequest) }
+
+// minHeld is what a request counts at least as long as it is not answered, in bytes.
+const minHeld = 32 << 10
+
+// held is how many bytes an input keeps in memory until it is answered, at most.
+func (in input) held() int64 {
+	size := minHeld
+	for _, m := range in.messages {
+		if m.fault == nil {
+			size += len(m.raw)
+		}
+	}
+	return int64(size)
 }
 
 // isID reports whether raw, a valid JSON value, can identify a request.
@@ -192,16 +207,11 @@ func requestID(id json.RawMessage) mcp.RequestId {
 }
 
 // encodeReply writes a reply, or the replies to a batch, as one line with its
-// newline. It never fails: a result that cannot be encoded becomes an error, as the
-// client waits for the reply.
+// newline. It never fails: what cannot be encoded becomes an error.
 func encodeReply(reply any) []byte {
 	line, err := encode(reply)
 	if err != nil {
-		var id json.RawMessage
-		if r, ok := reply.(mcp.JSONRPCResponse); ok {
-			id, _ = json.Marshal(r.ID)
-		}
-		line, _ = encode(errorReply(id, mcp.INTERNAL_ERROR, "internal error: "+err.Error()))
+		line, _ = encode(errorReply(nil, mcp.INTERNAL_ERROR, "internal error: "+err.Error()))
 	}
 	return line
 }

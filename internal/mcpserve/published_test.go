@@ -222,11 +222,8 @@ func TestSchemaFaultsAreSeen(t *testing.T) {
 func TestDisabledToolIsRefusedWithTheReason(t *testing.T) {
 	t.Parallel()
 	s, _ := realServer(t, dispatch.Policy{})
-	m, err := parseMessage([]byte(callLine("1", "netns_ip_addr", `{"pid":1}`)), time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	refusal, ok := s.respond(t.Context(), s.newClient("me", newSlots(1, 1), &inflight{}), m).(mcp.JSONRPCError)
+	c := s.newClient("me", newSlots(1, 1), &inflight{})
+	refusal, ok := c.begin(t.Context(), parse([]byte(callLine("1", "netns_ip_addr", `{"pid":1}`)), "", time.Now()))().(mcp.JSONRPCError)
 	if !ok || refusal.Error.Code != mcp.INVALID_PARAMS || !strings.Contains(refusal.Error.Message, "toolset inspect") {
 		t.Errorf("%+v", refusal)
 	}

@@ -46,7 +46,6 @@ type Server struct {
 	dispatcher   Dispatcher
 	caller       string
 	served       map[string]dispatch.Spec
-	order        map[string]int // of the tools in tools/list
 	// publish hands the tools to mcp-go, once. It decodes all their schemas for
 	// that, which nobody needs before initialize is answered.
 	publish func()
@@ -60,7 +59,11 @@ func New(cfg Config) *Server {
 	s := &Server{
 		introduction: mcp.Implementation{Name: "nsenter-mcp", Title: "nsenter-mcp: a pod's network from the inside", Version: cfg.Version},
 		dispatcher:   cfg.Dispatcher, caller: cmp.Or(cfg.Caller, "stdio"), extended: len(cfg.Options) > 0, log: cfg.Logger,
-		served: map[string]dispatch.Spec{}, order: map[string]int{},
+		served: map[string]dispatch.Spec{},
+	}
+	all := cfg.Dispatcher.Tools()
+	for _, tool := range all {
+		s.served[tool.Name] = tool.Spec
 	}
 	hooks := &server.Hooks{}
 	hooks.AddAfterInitialize(func(ctx context.Context, _ any, in *mcp.InitializeRequest, out *mcp.InitializeResult) {
@@ -71,10 +74,7 @@ func New(cfg Config) *Server {
 	// mcp-go lists tools by name; everything else lists them in the dispatcher's order.
 	hooks.AddAfterListTools(func(_ context.Context, _ any, _ *mcp.ListToolsRequest, out *mcp.ListToolsResult) {
 		position := func(t mcp.Tool) int {
-			if i, ours := s.order[t.Name]; ours {
-				return i
-			}
-			return len(s.order)
+			return slices.IndexFunc(all, func(ours dispatch.Tool) bool { return ours.Name == t.Name })
 		}
 		slices.SortStableFunc(out.Tools, func(a, b mcp.Tool) int { return position(a) - position(b) })
 	})
@@ -88,10 +88,6 @@ func New(cfg Config) *Server {
 		server.WithExperimental(map[string]any{dispatch.NarrowingMeta: map[string]any{}}),
 		server.WithHooks(hooks),
 	}, cfg.Options...)...)
-	all := cfg.Dispatcher.Tools()
-	for i, tool := range all {
-		s.served[tool.Name], s.order[tool.Name] = tool.Spec, i
-	}
 	s.publish = sync.OnceFunc(func() {
 		for _, tool := range all {
 			s.mcp.AddTool(published(tool), nil) // callTool answers its calls
@@ -154,7 +150,7 @@ func (s *Server) respond(ctx context.Context, c *client, m message) (reply mcp.J
 	switch {
 	case m.method == string(mcp.MethodInitialize):
 		return m.correct(s.mcp.HandleMessage(ctx, m.raw))
-	case m.method == string(mcp.MethodToolsCall) && !s.isForeign(m.call.Name):
+	case m.isCall() && !s.isForeign(m.call.Name):
 		return s.callTool(ctx, c, m)
 	case m.hasCursor():
 		return errorReply(m.id, mcp.INVALID_PARAMS, "invalid params: unknown cursor; the list has one page, so leave cursor out")
@@ -169,12 +165,11 @@ func (s *Server) library() *server.MCPServer {
 	return s.mcp
 }
 
-// isForeign reports whether a tool is one of Config.Options.
+// isForeign reports whether a tool is none of the dispatcher's and may be one of
+// Config.Options.
 func (s *Server) isForeign(name string) bool {
-	if _, ours := s.served[name]; ours || !s.extended {
-		return false
-	}
-	return s.library().GetTool(name) != nil
+	_, ours := s.served[name]
+	return !ours && s.extended
 }
 
 // hasCursor reports whether a list is asked for another page than the first, which is
@@ -184,6 +179,14 @@ func (m message) hasCursor() bool {
 		Cursor any `json:"cursor"`
 	}
 	return strings.HasSuffix(m.method, "/list") && json.Unmarshal(m.params, &params) == nil && params.Cursor != nil && params.Cursor != ""
+}
+
+// negotiated is the protocol version that a reply to initialize states; any other
+// reply states none.
+func negotiated(reply any) string {
+	response, _ := reply.(mcp.JSONRPCResponse)
+	hello, _ := response.Result.(mcp.InitializeResult)
+	return hello.ProtocolVersion
 }
 
 // correct makes a reply of mcp-go say what is true: the id is the client's own, and

@@ -2,6 +2,7 @@ package mcpserve
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,24 +15,22 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// limits bound what one client can make the server hold.
+// limits bound what the clients of a transport can make the server hold.
 type limits struct {
-	line    int           // bytes of one message
-	calls   int           // tool calls of a kind (slots) that run at once
-	others  int           // other requests that run at once
-	pending int64         // messages read and not yet answered
-	bytes   int64         // of those
-	grace   time.Duration // for running calls after the end of input, and for a client to read what is due to it
-	flush   time.Duration // for cancelled calls to be answered
+	size   int64         // bytes of one message
+	calls  int64         // tool calls of a kind (slots) that run at once
+	others int64         // other requests that run at once
+	bytes  int64         // of messages read and not yet answered, each at least minHeld
+	grace  time.Duration // for running calls after the end of input, and for a client to read what is due to it
+	flush  time.Duration // for cancelled calls to be answered
 }
 
 var stdioLimits = limits{
-	line: 1 << 20,
+	size: 1 << 20,
 	// A waiting probe costs a goroutine and a socket or two, no thread.
-	calls:   64,
-	others:  16,
-	pending: 1024,
-	bytes:   maxPendingBytes,
+	calls:  64,
+	others: 16,
+	bytes:  maxPendingBytes,
 	// Longer than the default deadline of a call (10 s): a script that writes
 	// its calls and closes the pipe gets every answer.
 	grace: 12 * time.Second,
@@ -55,12 +54,10 @@ func (s *Server) ServeStdio(ctx context.Context, in io.Reader, out io.Writer) er
 type connection struct {
 	*client
 	limits  limits
-	pending *semaphore.Weighted
-	bytes   *semaphore.Weighted
-	version string       // of the protocol, once initialize was answered
-	replies chan []byte  // lines to write
-	lines   int64        // lines that were written or are being written; of write alone
-	writing atomic.Int64 // which of them is being written; 0 is none
+	pending *semaphore.Weighted // bytes of messages
+	version string              // of the protocol, once initialize was answered
+	replies chan []byte         // lines to write
+	writes  atomic.Int64        // counts the beginning and the end of each: odd while one lasts
 	finish  chan struct{}
 	written chan struct{} // closed when nothing more is written
 	failed  error         // of the output, valid then
@@ -70,8 +67,7 @@ func (s *Server) serveStdio(ctx context.Context, in io.Reader, out io.Writer, l 
 	c := &connection{
 		client:  s.newClient(s.caller, newSlots(l.calls, l.others), &inflight{}),
 		limits:  l,
-		pending: semaphore.NewWeighted(l.pending),
-		bytes:   semaphore.NewWeighted(l.bytes),
+		pending: semaphore.NewWeighted(l.bytes),
 		replies: make(chan []byte),
 		finish:  make(chan struct{}),
 		written: make(chan struct{}),
@@ -109,27 +105,27 @@ func (s *Server) serveStdio(ctx context.Context, in io.Reader, out io.Writer, l 
 func (c *connection) drain(ctx context.Context, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	if c.pending.Acquire(ctx, c.limits.pending) == nil {
-		c.pending.Release(c.limits.pending)
+	if c.pending.Acquire(ctx, c.limits.bytes) == nil {
+		c.pending.Release(c.limits.bytes)
 	}
 }
 
 // read takes messages from in and has them answered, until in ends or fails or ctx
 // ends.
 func (c *connection) read(ctx context.Context, in io.Reader) error {
-	lines := newLineReader(in, c.limits.line)
+	lines := newLineReader(in, int(c.limits.size))
 	for ctx.Err() == nil {
 		text, err := lines.next()
 		var tooLong *lineTooLongError
 		switch {
 		case errors.As(err, &tooLong):
-			err = c.answer(ctx, 0, ready(errorReply(tooLong.id, mcp.INVALID_REQUEST, tooLong.Error())))
+			err = c.accept(ctx, input{messages: []message{{id: tooLong.id, fault: &fault{mcp.INVALID_REQUEST, tooLong.Error()}}}})
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return fmt.Errorf("read from the client: %w", err)
 		case len(bytes.TrimSpace(text)) > 0:
-			err = c.accept(ctx, text, time.Now())
+			err = c.accept(ctx, parse(text, c.version, time.Now()))
 		}
 		if err != nil && ctx.Err() == nil {
 			return err
@@ -138,57 +134,25 @@ func (c *connection) read(ctx context.Context, in io.Reader) error {
 	return nil
 }
 
-// accept answers one line.
-func (c *connection) accept(ctx context.Context, text []byte, received time.Time) error {
-	items, isBatch, err := splitBatch(text, c.version)
-	m := message{}
-	if err == nil && !isBatch {
-		m, err = parseMessage(text, received)
-	}
-	switch {
-	case err != nil:
-		return c.answer(ctx, 0, ready(m.failure(err)))
-	case isBatch:
-		return c.answer(ctx, len(text), func() func() any { return c.beginBatch(ctx, items, received) })
-	case m.id == nil || m.method == "":
-		c.handle(ctx, m)
+// accept begins what a line asks for and has it carried out on a goroutine of its own.
+// With too many unanswered requests it waits: the pipe then holds the client back.
+func (c *connection) accept(ctx context.Context, in input) error {
+	if !in.isRequest() {
+		c.begin(ctx, in)()
 		return nil
 	}
-	return c.answer(ctx, m.held(), func() func() any {
-		run := c.begin(ctx, m)
-		if !m.isUrgent() {
-			return func() any { return run() }
-		}
+	size := in.held()
+	if err := c.admit(ctx, size); err != nil {
+		return err
+	}
+	run := c.begin(ctx, in)
+	if in.single().isUrgent() {
 		reply := run() // before the next line is read, which may depend on it
-		if r, ok := reply.(mcp.JSONRPCResponse); ok {
-			if hello, ok := r.Result.(mcp.InitializeResult); ok {
-				c.version = hello.ProtocolVersion
-			}
-		}
-		return ready(reply)()
-	})
-}
-
-// ready is an answer that takes no time.
-func ready(reply any) func() func() any {
-	return func() func() any { return func() any { return reply } }
-}
-
-// answer begins a request of size bytes and has it carried out on a goroutine of its
-// own. With too many unanswered requests it waits: the pipe then holds the client
-// back.
-func (c *connection) answer(ctx context.Context, size int, begin func() func() any) error {
-	if err := c.admit(ctx, c.pending, 1); err != nil {
-		return err
+		c.version = cmp.Or(negotiated(reply), c.version)
+		run = func() any { return reply }
 	}
-	if err := c.admit(ctx, c.bytes, int64(size)); err != nil {
-		c.pending.Release(1)
-		return err
-	}
-	run := begin()
 	go func() {
-		defer c.pending.Release(1)
-		defer c.bytes.Release(int64(size))
+		defer c.pending.Release(size)
 		c.send(run())
 	}()
 	// The request begins on this thread, and no other one has to be woken for it: that
@@ -203,18 +167,18 @@ var errUnread = errors.New("the client sends more requests and does not read the
 
 // admit waits for room, unless the client is the one who waits: there is none before
 // it reads what is being written.
-func (c *connection) admit(ctx context.Context, room *semaphore.Weighted, n int64) error {
+func (c *connection) admit(ctx context.Context, n int64) error {
 	for {
-		line := c.writing.Load()
+		before := c.writes.Load()
 		wait, cancel := context.WithTimeout(ctx, c.limits.grace)
-		err := room.Acquire(wait, n)
+		err := c.pending.Acquire(wait, n)
 		cancel()
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case line != 0 && line == c.writing.Load():
+		case before%2 == 1 && before == c.writes.Load():
 			return errUnread
 		}
 	}
@@ -237,30 +201,25 @@ func (c *connection) send(reply any) {
 // they are there when the reply is, and go before it.
 func (c *connection) write(out io.Writer) {
 	defer close(c.written)
-	for c.failed == nil {
+	for {
+		var lines []byte
 		select {
 		case n := <-c.notifications:
-			c.writeLine(out, encodeReply(n))
-		case line := <-c.replies:
+			lines = encodeReply(n)
+		case reply := <-c.replies:
 			for len(c.notifications) > 0 {
-				c.writeLine(out, encodeReply(<-c.notifications))
+				lines = append(lines, encodeReply(<-c.notifications)...)
 			}
-			c.writeLine(out, line)
+			lines = append(lines, reply...)
 		case <-c.finish:
 			return
 		}
-	}
-}
-
-// writeLine writes nothing after a line that has failed, perhaps half-way.
-func (c *connection) writeLine(out io.Writer, line []byte) {
-	if c.failed != nil {
-		return
-	}
-	c.lines++
-	c.writing.Store(c.lines)
-	defer c.writing.Store(0)
-	if _, err := out.Write(line); err != nil {
-		c.failed = fmt.Errorf("write to the client: %w", err)
+		c.writes.Add(1)
+		_, err := out.Write(lines)
+		c.writes.Add(1)
+		if err != nil {
+			c.failed = fmt.Errorf("write to the client: %w", err)
+			return
+		}
 	}
 }

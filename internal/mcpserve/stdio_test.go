@@ -274,6 +274,8 @@ func TestResponsesAndNotificationsGetNoAnswer(t *testing.T) {
 	p.write(`{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x"}}` + "\n")
 	p.write(`{"jsonrpc":"2.0","method":"notifications/initialized"}` + "\n")
 	p.write(`{"jsonrpc":"2.0","method":"no/such"}` + "\n")
+	p.write(`{"jsonrpc":"2.0","method":"tools/call","params":{"name":"panic"}}` + "\n")
+	p.write(`{"jsonrpc":"2.0","method":"tools/call","params":[1]}` + "\n")
 	p.write(`{"jsonrpc":"2.0","id":2,"method":"ping"}` + "\n")
 	if r := p.next(); string(r.ID) != "2" {
 		t.Errorf("got %+v", r)
@@ -387,7 +389,7 @@ func TestTerminationWithBlockedOutput(t *testing.T) {
 func TestFullServerStopsReading(t *testing.T) {
 	t.Parallel()
 	d := &fakeDispatcher{started: make(chan string, 2)}
-	p := serve(t, d, func(l *limits) { l.calls, l.pending = 2, 2 })
+	p := serve(t, d, func(l *limits) { l.calls, l.bytes = 2, 2*(minHeld+1000) })
 	p.call("1", "hang", `{}`)
 	p.call("2", "hang", `{}`)
 	<-d.started

@@ -49,23 +49,20 @@ func unprintable(r rune) bool { return r <= ' ' || r > '~' }
 
 // ReadToken reads a token from a file that only its owner can read. The file's
 // name without extensions names the token.
-func ReadToken(path string) (Token, error) {
-	t, err := readToken(path)
-	if err != nil {
-		return Token{}, fmt.Errorf("token file %s: %w", path, err)
-	}
-	return t, nil
-}
-
-func readToken(path string) (Token, error) {
+func ReadToken(path string) (_ Token, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("token file %s: %w", path, err)
+		}
+	}()
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO would wait
 	if err != nil {
-		return Token{}, errors.Unwrap(err)
+		return Token{}, reason(err)
 	}
 	defer func() { _ = f.Close() }() // it was only read
 	info, err := f.Stat()
 	if err != nil {
-		return Token{}, errors.Unwrap(err)
+		return Token{}, reason(err)
 	}
 	if !info.Mode().IsRegular() {
 		return Token{}, fmt.Errorf("it is no regular file but %s", info.Mode().Type())
