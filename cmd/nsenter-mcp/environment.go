@@ -20,11 +20,9 @@ const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 // ignoreEnvironment takes the caller's environment away where there is an operator's
 // file, which alone says then where to look and through what: libraries obey many
 // variables (HTTP_PROXY, SSL_CERT_FILE, XDG_RUNTIME_DIR, KUBECONFIG), and what this
-// program starts inherits them. It is called once, before anything reads a variable.
-func ignoreEnvironment(operatorFile string) error {
-	if _, err := os.Lstat(operatorFile); os.IsNotExist(err) {
-		return nil
-	}
+// program starts inherits them. It is called once, before the node is opened, which
+// reads such variables.
+func ignoreEnvironment() error {
 	for _, entry := range os.Environ() {
 		name, _, _ := strings.Cut(entry, "=")
 		if slices.Contains(keptVariables[:], name) || strings.HasPrefix(name, "LC_") {

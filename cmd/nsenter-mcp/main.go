@@ -12,15 +12,10 @@ import (
 	"syscall"
 	"time"
 
-	"nsenter-mcp/cmd/nsenter-mcp/internal/config"
 	"nsenter-mcp/internal/words"
 )
 
 func main() {
-	if err := ignoreEnvironment(config.Path); err != nil {
-		_, _ = fmt.Fprintf(os.Stderr, "nsenter-mcp: %v\n", err)
-		os.Exit(exitFailed)
-	}
 	// The main thread must stay out of namespaces (package nsexec), so the main
 	// goroutine, which is locked to it, only waits.
 	code := make(chan int)

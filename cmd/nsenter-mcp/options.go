@@ -64,10 +64,18 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringVar(&o.logFormat, "log-format", "text", "`format` of the log on standard error: text or json")
 }
 
-// policy is what the operator's file allows, narrowed by the flags.
+// policy is what the operator's files allow, narrowed by the flags.
 func (o *options) policy() (*config.Policy, error) {
 	p, err := config.New(o.operatorFile)
 	if err != nil {
+		return nil, err
+	}
+	if o.given("host-root") {
+		if err := p.HostRoot.Set("--host-root", o.hostRoot); err != nil {
+			return nil, usagef("%v", err)
+		}
+	}
+	if err := p.NarrowByNode(config.Path); err != nil {
 		return nil, err
 	}
 	for _, flag := range [...]struct {
@@ -80,7 +88,6 @@ func (o *options) policy() (*config.Policy, error) {
 		{"allow-host-network", func(who string) error { return p.LimitHostNetwork(who, o.hostNetwork) }},
 		{"allow-destination", func(who string) error { return p.AllowOnly(who, o.allow) }},
 		{"deny-destination", func(who string) error { return p.DenyToo(who, o.deny) }},
-		{"host-root", func(who string) error { return p.HostRoot.Set(who, o.hostRoot) }},
 		{"host-netns", func(who string) error { return p.HostNetns.Set(who, o.hostNetns) }},
 		{"docker-host", func(who string) error { return p.DockerHost.Set(who, o.dockerHost) }},
 		{"runtime-endpoint", func(who string) error { return p.RuntimeEndpoint.Set(who, o.endpoint) }},
@@ -158,6 +165,11 @@ func (o *options) open(log *slog.Logger) (_ *node, err error) {
 	policy, err := o.policy()
 	if err != nil {
 		return nil, err
+	}
+	if policy.Via.Fixed() {
+		if err := ignoreEnvironment(); err != nil {
+			return nil, err
+		}
 	}
 	n := &node{policy: policy}
 	if n.forwarder, err = openForwarder(policy, log); err != nil {

@@ -170,6 +170,23 @@ func TestOperatorsFileIgnoresTheEnvironment(t *testing.T) {
 	if got := docker(under(t, "{}", "doctor", "--json")); !strings.HasPrefix(got, "not on this machine") {
 		t.Errorf("with a file: %q", got)
 	}
+	// The node's own file, where its root is elsewhere.
+	root := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("/run", filepath.Join(root, "run")); err != nil {
+		t.Fatal(err)
+	}
+	if got := docker(program(t, "doctor", "--json", "--host-root", root)); !strings.HasPrefix(got, "failed: ") {
+		t.Errorf("without a file of the node's: %q", got)
+	}
+	if err := os.WriteFile(filepath.Join(root, config.Path), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := docker(program(t, "doctor", "--json", "--host-root", root)); !strings.HasPrefix(got, "not on this machine") {
+		t.Errorf("with a file of the node's: %q", got)
+	}
 }
 
 // TestStdioCaller: who may have written the variables is not believed.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
 
 	"nsenter-mcp/cmd/nsenter-mcp/internal/config"
 	"nsenter-mcp/internal/dispatch"
@@ -80,8 +81,8 @@ func TestFilesAndFlags(t *testing.T) {
 
 		{"docker_host: unix:///run/docker.sock\n", []string{"--docker-host", "unix:///run/docker.sock"}, usual, false, true, "10.1.1.1 10.96.0.10 8.8.8.8", ""},
 		{"docker_host: unix:///run/docker.sock\n", []string{"--docker-host", "tcp://192.0.2.1:2375"}, nil, false, false, "", "says docker_host: unix:///run/docker.sock"},
-		{little, []string{"--docker-host", "tcp://192.0.2.1:2375"}, nil, false, false, "", "that alone says where to look"},
-		{little, []string{"--host-netns", "/proc/4242/ns/net"}, nil, false, false, "", "that alone says where to look"},
+		{little, []string{"--docker-host", "tcp://192.0.2.1:2375"}, nil, false, false, "", " alone says where to look; set "},
+		{little, []string{"--host-netns", "/proc/4242/ns/net"}, nil, false, false, "", " alone says where to look; set "},
 		{"host_root: /host\n", []string{"--host-root", "/proc/4242/root"}, nil, false, false, "", "says host_root: /host"},
 	} {
 		p, err := policyOf(t, c.file, c.args...)
@@ -103,6 +104,80 @@ func TestFilesAndFlags(t *testing.T) {
 		}
 		if !slices.Equal(p.Toolsets, c.toolsets) || p.UnsafeMethods != c.unsafe || p.NoHostNetwork == c.host || strings.Join(allowed, " ") != c.allowed {
 			t.Errorf("%q %q: toolsets %v, unsafe methods %v, no host network %v, allowed %v", c.file, c.args, p.Toolsets, p.UnsafeMethods, p.NoHostNetwork, allowed)
+		}
+	}
+}
+
+// TestNodeFileNarrows: below --host-root the node's own file takes away, and gives
+// nothing.
+func TestNodeFileNarrows(t *testing.T) {
+	t.Parallel()
+	const everything = "toolsets: [inspect, probe, capture, exec]\nallow_unsafe_methods: true\nallow_exec_plugin: true\nallow_host_loopback: true\ndestinations: {metadata: [169.254.0.0/16]}\n"
+	all, usual, inspect := dispatch.Toolsets(), []dispatch.Toolset{dispatch.Inspect, dispatch.Probe}, []dispatch.Toolset{dispatch.Inspect}
+	for _, c := range []struct {
+		own, node string // "" for none
+		args      []string
+		toolsets  []dispatch.Toolset
+		changes   bool   // unsafe methods, the plugin and the node's loopback
+		host      bool   // the node's network
+		allowed   string // addresses of those below
+		refused   string // what the error says, with the node's root as ROOT; then nothing else counts
+	}{
+		{"", "", nil, usual, false, true, "10.1.1.1 10.96.0.10 127.0.0.1", ""},
+		{everything, "", nil, all, true, true, "10.1.1.1 10.96.0.10 169.254.169.254 127.0.0.1", ""},
+		// It gives nothing: somebody's container may have such a file.
+		{"", everything, nil, usual, false, true, "10.1.1.1 10.96.0.10 127.0.0.1", ""},
+		{"toolsets: [inspect]\ndestinations: {allow: [10.1.0.0/16]}\n", everything, nil, inspect, false, true, "10.1.1.1", ""},
+		{everything, everything, nil, all, true, true, "10.1.1.1 10.96.0.10 169.254.169.254 127.0.0.1", ""},
+		// It takes away, by what it says and by what it does not say.
+		{"", "toolsets: [inspect]\nallow_host_network: false\n", nil, inspect, false, false, "10.1.1.1 10.96.0.10 127.0.0.1", ""},
+		{everything, "{}", nil, usual, false, true, "10.1.1.1 10.96.0.10 127.0.0.1", ""},
+		{everything, "destinations: {deny: [10.96.0.0/12]}\n", nil, usual, false, true, "10.1.1.1 127.0.0.1", ""},
+		{"destinations: {allow: [10.0.0.0/8]}\n", "destinations: {allow: [10.96.0.0/12, 127.0.0.0/8]}\n", nil, usual, false, true, "10.96.0.10", ""},
+		// A flag cannot have back what it took.
+		{everything, "toolsets: [inspect]\n", []string{"--toolsets", "probe"}, nil, false, false, "", " and ROOT/etc/nsenter-mcp.yaml"},
+		{everything, "{}", []string{"--allow-exec-plugin"}, nil, false, false, "", " and ROOT/etc/nsenter-mcp.yaml"},
+		{"", "allow_host_network: false\n", []string{"--allow-host-network"}, nil, false, false, "", "does not allow the node's own network"},
+		{"", "{}", []string{"--via", "sh"}, nil, false, false, "", "--via: where there is an operator's file, "},
+		{"", "docker_host: unix:///run/docker.sock\n", []string{"--docker-host", "unix:///run/docker.sock"}, nil, false, false, "", " alone says where to look; set docker_host there"},
+		// What it says is not guessed.
+		{everything, "toolset: [inspect]\n", nil, nil, false, false, "", "ROOT/etc/nsenter-mcp.yaml: line 1: the key \"toolset\" is unknown; did you mean toolsets?"},
+	} {
+		root := t.TempDir()
+		if c.node != "" {
+			if err := os.Mkdir(filepath.Join(root, "etc"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(root, config.Path), []byte(c.node), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		own := c.own
+		if own != "" { // the file says where the root is, or a flag does
+			own += "host_root: " + root + "\n"
+		}
+		p, err := policyOf(t, own, append([]string{"--host-root", root}, c.args...)...)
+		if c.refused != "" {
+			want := strings.ReplaceAll(c.refused, "ROOT", root)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q %q %q: %v, want %s", c.own, c.node, c.args, err, want)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q %q: %v", c.own, c.node, err)
+			continue
+		}
+		var allowed []string
+		for _, a := range []string{"10.1.1.1", "10.96.0.10", "169.254.169.254", "127.0.0.1"} {
+			if p.Destinations.Check(netip.AddrPortFrom(netip.MustParseAddr(a), 80), destination.Target{}) == nil {
+				allowed = append(allowed, a)
+			}
+		}
+		if !slices.Equal(p.Toolsets, c.toolsets) || p.UnsafeMethods != c.changes || p.ExecPlugin != c.changes || p.Destinations.HostLoopback != c.changes ||
+			p.NoHostNetwork == c.host || strings.Join(allowed, " ") != c.allowed {
+			t.Errorf("%q %q: toolsets %v, unsafe methods %v, plugin %v, loopback %v, no host network %v, allowed %v", c.own, c.node,
+				p.Toolsets, p.UnsafeMethods, p.ExecPlugin, p.Destinations.HostLoopback, p.NoHostNetwork, allowed)
 		}
 	}
 }
@@ -134,6 +209,54 @@ func TestNodeName(t *testing.T) {
 	}
 	if p, err := policyOf(t, "", "--node-name", "node-9"); err != nil || p.NodeName.Or("") != "node-9" {
 		t.Errorf("a flag: %v", err)
+	}
+}
+
+// TestDeployedFile: the file of the node pod is one, and is mounted where it is read.
+func TestDeployedFile(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../deploy/node.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type mount struct {
+		Name      string
+		MountPath string `yaml:"mountPath"`
+		SubPath   string `yaml:"subPath"`
+	}
+	var file string
+	var mounts []mount
+	for _, part := range strings.Split(string(text), "\n---\n") {
+		var object struct {
+			Data map[string]string
+			Spec struct {
+				Template struct {
+					Spec struct {
+						Containers []struct {
+							VolumeMounts []mount `yaml:"volumeMounts"`
+						}
+					}
+				}
+			}
+		}
+		if err := yaml.Unmarshal([]byte(part), &object); err != nil {
+			t.Fatal(err)
+		}
+		file += object.Data[filepath.Base(config.Path)]
+		for _, c := range object.Spec.Template.Spec.Containers {
+			mounts = append(mounts, c.VolumeMounts...)
+		}
+	}
+	f, err := config.Parse([]byte(file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := mount{"policy", config.Path, filepath.Base(config.Path)}
+	if f.HostRoot != "/host" || !slices.Contains(mounts, want) {
+		t.Errorf("host_root: %s; mounted: %v", f.HostRoot, mounts)
+	}
+	if _, err := policyOf(t, file, "--host-root", "/"); err == nil {
+		t.Error("who may exec into the pod can choose another root")
 	}
 }
 

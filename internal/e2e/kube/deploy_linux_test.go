@@ -72,6 +72,18 @@ func TestNodePod(t *testing.T) {
 		}
 	})
 
+	t.Run("the operator's file binds who may exec", func(t *testing.T) {
+		for flag, want := range map[string]string{
+			"--host-root=/": "/etc/nsenter-mcp.yaml says host_root: /host",
+			"--via=sh":      "/etc/nsenter-mcp.yaml alone says where to look",
+		} {
+			out, err := exec.Command(onNode, node, "tools", flag).CombinedOutput()
+			if err == nil || !strings.Contains(string(out), want) {
+				t.Errorf("%s: %v: %s", flag, err, out)
+			}
+		}
+	})
+
 	t.Run("an agent's way in", func(t *testing.T) {
 		c := start(t, exec.Command(onNode, node))
 		for _, p := range []*pod{server, loop} {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 )
 
 // Path is the operator's file.
@@ -14,12 +16,12 @@ const Path = "/etc/nsenter-mcp.yaml"
 // maxFile bounds a file.
 const maxFile = 64 << 10
 
-// Load reads the operator's file at path; found is false where there is none. A
-// file that others than root could have written is an error that says how to
-// mend it, and so is one that cannot be understood: a server without the operator's
-// limits would allow too much.
-func Load(path string) (f File, found bool, err error) {
-	text, err := readTrusted(path)
+// Load reads the operator's file at path below the directory root, which no link
+// leads out of; found is false where there is none. A file that others than root
+// could have written is an error that says how to mend it, and so is one that cannot
+// be understood: a server without the operator's limits would allow too much.
+func Load(root, path string) (f File, found bool, err error) {
+	text, err := readTrusted(root, path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return File{}, false, nil
 	}
@@ -27,22 +29,28 @@ func Load(path string) (f File, found bool, err error) {
 		f, err = Parse(text)
 	}
 	if err != nil {
-		return File{}, false, fmt.Errorf("%s: %w", path, err)
+		return File{}, false, fmt.Errorf("%s: %w", filepath.Join(root, path), err)
 	}
 	return f, true, nil
 }
 
 // readTrusted reads a regular file that only root can write.
-func readTrusted(path string) ([]byte, error) {
+func readTrusted(root, path string) ([]byte, error) {
+	dir, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, reason(err)
+	}
+	defer func() { _ = dir.Close() }() // it was only read
+	name := strings.TrimPrefix(path, "/")
 	// Before opening: that could wait at a FIFO, or set a device off.
-	info, err := os.Lstat(path)
+	info, err := dir.Lstat(name)
 	if err != nil {
 		return nil, reason(err)
 	}
 	if err := checkKind(info); err != nil {
 		return nil, err
 	}
-	f, err := openPlain(path)
+	f, err := openPlain(dir, name)
 	if err != nil {
 		return nil, reason(err)
 	}
@@ -54,7 +62,7 @@ func readTrusted(path string) ([]byte, error) {
 	if err := checkKind(info); err != nil {
 		return nil, err
 	}
-	if err := checkOwner(path, info); err != nil {
+	if err := checkOwner(filepath.Join(root, path), info); err != nil {
 		return nil, err
 	}
 	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))

@@ -46,7 +46,7 @@ func TestLoad(t *testing.T) {
 		if err := c.make(path); err != nil {
 			t.Fatal(err)
 		}
-		f, found, err := Load(path)
+		f, found, err := Load("/", path)
 		switch {
 		case c.want == "" && (err != nil || !found || len(f.Toolsets) != 1 || f.Toolsets[0] != dispatch.Inspect):
 			t.Errorf("%s: %+v, %v, %v", c.name, f, found, err)
@@ -54,8 +54,58 @@ func TestLoad(t *testing.T) {
 			t.Errorf("%s: %v, want %s", c.name, err, c.want)
 		}
 	}
-	if _, found, err := Load(filepath.Join(t.TempDir(), "none")); found || err != nil {
+	if _, found, err := Load("/", filepath.Join(t.TempDir(), "none")); found || err != nil {
 		t.Errorf("none: %v, %v", found, err)
+	}
+}
+
+// A link below the node's root is followed only as far as it stays there.
+func TestLoadStaysBelowTheRoot(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, link, to string // to: %s stands for the folder above the root
+		want           string // in the error, "" for success
+	}{
+		{"a folder", "", "", ""},
+		{"a link inside", "etc", "private", ""},
+		{"a link out", "etc", "../outside", "escapes"},
+		{"a link to a path", "etc", "%s/outside", "escapes"},
+		{"a link to a path of the node's", "etc", "/private", "escapes"},
+		{"a file that is a link out", "private/nsenter-mcp.yaml", "../../outside/nsenter-mcp.yaml", "symbolic link"},
+	} {
+		above := t.TempDir()
+		root := filepath.Join(above, "root")
+		for _, dir := range []string{"outside", "root/private"} {
+			if err := os.MkdirAll(filepath.Join(above, dir), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(above, dir, "nsenter-mcp.yaml")
+			if filepath.Join(root, c.link) == file {
+				continue
+			}
+			if err := os.WriteFile(file, []byte("toolsets: [inspect]\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		path := "/private/nsenter-mcp.yaml"
+		if c.link == "etc" {
+			path = "/etc/nsenter-mcp.yaml"
+		}
+		if c.link != "" {
+			if err := os.Symlink(strings.ReplaceAll(c.to, "%s", above), filepath.Join(root, c.link)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, found, err := Load(root, path)
+		switch {
+		case c.want == "" && (err != nil || !found):
+			t.Errorf("%s: %v, %v", c.name, found, err)
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !strings.HasPrefix(err.Error(), root+path+": ")):
+			t.Errorf("%s: %v, want %s", c.name, err, c.want)
+		}
+	}
+	if _, found, err := Load(filepath.Join(t.TempDir(), "none"), Path); found || err != nil {
+		t.Errorf("no root: %v, %v", found, err)
 	}
 }
 
@@ -69,7 +119,7 @@ func TestFileOfAnotherUser(t *testing.T) {
 	if err := os.Chown(path, 65534, 65534); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := Load(path); err == nil || !strings.Contains(err.Error(), "belongs to uid 65534 and not to root") || !strings.Contains(err.Error(), "'chown root "+path) {
+	if _, _, err := Load("/", path); err == nil || !strings.Contains(err.Error(), "belongs to uid 65534 and not to root") || !strings.Contains(err.Error(), "'chown root "+path) {
 		t.Error(err)
 	}
 }

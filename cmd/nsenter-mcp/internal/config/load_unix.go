@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// openPlain opens a file without following a link and without waiting.
-func openPlain(path string) (*os.File, error) {
-	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+// openPlain opens a file without waiting.
+func openPlain(dir *os.Root, name string) (*os.File, error) {
+	return dir.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
 }
 
 // checkOwner refuses a file that others than root could have written.

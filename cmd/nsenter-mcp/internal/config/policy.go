@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -35,12 +36,12 @@ type Part struct {
 // New returns what the operator's file at path allows, or the defaults where
 // there is none.
 func New(path string) (*Policy, error) {
-	f, found, err := Load(path)
+	f, found, err := Load("/", path)
 	if err != nil {
 		return nil, err
 	}
 	p := &Policy{
-		Policy:          dispatch.DefaultPolicy(),
+		Policy:          f.limits(),
 		HostRoot:        Setting{path: path, file: found, key: keyHostRoot, value: f.HostRoot},
 		HostNetns:       Setting{path: path, file: found, key: keyHostNetns, value: f.HostNetns},
 		DockerHost:      Setting{path: path, file: found, key: keyDockerHost, value: f.DockerHost},
@@ -49,33 +50,74 @@ func New(path string) (*Policy, error) {
 		Context:         Setting{path: path, file: found, key: keyContext, value: f.Context},
 		NodeName:        Setting{path: path, file: found, key: keyNodeName, value: f.NodeName},
 		Via:             Setting{path: path, file: found, key: keyVia, value: f.Via},
+		ExecPlugin:      isTrue(f.ExecPlugin),
+		Audit:           f.Audit,
 		path:            path, from: map[string][]string{},
 	}
-	p.Audit = f.Audit
-	if f.ExecPlugin != nil {
-		p.ExecPlugin = *f.ExecPlugin
+	p.sayAll(f, path)
+	return p, nil
+}
+
+// NarrowByNode takes away what the node's own file does not allow, where the node's
+// root is mounted elsewhere and the file at path below it is thus another one than the
+// server's. A file that says nothing of a part allows the default of it. Where to look
+// it does not say: its paths are the node's. But where there is one, the caller does not
+// say that either.
+func (p *Policy) NarrowByNode(path string) error {
+	root := filepath.Clean(p.HostRoot.Or("/"))
+	if root == "/" {
+		return nil
 	}
+	f, found, err := Load(root, path)
+	if err != nil || !found {
+		return err
+	}
+	node := f.limits()
+	if node.Destinations.Except == nil {
+		node.Destinations.Except = []netip.Prefix{} // none, where nil is no opinion
+	}
+	p.Toolsets = slices.DeleteFunc(slices.Clone(p.Toolsets), func(set dispatch.Toolset) bool { return !slices.Contains(node.Toolsets, set) })
+	p.UnsafeMethods = p.UnsafeMethods && node.UnsafeMethods
+	p.NoHostNetwork = p.NoHostNetwork || node.NoHostNetwork
+	loopback := p.Destinations.HostLoopback && node.Destinations.HostLoopback
+	p.Destinations = p.Destinations.Narrow(node.Destinations)
+	p.Destinations.HostLoopback = loopback
+	p.ExecPlugin = p.ExecPlugin && isTrue(f.ExecPlugin)
+	for _, s := range []*Setting{&p.DockerHost, &p.RuntimeEndpoint, &p.Kubeconfig, &p.Context, &p.NodeName, &p.Via} {
+		s.file = true
+	}
+	where := filepath.Join(root, path)
+	p.sayAll(f, where)
+	p.path += " and " + where
+	return nil
+}
+
+// limits are what the file allows, and the defaults of what it does not say.
+func (f *File) limits() dispatch.Policy {
+	p := dispatch.DefaultPolicy()
 	if f.Toolsets != nil {
 		p.Toolsets = f.Toolsets
-		p.say(keyToolsets, path)
 	}
-	if f.UnsafeMethods != nil {
-		p.UnsafeMethods = *f.UnsafeMethods
-		p.say(keyUnsafeMethods, path)
+	p.UnsafeMethods = isTrue(f.UnsafeMethods)
+	p.NoHostNetwork = f.HostNetwork != nil && !*f.HostNetwork
+	p.Destinations = destination.Policy{Only: f.Allow, Deny: f.Deny, Except: f.Metadata, HostLoopback: isTrue(f.HostLoopback)}
+	return p
+}
+
+func isTrue(b *bool) bool { return b != nil && *b }
+
+// sayAll records of which parts the file at path speaks.
+func (p *Policy) sayAll(f File, path string) {
+	for key, says := range map[string]bool{
+		keyToolsets:      f.Toolsets != nil,
+		keyUnsafeMethods: f.UnsafeMethods != nil,
+		keyHostNetwork:   f.HostNetwork != nil,
+		keyDestinations:  f.Allow != nil || f.Deny != nil || f.Metadata != nil || f.HostLoopback != nil,
+	} {
+		if says {
+			p.say(key, path)
+		}
 	}
-	if f.HostNetwork != nil {
-		p.NoHostNetwork = !*f.HostNetwork
-		p.say(keyHostNetwork, path)
-	}
-	if f.Allow != nil || f.Deny != nil || f.Metadata != nil {
-		p.Destinations = destination.Policy{Only: f.Allow, Deny: f.Deny, Except: f.Metadata}
-		p.say(keyDestinations, path)
-	}
-	if f.HostLoopback != nil {
-		p.Destinations.HostLoopback = *f.HostLoopback
-		p.say(keyDestinations, path)
-	}
-	return p, nil
 }
 
 func (p *Policy) say(key, who string) {

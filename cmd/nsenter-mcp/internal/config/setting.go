@@ -26,7 +26,7 @@ func (s *Setting) Set(who, value string) error {
 		s.value, s.who = value, who
 		return nil
 	case s.value == "":
-		return fmt.Errorf("%s: where there is %s, that alone says where to look; set %s there, or leave this out", who, s.path, s.key)
+		return fmt.Errorf("%s: where there is an operator's file, %s alone says where to look; set %s there, or leave this out", who, s.path, s.key)
 	}
 	return fmt.Errorf("%s: %s says %s: %s; leave this out", who, s.path, s.key, s.value)
 }
