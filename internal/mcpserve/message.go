@@ -54,22 +54,17 @@ func parseMessage(raw []byte, received time.Time) (m message) {
 		Result  json.RawMessage `json:"result"`
 		Error   json.RawMessage `json:"error"`
 	}
-	if len(raw) > maxRequest {
-		m.raw = nil
-		var request struct {
-			ID json.RawMessage `json:"id"`
-		}
-		if json.Unmarshal(raw, &request) == nil && isID(request.ID) {
-			m.id = request.ID
-		}
+	switch {
+	case len(raw) > maxRequest:
 		m.fault = tooLong("message has", len(raw))
-	} else if json.Unmarshal(raw, &fields) != nil {
+		m.id, m.raw = idNear(raw[:maxIDContext], raw[len(raw)-maxIDContext:]), nil
+		return m
+	case json.Unmarshal(raw, &fields) == nil:
+	case json.Valid(raw):
 		m.fault = &fault{mcp.INVALID_REQUEST, "invalid request: a JSON-RPC message is an object"}
-	}
-	if m.fault != nil {
-		if !json.Valid(raw) {
-			m.fault = &fault{mcp.PARSE_ERROR, "parse error: this is not valid JSON; send one JSON-RPC message"}
-		}
+		return m
+	default:
+		m.fault = &fault{mcp.PARSE_ERROR, "parse error: this is not valid JSON; send one JSON-RPC message"}
 		return m
 	}
 	m.params = fields.Params
