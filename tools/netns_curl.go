@@ -112,6 +112,7 @@ func curl(ctx context.Context, client *gather.HTTP, env *dispatch.Env, target *r
 	answer.Summary = summarizeFetch(found.Fetch) // with the reason that was found
 	answer.Notes = append(curlNotes(found, target), firewallNotRead(answer.Findings)...)
 	answer.Next = in.next(ctx, env, target, found, answer.Findings)
+	found.ShowJourney()
 	if !in.Details {
 		found.Compact()
 	}
@@ -121,7 +122,7 @@ func curl(ctx context.Context, client *gather.HTTP, env *dispatch.Env, target *r
 
 // thisNode is the machine from which a call looks at its target.
 func thisNode(env *dispatch.Env) gather.Node {
-	return gather.Node{Home: env.Home, Host: env.Host, Root: env.Root, Destinations: env.Policy.Destinations}
+	return gather.Node{Home: env.Home, Host: env.Host, Root: env.Root, Destinations: env.Policy.Destinations, NoJourney: env.Policy.NoJourney}
 }
 
 // next makes calls of the moves that are worth making.

@@ -372,7 +372,7 @@ func TestCurlExplains(t *testing.T) {
 				next = append(next, n.Tool)
 			}
 			if c.code == "" && len(codes) != 0 || c.code != "" && !slices.Equal(codes, []string{c.code}) || !slices.Equal(next, c.next) {
-				t.Errorf("findings %v, next %v; want %s, %v", codes, next, c.code, c.next)
+				t.Errorf("findings %v, next %v; want %s, %v: %s", codes, next, c.code, c.next, answer.Summary)
 			}
 			lost := c.code == "tcp.timeout"
 			if slices.ContainsFunc(answer.Notes, func(n dispatch.Note) bool { return n.Code == "firewall_not_read" }) != lost {

@@ -14,6 +14,7 @@ import (
 	"nsenter-mcp/cmd/nsenter-mcp/internal/doctor"
 	"nsenter-mcp/internal/dispatch"
 	"nsenter-mcp/resolve"
+	"nsenter-mcp/tools/probe/journey"
 )
 
 // kubernetesLimit is for all questions to the API: a person waits, and a
@@ -79,6 +80,7 @@ func examine(cmd *cobra.Command, o *options, other string) (doctor.Report, error
 		Home: n.home, Host: n.host, HostRoot: n.policy.HostRoot.Or("/"), Tools: n.dispatcher.Tools(), Executable: path,
 		Policy:  policyChecks(n.policy),
 		Front:   front,
+		Journey: checkJourney(n.policy.NoJourney),
 		Sources: n.resolver.Discover,
 		Kubernetes: func(ctx context.Context) (resolve.KubeReport, error) {
 			ctx, cancel := context.WithTimeout(ctx, kubernetesLimit)
@@ -90,6 +92,15 @@ func examine(cmd *cobra.Command, o *options, other string) (doctor.Report, error
 			return n.kube.Report(ctx, execIn)
 		},
 	}), nil
+}
+
+// checkJourney tries whether packets can be followed; nil where the operator does not
+// want that.
+func checkJourney(off bool) func() error {
+	if off {
+		return nil
+	}
+	return new(journey.Tracer).Check
 }
 
 // front is the way to other nodes, for the doctor, and the one to try; nil without

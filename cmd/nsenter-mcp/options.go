@@ -40,6 +40,7 @@ type options struct {
 	toolsets      []string
 	unsafeMethods bool
 	hostNetwork   bool
+	journey       bool
 	allow, deny   []string
 }
 
@@ -60,6 +61,7 @@ func (o *options) register(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.deny, "deny-destination", nil, "`prefix` to which probes may not go (repeatable)")
 	flags.BoolVar(&o.unsafeMethods, "allow-unsafe-methods", false, "=false: netns_curl sends GET, HEAD and OPTIONS even if the operator allows more")
 	flags.BoolVar(&o.hostNetwork, "allow-host-network", true, "=false: not what uses the node's own network")
+	flags.BoolVar(&o.journey, "journey", true, "=false: probes do not follow their packets through the node")
 	flags.StringVar(&o.logLevel, "log-level", "", "`level`: debug, info, warn or error (default: info for the server, else warn)")
 	flags.StringVar(&o.logFormat, "log-format", "text", "`format` of the log on standard error: text or json")
 }
@@ -86,6 +88,7 @@ func (o *options) policy() (*config.Policy, error) {
 		{"read-only", func(who string) error { return p.ReadOnly(who, o.readOnly) }},
 		{"allow-unsafe-methods", func(who string) error { return p.LimitMethods(who, o.unsafeMethods) }},
 		{"allow-host-network", func(who string) error { return p.LimitHostNetwork(who, o.hostNetwork) }},
+		{"journey", func(who string) error { return p.LimitJourney(who, o.journey) }},
 		{"allow-destination", func(who string) error { return p.AllowOnly(who, o.allow) }},
 		{"deny-destination", func(who string) error { return p.DenyToo(who, o.deny) }},
 		{"host-netns", func(who string) error { return p.HostNetns.Set(who, o.hostNetns) }},

@@ -284,3 +284,30 @@ func TestDocumentedFile(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestJourneyIsNarrowed: the file switches it off for good, a flag for one client.
+func TestJourneyIsNarrowed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		file    string
+		args    []string
+		off     bool
+		refused string
+	}{
+		{"", nil, false, ""},
+		{"", []string{"--journey=false"}, true, ""},
+		{"journey: true\n", []string{"--journey=false"}, true, ""},
+		{"journey: false\n", nil, true, ""},
+		{"journey: false\n", []string{"--journey"}, false, "set journey: true"},
+	} {
+		p, err := policyOf(t, c.file, c.args...)
+		switch {
+		case c.refused != "":
+			if err == nil || !strings.Contains(err.Error(), c.refused) {
+				t.Errorf("%q %q: %v, want %q", c.file, c.args, err, c.refused)
+			}
+		case err != nil || p.NoJourney != c.off:
+			t.Errorf("%q %q: %v, off %v", c.file, c.args, err, p.NoJourney)
+		}
+	}
+}

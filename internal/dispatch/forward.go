@@ -20,6 +20,7 @@ const NarrowingMeta = "nsenter-mcp/narrowing"
 // that of the server that carries it out. It can take away only.
 type Narrowing struct {
 	NoHostNetwork bool `json:"no_host_network,omitempty"`
+	NoJourney     bool `json:"no_journey,omitempty"`
 	// Deny and Only are those of [destination.Policy].
 	Deny []netip.Prefix `json:"deny,omitempty"`
 	Only []netip.Prefix `json:"only"`

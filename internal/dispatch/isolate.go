@@ -55,7 +55,7 @@ func IsSentence(key string) bool { return slices.Contains(sentences[:], key) }
 // where they occur.
 var sentences = [...]string{
 	"action", "app_error", "data", "detail", "endpoints_unknown", "error", "exempt_range", "fact", "files_from", "from", "hint", "icmp", "key",
-	"library", "message", "order", "reason", "rule", "shell", "source", "summary", "why",
+	"library", "message", "order", "reason", "rule", "shell", "source", "summary", "trail", "why",
 }
 
 // isFree reports whether anything may stand below a key, if it is escaped: text of

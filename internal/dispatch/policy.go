@@ -18,6 +18,8 @@ type Policy struct {
 	// NoHostNetwork: nothing is looked at that uses the node's own network. The
 	// resolver refuses it (resolve.Config.AllowHostNetwork).
 	NoHostNetwork bool
+	// NoJourney: probes do not follow their packets through the node.
+	NoJourney bool
 }
 
 // CodeDestinationDenied is the error for an address that probes may not connect
@@ -34,10 +36,10 @@ func (p Policy) allows(t *Tool) bool { return slices.Contains(p.Toolsets, t.Tool
 // of the policy; nil where nothing is to be told. Which tools and methods there are
 // has been decided before.
 func (p Policy) narrowing() *Narrowing {
-	if !p.NoHostNetwork && len(p.Destinations.Deny) == 0 && p.Destinations.Only == nil {
+	if !p.NoHostNetwork && !p.NoJourney && len(p.Destinations.Deny) == 0 && p.Destinations.Only == nil {
 		return nil
 	}
-	return &Narrowing{NoHostNetwork: p.NoHostNetwork, Deny: p.Destinations.Deny, Only: p.Destinations.Only}
+	return &Narrowing{NoHostNetwork: p.NoHostNetwork, NoJourney: p.NoJourney, Deny: p.Destinations.Deny, Only: p.Destinations.Only}
 }
 
 // narrowedBy is what is left of the policy for a call that came with n.
@@ -46,6 +48,7 @@ func (p Policy) narrowedBy(n *Narrowing) Policy {
 		return p
 	}
 	p.NoHostNetwork = p.NoHostNetwork || n.NoHostNetwork
+	p.NoJourney = p.NoJourney || n.NoJourney
 	p.Destinations = p.Destinations.Narrow(destination.Policy{Deny: n.Deny, Only: n.Only})
 	return p
 }

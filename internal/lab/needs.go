@@ -54,6 +54,15 @@ func OtherUsers(tb SkipTB) {
 	missing(tb, "without root, the user namespace of this test has one user only")
 }
 
+// Kernel is a need that nobody can install, tried out: err, unless it is nil, says why
+// this kernel does not give it to this user. Without it the test is skipped everywhere.
+func Kernel(tb SkipTB, err error) {
+	tb.Helper()
+	if err != nil {
+		tb.Skipf("%v", err)
+	}
+}
+
 func missing(tb SkipTB, format string, args ...any) {
 	tb.Helper()
 	if os.Getenv("CI") == "true" {

@@ -31,6 +31,7 @@ const (
 	FirewallPodRedirect      fact.Code = "fw.pod_redirect"
 	FirewallHostDrop         fact.Code = "fw.host_drop"
 	FirewallHostReject       fact.Code = "fw.host_reject"
+	FirewallPeerDrop         fact.Code = "fw.peer_drop"
 	FirewallConnectDenied    fact.Code = "fw.connect_denied"
 	NetBridgeNFOff           fact.Code = "net.bridge_nf_off"
 	NATNotReversed           fact.Code = "nat.not_reversed"
@@ -147,8 +148,9 @@ func Codes() []CodeInfo {
 		{FirewallPodDrop, Critical, settled, "A firewall in the pod drops packets", "Look at the pod's own rules (a service mesh, an init container).", both},
 		{FirewallPodReject, Critical, settled, "A firewall in the pod rejects the connection", "Look at the pod's own rules (a service mesh, an init container).", []fact.Code{TCPRefused}},
 		{FirewallPodRedirect, Critical, settled, "The pod redirects the connection to a port where nothing listens", "See why the sidecar is not there, or remove its redirection.", append(unresolved[:len(unresolved):len(unresolved)], TCPRefused)},
-		{FirewallHostDrop, Critical, open, "A firewall of the node drops packets", "Look at the node's rules and at network policies.", both},
+		{FirewallHostDrop, Critical, settled, "A firewall of the node drops packets", "Look at the node's rules and at network policies.", both},
 		{FirewallHostReject, Critical, open, "A firewall of the node rejects the connection", "Look at the node's rules and at network policies.", []fact.Code{TCPRefused}},
+		{FirewallPeerDrop, Critical, settled, "A firewall in another pod drops packets", "Look at the rules inside the network of the destination (a service mesh, a sidecar).", both},
 		{FirewallConnectDenied, Critical, settled, "The kernel forbids the connection (a cgroup program or a security module)", "Look at the BPF programs of the pod's cgroup and at its security profile.", nil},
 		{NetBridgeNFOff, Critical, settled, "The answer comes from the backend's own address, as bridged packets bypass the node's NAT", "Load br_netfilter and set net.bridge.bridge-nf-call-iptables to 1 on the node.", both},
 		{NATNotReversed, Critical, open, "The answer comes from another address than the one asked", "See where NAT of the way back is bypassed.", both},

@@ -18,6 +18,7 @@ func (e explanation) silent() {
 		wire = &fact.Wire{}
 	}
 	switch {
+	case e.droppedOnTheWay():
 	case e.notSent():
 	case wire.SYNACKIn > 0:
 		e.answerLost()

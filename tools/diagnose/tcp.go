@@ -33,6 +33,10 @@ func causeCode(c fact.Cause) fact.Code {
 		return SysctlRouteLocalnet
 	case fact.CausePodDropOut, fact.CausePodDropIn:
 		return FirewallPodDrop
+	case fact.CauseNodeDrop:
+		return FirewallHostDrop
+	case fact.CausePeerDrop:
+		return FirewallPeerDrop
 	case fact.CausePodReject:
 		return FirewallPodReject
 	case fact.CauseRedirected:

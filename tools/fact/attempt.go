@@ -48,6 +48,8 @@ const (
 	CauseOtherSource      Cause = "other_source"      // the answer came from another address than was asked
 	CauseOtherMAC         Cause = "other_mac"         // the answer came in frames for another link-layer address
 	CauseReturned         Cause = "returned"          // the SYN came back to the target, under the target's own address
+	CauseNodeDrop         Cause = "node_drop"         // dropped by a packet filter in the node's network
+	CausePeerDrop         Cause = "peer_drop"         // dropped by a packet filter in another network of the node
 	CauseReversePath      Cause = "rp_filter"         // the answer came by an interface that rp_filter rejects
 	CauseChecksum         Cause = "bad_checksum"      // the answer came damaged
 	CauseNotPermitted     Cause = "not_permitted"     // connect(2) itself was refused
@@ -102,6 +104,9 @@ type Attempt struct {
 	// RouteLocalnet is route_localnet(ip-sysctl) of any interface, measured where it may matter.
 	RouteLocalnet *bool        `json:"route_localnet,omitempty"`
 	Node          *AttemptNode `json:"node,omitempty" jsonschema:"the connection as the node sees it"`
+	// Journey is where the packets went on this node, recorded where no answer came. An
+	// answer shows it beside the attempts, and here those of others.
+	Journey *Journey `json:"journey,omitempty"`
 	// Counters are those of the whole namespace that moved meanwhile, by the
 	// names of /proc/net/snmp, netstat and snmp6 ("TcpExt.TCPSynRetrans").
 	Counters map[string]uint64 `json:"counters,omitempty" jsonschema:"kernel counters of the whole namespace that moved"`

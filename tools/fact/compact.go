@@ -5,6 +5,9 @@ import "slices"
 // Compact leaves out of an answer that was judged what only a detailed one shows.
 // What explains a failure stays.
 func (f *Fetch) Compact() {
+	if f.Journey != nil {
+		f.Journey.Compact()
+	}
 	var explained []Cause
 	for i := range f.Attempts {
 		a := &f.Attempts[i]
@@ -22,6 +25,7 @@ func (f *Fetch) Compact() {
 		case CauseLost, CauseSlow, CauseResetAnswer, CauseNoListener, CauseListenElsewhere:
 			a.Wire, a.Counters = nil, nil // why says what they tell
 		}
+		a.Journey = nil
 		if slices.Contains(explained, a.Cause) {
 			// The same again, at another address.
 			a.Route, a.Neigh, a.Answer, a.Wire, a.Counters, a.Node, a.Why = nil, nil, nil, nil, nil, nil, ""

@@ -12,6 +12,7 @@ import (
 	"nsenter-mcp/tools/fact"
 	"nsenter-mcp/tools/probe/attempt"
 	"nsenter-mcp/tools/probe/fetch"
+	"nsenter-mcp/tools/probe/journey"
 )
 
 type (
@@ -51,14 +52,18 @@ type Node struct {
 	Host         *nsexec.Handle // its own network; nil where that is not known
 	Root         string         // the directory below which its files lie
 	Destinations destination.Policy
+	NoJourney    bool // packets are not followed through the node
 }
 
 // HTTP sends requests from inside. One serves a whole process; it is safe for
 // concurrent use.
-type HTTP struct{ prober *attempt.Prober }
+type HTTP struct {
+	prober *attempt.Prober
+	tracer *journey.Tracer
+}
 
 // NewHTTP returns an HTTP.
-func NewHTTP() *HTTP { return &HTTP{attempt.New()} }
+func NewHTTP() *HTTP { return &HTTP{attempt.New(), &journey.Tracer{}} }
 
 // Do sends a request and gathers what its answer is judged by. What the network did is
 // no error; errors are [*ArgumentError], [*DeniedError], and what kept from measuring.
@@ -77,6 +82,9 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 			roots = fetch.LoadRoots(ctx, fetch.RootFiles{Container: fileReader(target), CertFile: variables.CertFile(), Host: host})
 			return roots
 		},
+	}
+	if !node.NoJourney {
+		client.Tracer = h.tracer
 	}
 	answer, err := client.Do(ctx, r)
 	if err != nil {

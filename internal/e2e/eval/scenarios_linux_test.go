@@ -69,10 +69,9 @@ func scenarios() []scenario {
 		// Firewalls.
 		{name: "pod drops outgoing", serve: web, fault: lab.DropOutgoing, code: "fw.pod_drop"},
 		{name: "pod rejects outgoing", serve: web, fault: lab.RejectOutgoing, code: "fw.pod_reject"},
-		{name: "server's pod drops incoming", serve: guarded, code: "fw.pod_drop", beside: []string{"tcp.timeout"}},
+		{name: "server's pod drops incoming", serve: guarded, code: "fw.peer_drop", beside: []string{"tcp.timeout"}},
 		{name: "node rejects what it forwards", far: true, serve: web, fault: lab.RejectForwarded, code: "fw.host_reject"},
-		{name: "node drops what it forwards", far: true, serve: web, fault: lab.DropForwarded, code: "tcp.timeout",
-			node: "ok", missing: "the rule: netns_firewall"},
+		{name: "node drops what it forwards", far: true, serve: web, fault: lab.DropForwarded, code: "fw.host_drop"},
 		{name: "service without endpoints", serve: func(w *world) string { return "http://" + w.service() + "/" },
 			code: "fw.host_reject", beside: []string{"tcp.refused"}, node: "blocked_locally", missing: "its endpoints: the Kubernetes API"},
 		{name: "pod drops its DNS queries", serve: byService, fault: dropDNS, code: "dns.nameserver_unreachable"},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"net/netip"
 	"time"
+
+	"nsenter-mcp/tools/probe/journey"
 )
 
 // Bounds of what one [Prober] does at a time. Both kinds of work hold an
@@ -54,6 +56,9 @@ type Request struct {
 	// MSS is the largest segment in bytes that is sent and asked for (tcp(7),
 	// TCP_MAXSEG); 0 leaves it to the kernel.
 	MSS int
+	// Tracer records where the packets of an attempt without an answer went; nil for
+	// none.
+	Tracer *journey.Tracer
 	// Allow is asked right before connecting, with the very address that will
 	// be connected to; its error refuses. Nil allows everything.
 	Allow func(netip.AddrPort) error

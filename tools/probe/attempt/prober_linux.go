@@ -66,7 +66,7 @@ func (p *Prober) try(ctx context.Context, h *nsexec.Handle, r Request, first *fa
 	connecting, cancel := r.connecting(ctx)
 	defer cancel()
 	start := time.Now()
-	end := p.watch(connecting, h, s)
+	end := p.watch(connecting, h, s, r.Tracer)
 	failed := s.connect(connecting, r.Timeout)
 	took := time.Since(start)
 	a.MS = milliseconds(took)
@@ -74,7 +74,7 @@ func (p *Prober) try(ctx context.Context, h *nsexec.Handle, r Request, first *fa
 	if failed != nil && !perhaps {
 		r.failed()
 	}
-	seen := end()
+	seen, trail := end()
 	if seen != nil {
 		a.Wire = seen.wire
 	}
@@ -91,6 +91,7 @@ func (p *Prober) try(ctx context.Context, h *nsexec.Handle, r Request, first *fa
 		a.Outcome = fact.OutcomeAbandoned
 		return nil, a, false, nil
 	}
+	a.Journey = trail
 	a.Errno = errnoName(failed)
 	a.Outcome = outcomeOf(a.Errno)
 	p.gather(ctx, h, s, seen, &a)

@@ -18,6 +18,7 @@ import (
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/tools/diagnose"
 	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe/journey"
 )
 
 // scene is a pod that connects to a server on another pod of its node.
@@ -26,6 +27,7 @@ type scene struct {
 	lab         *lab.Lab
 	pod, server *lab.Pod
 	to          netip.AddrPort // the server listens here
+	tracer      *journey.Tracer
 }
 
 func newScene(t testing.TB) *scene {
@@ -68,7 +70,7 @@ func (s *scene) connect(to netip.AddrPort, timeout time.Duration) (net.Conn, fac
 	s.Helper()
 	ctx, cancel := context.WithTimeout(s.Context(), 20*time.Second)
 	defer cancel()
-	conn, a, err := New().Connect(ctx, s.pod.Handle, Request{Address: to, Timeout: timeout})
+	conn, a, err := New().Connect(ctx, s.pod.Handle, Request{Address: to, Timeout: timeout, Tracer: s.tracer})
 	s.must(err)
 	if conn != nil {
 		s.Cleanup(func() { _ = conn.Close() })

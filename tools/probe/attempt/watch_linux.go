@@ -13,24 +13,58 @@ import (
 	"golang.org/x/sys/unix"
 
 	"nsenter-mcp/nsexec"
+	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe/journey"
 )
 
 // watch records, from when the SYN of the attempt that is about to begin on s has
 // gone unanswered for a while, whether repetitions leave an interface and whether
 // answers come in by one. TCP itself cannot tell a SYN that a local rule dropped
 // from one that got lost, nor an answer that was dropped from one that never came.
+// The kernel tells besides where on this node the packets go.
 // end stops watching; it returns nil where nothing was watched, or where what was
 // seen cannot be told to be this connection's or another's.
-func (p *Prober) watch(ctx context.Context, h *nsexec.Handle, s *socket) (end func() *observed) {
+func (p *Prober) watch(ctx context.Context, h *nsexec.Handle, s *socket, tracer *journey.Tracer) (end func() (*observed, *fact.Journey)) {
 	ctx, cancel := context.WithCancel(ctx)
-	result := make(chan *observed, 1)
-	timer := time.AfterFunc(unwatched, func() { result <- p.record(ctx, h, s) })
-	return func() *observed {
+	var seen *observed
+	var trail *fact.Journey
+	ended := make(chan struct{})
+	timer := time.AfterFunc(unwatched, func() {
+		defer close(ended)
+		stop := trace(tracer, h, s)
+		seen = p.record(ctx, h, s)
+		<-ctx.Done()
+		trail = stop()
+	})
+	return func() (*observed, *fact.Journey) {
 		cancel()
 		if timer.Stop() { // before it began
-			return nil
+			return nil, nil
 		}
-		return <-result
+		<-ended
+		return seen, trail
+	}
+}
+
+// trace records the journey of the attempt's packets until stop is called.
+func trace(tracer *journey.Tracer, h *nsexec.Handle, s *socket) (stop func() *fact.Journey) {
+	local, ok := s.localAddress()
+	if !ok || tracer == nil {
+		return func() *fact.Journey { return nil }
+	}
+	to := netip.AddrPortFrom(s.to.Addr().WithZone(""), s.to.Port())
+	recording, err := tracer.Start(journey.Flow{Proto: journey.TCP, Src: local, Dst: to, NetnsInode: h.Identity().Inode})
+	if err != nil {
+		return func() *fact.Journey { return &fact.Journey{Status: fact.JourneyUnavailable, Why: err.Error()} }
+	}
+	return func() *fact.Journey {
+		trail := recording.Stop()
+		for i := range trail.Steps {
+			if step := &trail.Steps[i]; step.NetnsInode == h.Identity().Inode {
+				step.Place = fact.PlaceTarget
+			}
+		}
+		return &trail
 	}
 }
 

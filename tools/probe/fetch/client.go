@@ -14,6 +14,7 @@ import (
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/fact"
 	"nsenter-mcp/tools/probe/attempt"
+	"nsenter-mcp/tools/probe/journey"
 )
 
 // Lookup finds the addresses of a name as the target's applications would, in
@@ -25,6 +26,8 @@ type Lookup func(ctx context.Context, name string) ([]netip.Addr, fact.Resolutio
 type Client struct {
 	Prober *attempt.Prober
 	Target *nsexec.Handle
+	// Tracer records where packets without an answer went; nil for none.
+	Tracer *journey.Tracer
 	// Lookup may be nil; then there are literal addresses only.
 	Lookup Lookup
 	// Allow is asked before each connection, with the literal address; its

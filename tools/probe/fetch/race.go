@@ -51,7 +51,7 @@ func (c *call) race(ctx context.Context, to []netip.AddrPort, deadline time.Time
 		next.Reset(stagger)
 		go func() {
 			conn, a, err := c.Prober.Connect(ctx, c.Target, attempt.Request{
-				Address: to[index], Timeout: max(time.Until(deadline), time.Millisecond), Allow: c.Allow, MSS: c.MSS,
+				Address: to[index], Timeout: max(time.Until(deadline), time.Millisecond), Allow: c.Allow, MSS: c.MSS, Tracer: c.Tracer,
 				Abandon: abandon, Failed: func() { failing <- index },
 			})
 			if index > 0 {

@@ -26,6 +26,7 @@ type File struct {
 	UnsafeMethods *bool
 	HostNetwork   *bool
 	HostLoopback  *bool
+	Journey       *bool
 	Allow         []netip.Prefix // the only destinations
 	Deny          []netip.Prefix // no destinations
 	Metadata      []netip.Prefix // destinations although they are metadata services or link-local
@@ -49,6 +50,7 @@ const (
 	keyUnsafeMethods = "allow_unsafe_methods"
 	keyHostNetwork   = "allow_host_network"
 	keyHostLoopback  = "allow_host_loopback"
+	keyJourney       = "journey"
 	keyDestinations  = "destinations"
 	keyAllow         = "allow"
 	keyDeny          = "deny"
@@ -86,6 +88,7 @@ func Parse(text []byte) (File, error) {
 		keyUnsafeMethods: into(&f.UnsafeMethods, boolean),
 		keyHostNetwork:   into(&f.HostNetwork, boolean),
 		keyHostLoopback:  into(&f.HostLoopback, boolean),
+		keyJourney:       into(&f.Journey, boolean),
 		keyDestinations: func(n *yaml.Node) error {
 			return readKeys(n, map[string]read{
 				keyAllow:    into(&f.Allow, prefixes),

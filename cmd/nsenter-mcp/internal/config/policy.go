@@ -79,6 +79,7 @@ func (p *Policy) NarrowByNode(path string) error {
 	p.Toolsets = slices.DeleteFunc(slices.Clone(p.Toolsets), func(set dispatch.Toolset) bool { return !slices.Contains(node.Toolsets, set) })
 	p.UnsafeMethods = p.UnsafeMethods && node.UnsafeMethods
 	p.NoHostNetwork = p.NoHostNetwork || node.NoHostNetwork
+	p.NoJourney = p.NoJourney || node.NoJourney
 	loopback := p.Destinations.HostLoopback && node.Destinations.HostLoopback
 	p.Destinations = p.Destinations.Narrow(node.Destinations)
 	p.Destinations.HostLoopback = loopback
@@ -100,6 +101,7 @@ func (f *File) limits() dispatch.Policy {
 	}
 	p.UnsafeMethods = isTrue(f.UnsafeMethods)
 	p.NoHostNetwork = f.HostNetwork != nil && !*f.HostNetwork
+	p.NoJourney = f.Journey != nil && !*f.Journey
 	p.Destinations = destination.Policy{Only: f.Allow, Deny: f.Deny, Except: f.Metadata, HostLoopback: isTrue(f.HostLoopback)}
 	return p
 }
@@ -112,6 +114,7 @@ func (p *Policy) sayAll(f File, path string) {
 		keyToolsets:      f.Toolsets != nil,
 		keyUnsafeMethods: f.UnsafeMethods != nil,
 		keyHostNetwork:   f.HostNetwork != nil,
+		keyJourney:       f.Journey != nil,
 		keyDestinations:  f.Allow != nil || f.Deny != nil || f.Metadata != nil || f.HostLoopback != nil,
 	} {
 		if says {
@@ -190,6 +193,17 @@ func (p *Policy) LimitHostNetwork(who string, allow bool) error {
 	return nil
 }
 
+// LimitJourney keeps probes from following their packets through the node, or wants it
+// allowed.
+func (p *Policy) LimitJourney(who string, allow bool) error {
+	if allow && p.NoJourney {
+		return p.beyond(who, "the journey of packets", "probes without it", "set "+keyJourney+": true")
+	}
+	p.NoJourney = !allow
+	p.say(keyJourney, who)
+	return nil
+}
+
 // AllowOnly leaves those destinations and no others.
 func (p *Policy) AllowOnly(who string, texts []string) error {
 	only, err := parsePrefixes(who, texts)
@@ -243,10 +257,15 @@ func (p *Policy) Parts() []Part {
 	if p.NoHostNetwork {
 		host = "denied"
 	}
+	journey := "packets of probes that get no answer are followed through this node"
+	if p.NoJourney {
+		journey = "off"
+	}
 	return []Part{
 		{keyToolsets, join(p.Toolsets), p.origin(keyToolsets)},
 		{"methods", methods, p.origin(keyUnsafeMethods)},
 		{"host_network", host, p.origin(keyHostNetwork)},
+		{keyJourney, journey, p.origin(keyJourney)},
 		{keyDestinations, describe(p.Destinations), p.origin(keyDestinations)},
 	}
 }

@@ -22,7 +22,7 @@ func knownCapabilities() []capability {
 		{"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN, "no network namespace can be entered"},
 		{"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE, "the namespaces and files of most processes cannot be opened, so their pods cannot be entered"},
 		{"CAP_NET_ADMIN", unix.CAP_NET_ADMIN, "firewall rules, connection tracking and some socket details cannot be read"},
-		{"CAP_NET_RAW", unix.CAP_NET_RAW, "no ping, no packet capture"},
+		{"CAP_NET_RAW", unix.CAP_NET_RAW, "failed connections are explained less: no packet sockets in the target"},
 		{"CAP_DAC_READ_SEARCH", unix.CAP_DAC_READ_SEARCH, "files of containers that only their owner may read are closed"},
 		{"CAP_SYS_CHROOT", unix.CAP_SYS_CHROOT, "mount namespaces cannot be entered"},
 	}

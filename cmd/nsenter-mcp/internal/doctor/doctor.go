@@ -84,6 +84,8 @@ type Config struct {
 	Tools      []dispatch.Tool
 	// Policy describes what the operator allows.
 	Policy []Check
+	// Journey tries to follow packets through the node; nil where it is switched off.
+	Journey func() error
 	// Front leads to other nodes; nil where the server looks at its own only.
 	Front *Front
 	// Executable is the path of the program, for the advice.
@@ -108,6 +110,9 @@ func Run(ctx context.Context, cfg Config) Report {
 	}
 	if cfg.Front != nil {
 		cfg.Front.examine(ctx, &r, useful)
+	}
+	if useful && cfg.Journey != nil {
+		r.addJourney(cfg.Journey())
 	}
 	r.Checks = append(r.Checks, cfg.Policy...)
 	r.judge(cfg.Tools, missing)
@@ -191,6 +196,17 @@ func (r *Report) addSources(found resolve.Inventory, err error, front bool) {
 			Fix:  "run it on the node where the pods are; in a container, mount the runtime's socket",
 		})
 	}
+}
+
+// addJourney reports whether packets can be followed through the node.
+func (r *Report) addJourney(err error) {
+	check := Check{ID: "journey", Status: OK, Detail: "packets of probes that get no answer can be followed through this node"}
+	if err != nil {
+		check.Status, check.Detail = Warn, err.Error()
+		check.Cost = "a packet that is lost on the node is not found there; all else works"
+		check.Fix = "it takes CAP_SYS_ADMIN (or CAP_BPF and CAP_PERFMON), Linux 5.17 or later with BTF (/sys/kernel/btf/vmlinux), and bpf(2) allowed by seccomp and lockdown"
+	}
+	r.add(check)
 }
 
 // grant lists the ways to get capabilities, for this program at path, started by uid.

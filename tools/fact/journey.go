@@ -1,0 +1,104 @@
+package fact
+
+import "cmp"
+
+// Journey is the trail of the packets of one flow through a node, as the kernel saw
+// them: at each device of each namespace, through NAT, and where one was dropped.
+type Journey struct {
+	Status string `json:"status" enum:"recorded,unavailable"`
+	// Why there is no trail.
+	Why   string        `json:"why,omitempty"`
+	Steps []JourneyStep `json:"steps,omitempty"`
+	// Trail is the last packet's way, a step a line, instead of Steps in a short answer.
+	Trail []string `json:"trail,omitempty" jsonschema:"the last SYN's steps: place, device, what, packet"`
+	// Missed counts records that were not kept: the trail has gaps.
+	Missed int `json:"missed,omitempty"`
+}
+
+// The statuses of a [Journey].
+const (
+	JourneyRecorded    = "recorded"
+	JourneyUnavailable = "unavailable"
+)
+
+// What happened to a packet at a [JourneyStep].
+const (
+	StepQueued   = "queued"   // handed to a device for sending (net_dev_queue)
+	StepReceived = "received" // a device received it (netif_receive_skb)
+	StepDropped  = "dropped"  // thrown away (kfree_skb)
+)
+
+// The places of a [JourneyStep].
+const (
+	PlaceTarget = "target"
+	PlaceNode   = "node"
+	PlaceOther  = "other"
+)
+
+// JourneyStep is one packet at one place.
+type JourneyStep struct {
+	MS float64 `json:"ms" jsonschema:"after the trail's beginning"`
+	// Place is whose network it was: target, node, other; empty where that is not known.
+	Place string `json:"place,omitempty" enum:"target,node,other"`
+	// NetnsInode is 0 where the packet belonged to no device yet.
+	NetnsInode uint64 `json:"netns_inode,omitempty"`
+	Dev        string `json:"dev,omitempty"`
+	Ifindex    int    `json:"ifindex,omitempty"`
+	What       string `json:"what" enum:"queued,received,dropped"`
+	// Reason is the kernel's own (enum skb_drop_reason), Function the one that dropped.
+	Reason   string `json:"reason,omitempty" jsonschema:"the kernel's drop reason"`
+	Function string `json:"function,omitempty" jsonschema:"the kernel's function that dropped"`
+	// Back is true for what belongs to the way back: answers, and ICMP errors.
+	Back  bool   `json:"back,omitempty" jsonschema:"on the way back"`
+	Proto string `json:"proto"`
+	Src   string `json:"src" jsonschema:"as it was there, with the port"`
+	Dst   string `json:"dst"`
+	// Kind is "SYN", "SYN-ACK", "ICMP type 3 code 1"; empty for data.
+	Kind  string `json:"kind,omitempty"`
+	Bytes int    `json:"bytes"`
+}
+
+// Compact replaces the steps by the way of the last packet that began a connection.
+func (j *Journey) Compact() {
+	last := j.Last()
+	for _, s := range last[:min(len(last), maxTrail)] {
+		j.Trail = append(j.Trail, s.String())
+	}
+	j.Steps = nil
+}
+
+// maxTrail is the most steps of a short answer: about 1 kB.
+const maxTrail = 12
+
+// Last are the steps of the last SYN that began in the target, with what followed. A SYN
+// is repeated after a second at the earliest (RFC 6298, section 2.1).
+func (j *Journey) Last() []JourneyStep {
+	const apartMS = 500
+	first := 0
+	for i, s := range j.Steps {
+		if s.Kind == "SYN" && !s.Back && s.Place == PlaceTarget && s.MS-j.Steps[first].MS > apartMS {
+			first = i
+		}
+	}
+	return j.Steps[first:]
+}
+
+// String writes a step in one line: "node veth1 received SYN 10.0.0.1:1 > 10.0.0.2:80".
+func (s *JourneyStep) String() string {
+	text := cmp.Or(s.Place, "unknown")
+	if s.Dev != "" {
+		text += " " + s.Dev
+	}
+	text += " " + s.What
+	if s.Reason != "" {
+		text += " (" + s.Reason
+		if s.Function != "" {
+			text += " in " + s.Function
+		}
+		text += ")"
+	}
+	if s.Kind != "" {
+		text += " " + s.Kind
+	}
+	return text + " " + s.Src + " > " + s.Dst
+}

@@ -1,0 +1,9 @@
+package journey
+
+import (
+	"testing"
+
+	"nsenter-mcp/internal/lab"
+)
+
+func TestMain(m *testing.M) { lab.TestMain(m) }

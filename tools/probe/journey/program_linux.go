@@ -1,0 +1,268 @@
+package journey
+
+import (
+	"encoding/binary"
+
+	"github.com/cilium/ebpf/asm"
+)
+
+// Offsets in the stack frame of the main function, from its frame pointer. A packet's
+// key is what the maps are looked up with: struct { proto, 3 x 0; ports; addresses }
+// in network byte order, addresses in 16 bytes.
+const (
+	atParsed   = -72 // what parse writes: flags, ident, address of the transport header, key
+	atFlags    = atParsed
+	atIdent    = atParsed + 8
+	atL4       = atParsed + 16
+	atKey      = atParsed + 24
+	atHead     = -80
+	atNetwork  = -88
+	atIdentKey = -104 // ident, proto
+	atValue    = -112 // id, direction
+	atReverse  = -152 // a key
+	atScratch  = -160
+	atTail     = -168
+	atPlace    = -176 // id, netns
+	atDevice   = -184
+)
+
+// Offsets in a key.
+const (
+	keyPorts = 4
+	keySrc   = 8
+	keyDst   = 24
+	keySize  = 40
+
+	placeSize = 8 // id, netns
+)
+
+// mapFDs are the descriptors of the maps that a program uses.
+type mapFDs struct{ events, flows, idents, places, format int }
+
+// storeDouble stores a number in 8 bytes, which the library's StoreImm refuses.
+func storeDouble(dst asm.Register, offset int16, value int64) asm.Instruction {
+	return asm.Instruction{OpCode: asm.StoreImmOp(asm.DWord), Dst: dst, Offset: offset, Constant: value}
+}
+
+// probeRead copies size bytes from the kernel's address in src plus offset to the
+// stack; on a fault the bytes are zero (bpf-helpers(7)).
+func probeRead(to int16, size int32, src asm.Register, offset uint32) asm.Instructions {
+	return asm.Instructions{
+		asm.Mov.Reg(asm.R1, asm.RFP), asm.Add.Imm(asm.R1, int32(to)),
+		asm.Mov.Imm(asm.R2, size),
+		asm.Mov.Reg(asm.R3, src), asm.Add.Imm(asm.R3, int32(offset)), //nolint:gosec // offsets of structs are small
+		asm.FnProbeReadKernel.Call(),
+	}
+}
+
+// readPointer loads a word of the kernel into dst.
+func readPointer(dst, src asm.Register, offset uint32) asm.Instructions {
+	return append(probeRead(atScratch, 8, src, offset), asm.LoadMem(dst, asm.RFP, atScratch, asm.DWord))
+}
+
+// program reports each packet of the recorded flows. A skb is the first argument of
+// all three tracepoints; of kfree_skb the second is the place, the third the reason.
+func program(o *offsets, m mapFDs, reason int32) asm.Instructions {
+	var p asm.Instructions
+	add := func(is ...asm.Instruction) { p = append(p, is...) }
+	mark := func(name string, is asm.Instructions) { is[0] = is[0].WithSymbol(name); add(is...) }
+	label := func(name string, i asm.Instruction) { add(i.WithSymbol(name)) }
+
+	add(asm.Mov.Reg(asm.R6, asm.R1), asm.LoadMem(asm.R7, asm.R6, 0, asm.DWord)) // context, skb
+	add(storeDouble(asm.RFP, atNetwork, 0), storeDouble(asm.RFP, atTail, 0))
+	add(probeRead(atHead, 8, asm.R7, o.skbHead)...)
+	add(probeRead(atNetwork, 2, asm.R7, o.skbNetwork)...)
+	add(probeRead(atTail, 4, asm.R7, o.skbTail)...)
+	add(asm.LoadMem(asm.R8, asm.RFP, atHead, asm.DWord), asm.LoadMem(asm.R1, asm.RFP, atNetwork, asm.Half), asm.Add.Reg(asm.R8, asm.R1))
+	parse := func() {
+		add(asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, atParsed), asm.Call.Label("parse"))
+	}
+	add(asm.Mov.Imm(asm.R9, 0), asm.Mov.Reg(asm.R1, asm.R8))
+	parse()
+	add(asm.JEq.Imm(asm.R0, 1, "look"), asm.JNE.Imm(asm.R0, 2, "out"))
+	// An ICMP error quotes the packet that it is about, after 8 bytes of its own.
+	add(asm.Mov.Imm(asm.R9, wayQuoted), asm.LoadMem(asm.R1, asm.RFP, atL4, asm.DWord), asm.Add.Imm(asm.R1, 8))
+	parse()
+	add(asm.JNE.Imm(asm.R0, 1, "out"))
+
+	lookup := func(fd int, key int32) {
+		add(asm.LoadMapPtr(asm.R1, fd), asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, key), asm.FnMapLookupElem.Call())
+	}
+	update := func(fd int, key, value int32) {
+		add(asm.LoadMapPtr(asm.R1, fd), asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, key),
+			asm.Mov.Reg(asm.R3, asm.RFP), asm.Add.Imm(asm.R3, value), asm.Mov.Imm(asm.R4, 0), asm.FnMapUpdateElem.Call())
+	}
+	label("look", asm.LoadMem(asm.R1, asm.RFP, atIdent, asm.DWord))
+	add(asm.StoreMem(asm.RFP, atIdentKey, asm.R1, asm.DWord), asm.LoadMem(asm.R1, asm.RFP, atKey, asm.Byte), asm.StoreMem(asm.RFP, atIdentKey+8, asm.R1, asm.DWord))
+	lookup(m.flows, atKey)
+	add(asm.JNE.Imm(asm.R0, 0, "known"))
+
+	// Not known by its addresses. NAT has changed them where the packet is otherwise one
+	// that was seen before: by TCP's numbers, or by what others carry. An answer's two
+	// addresses are restored one after the other.
+	add(asm.JNE.Imm(asm.R9, 0, "out"), asm.LoadMem(asm.R1, asm.RFP, atFlags, asm.DWord), asm.JEq.Imm(asm.R1, 0, "out"))
+	lookup(m.idents, atIdentKey)
+	add(asm.JEq.Imm(asm.R0, 0, "out"), asm.LoadMem(asm.R1, asm.R0, 0, asm.DWord), asm.StoreMem(asm.RFP, atValue, asm.R1, asm.DWord))
+	update(m.flows, atKey, atValue)
+	add(asm.LoadMem(asm.R1, asm.RFP, atKey, asm.Word), asm.StoreMem(asm.RFP, atReverse, asm.R1, asm.Word))
+	for _, c := range [][2]int16{{keyPorts, keyPorts + 2}, {keyPorts + 2, keyPorts}} {
+		add(asm.LoadMem(asm.R1, asm.RFP, atKey+c[0], asm.Half), asm.StoreMem(asm.RFP, atReverse+c[1], asm.R1, asm.Half))
+	}
+	for _, c := range [][2]int16{{keySrc, keyDst}, {keySrc + 8, keyDst + 8}, {keyDst, keySrc}, {keyDst + 8, keySrc + 8}} {
+		add(asm.LoadMem(asm.R1, asm.RFP, atKey+c[0], asm.DWord), asm.StoreMem(asm.RFP, atReverse+c[1], asm.R1, asm.DWord))
+	}
+	turn := func() {
+		add(asm.LoadMem(asm.R1, asm.RFP, atValue+4, asm.Word), asm.Xor.Imm(asm.R1, wayBack), asm.StoreMem(asm.RFP, atValue+4, asm.R1, asm.Word))
+	}
+	turn()
+	update(m.flows, atReverse, atValue)
+	turn()
+	add(asm.Ja.Label("place"))
+	label("known", asm.LoadMem(asm.R1, asm.R0, 0, asm.DWord))
+	add(asm.StoreMem(asm.RFP, atValue, asm.R1, asm.DWord))
+
+	// Which network it is in: of a packet without a device the socket knows it.
+	mark("place", readPointer(asm.R0, asm.R7, o.skbDev))
+	add(asm.StoreMem(asm.RFP, atDevice, asm.R0, asm.DWord), storeDouble(asm.RFP, atPlace, 0), asm.JEq.Imm(asm.R0, 0, "socket"))
+	add(readPointer(asm.R0, asm.R0, o.devNet)...)
+	add(asm.Ja.Label("netns"))
+	mark("socket", readPointer(asm.R0, asm.R7, o.skbSk))
+	add(asm.JEq.Imm(asm.R0, 0, "whose"))
+	add(readPointer(asm.R0, asm.R0, o.sockNet)...)
+	label("netns", asm.JEq.Imm(asm.R0, 0, "whose"))
+	add(probeRead(atPlace+4, 4, asm.R0, o.netInode)...)
+	label("whose", asm.LoadMem(asm.R1, asm.RFP, atValue, asm.Word))
+	add(asm.StoreMem(asm.RFP, atPlace, asm.R1, asm.Word))
+	lookup(m.places, atPlace)
+	add(asm.JNE.Imm(asm.R0, 0, "here"))
+
+	// Other networks may use the same addresses: the flow has come to this one where the
+	// packet is one that was seen before.
+	add(asm.JNE.Imm(asm.R9, 0, "out"), asm.LoadMem(asm.R1, asm.RFP, atFlags, asm.DWord), asm.JEq.Imm(asm.R1, 0, "out"))
+	lookup(m.idents, atIdentKey)
+	add(asm.JEq.Imm(asm.R0, 0, "out"), asm.LoadMem(asm.R1, asm.R0, 0, asm.Word), asm.LoadMem(asm.R2, asm.RFP, atValue, asm.Word), asm.JNE.Reg(asm.R1, asm.R2, "out"))
+	add(asm.LoadMem(asm.R1, asm.RFP, atPlace+4, asm.Word), asm.JEq.Imm(asm.R1, 0, "emit"))
+	update(m.places, atPlace, atValue)
+	add(asm.Ja.Label("emit"))
+
+	label("here", asm.JNE.Imm(asm.R9, 0, "emit"))
+	add(asm.LoadMem(asm.R1, asm.RFP, atFlags, asm.DWord), asm.JEq.Imm(asm.R1, 0, "emit"))
+	update(m.idents, atIdentKey, atValue)
+
+	label("emit", asm.LoadMapPtr(asm.R1, m.events))
+	add(asm.Mov.Imm(asm.R2, recordSize), asm.Mov.Imm(asm.R3, 0), asm.FnRingbufReserve.Call(), asm.JEq.Imm(asm.R0, 0, "out"))
+	add(asm.LoadMem(asm.R1, asm.RFP, atValue, asm.Word), asm.StoreMem(asm.R0, recordID, asm.R1, asm.Word))
+	add(asm.LoadMem(asm.R1, asm.RFP, atValue+4, asm.Word), asm.Or.Reg(asm.R1, asm.R9), asm.StoreMem(asm.R0, recordWay, asm.R1, asm.Word))
+	add(asm.Mov.Reg(asm.R9, asm.R0))
+	if reason == 0 {
+		add(asm.LoadMem(asm.R1, asm.R6, 16, asm.DWord), asm.StoreMem(asm.R9, recordReason, asm.R1, asm.Word))
+	} else {
+		add(asm.StoreImm(asm.R9, recordReason, int64(reason), asm.Word))
+	}
+	add(asm.FnKtimeGetNs.Call(), asm.StoreMem(asm.R9, recordTime, asm.R0, asm.DWord))
+	for i := int16(recordNetns); i < recordSize; i += 8 {
+		if i != recordReason && i != recordLen {
+			add(storeDouble(asm.R9, i, 0))
+		}
+	}
+	add(asm.LoadMem(asm.R1, asm.RFP, atPlace+4, asm.Word), asm.StoreMem(asm.R9, recordNetns, asm.R1, asm.Word))
+	into := func(at, size int32, src asm.Register, offset uint32) {
+		add(asm.Mov.Reg(asm.R1, asm.R9), asm.Add.Imm(asm.R1, at), asm.Mov.Imm(asm.R2, size),
+			asm.Mov.Reg(asm.R3, src), asm.Add.Imm(asm.R3, int32(offset)), asm.FnProbeReadKernel.Call()) //nolint:gosec // offsets of structs are small
+	}
+	into(recordLen, 4, asm.R7, o.skbLen)
+	// The packet from its network header on, and nothing behind its end.
+	add(asm.LoadMem(asm.R2, asm.RFP, atTail, asm.Word), asm.LoadMem(asm.R1, asm.RFP, atNetwork, asm.Half), asm.JLE.Reg(asm.R2, asm.R1, "device"))
+	add(asm.Sub.Reg(asm.R2, asm.R1), asm.JLE.Imm(asm.R2, packetBytes, "copy"), asm.Mov.Imm(asm.R2, packetBytes))
+	label("copy", asm.StoreMem(asm.R9, recordCopied, asm.R2, asm.Word))
+	add(asm.Mov.Reg(asm.R1, asm.R9), asm.Add.Imm(asm.R1, recordPacket), asm.Mov.Reg(asm.R3, asm.R8), asm.FnProbeReadKernel.Call())
+	label("device", asm.LoadMem(asm.R8, asm.RFP, atDevice, asm.DWord))
+	add(asm.JEq.Imm(asm.R8, 0, "submit"))
+	into(recordIndex, 4, asm.R8, o.devIndex)
+	into(recordName, 16, asm.R8, o.devName)
+	label("submit", asm.Mov.Reg(asm.R1, asm.R9))
+	if reason == 0 { // the function that dropped, by name
+		add(asm.LoadMem(asm.R2, asm.R6, 8, asm.DWord), asm.StoreMem(asm.RFP, atScratch, asm.R2, asm.DWord))
+		add(asm.Add.Imm(asm.R1, recordFunction), asm.Mov.Imm(asm.R2, functionBytes), asm.LoadMapValue(asm.R3, m.format, 0),
+			asm.Mov.Reg(asm.R4, asm.RFP), asm.Add.Imm(asm.R4, atScratch), asm.Mov.Imm(asm.R5, 8), asm.FnSnprintf.Call(), asm.Mov.Reg(asm.R1, asm.R9))
+	}
+	add(asm.Mov.Imm(asm.R2, 0), asm.FnRingbufSubmit.Call())
+	label("out", asm.Mov.Imm(asm.R0, 0))
+	add(asm.Return())
+	return append(p, parser()...)
+}
+
+// parser is a function: R1 is the kernel's address of an IP header, R2 where the
+// result goes. R0 is 1 for a packet with a key, 2 for an ICMP error, 0 for all else.
+// Flags are not 0 where ident identifies the packet.
+func parser() asm.Instructions {
+	const ip, l4 = -40, -72
+	const flags, ident, address, key = 0, 8, 16, 24
+	var p asm.Instructions
+	add := func(is ...asm.Instruction) { p = append(p, is...) }
+	label := func(name string, i asm.Instruction) { add(i.WithSymbol(name)) }
+	copyTo := func(to, from int16, size asm.Size) {
+		add(asm.LoadMem(asm.R1, asm.RFP, from, size), asm.StoreMem(asm.R7, to, asm.R1, size))
+	}
+
+	label("parse", asm.Mov.Reg(asm.R6, asm.R1))
+	add(asm.Mov.Reg(asm.R7, asm.R2))
+	for at := int16(0); at < key+keySize; at += 8 {
+		add(storeDouble(asm.R7, at, 0))
+	}
+	add(probeRead(ip, 40, asm.R6, 0)...)
+	add(asm.LoadMem(asm.R1, asm.RFP, ip, asm.Byte), asm.RSh.Imm(asm.R1, 4), asm.JEq.Imm(asm.R1, 6, "v6"), asm.JNE.Imm(asm.R1, 4, "none"))
+	// A fragment but the first has no ports.
+	offsetBits := int32(binary.NativeEndian.Uint16([]byte{0x1f, 0xff}))
+	add(asm.LoadMem(asm.R1, asm.RFP, ip+6, asm.Half), asm.And.Imm(asm.R1, offsetBits), asm.JNE.Imm(asm.R1, 0, "none"))
+	add(asm.LoadMem(asm.R8, asm.RFP, ip, asm.Byte), asm.And.Imm(asm.R8, 15), asm.LSh.Imm(asm.R8, 2))
+	add(asm.LoadMem(asm.R9, asm.RFP, ip+9, asm.Byte))
+	for _, a := range [][2]int16{{keySrc, 12}, {keyDst, 16}} { // ::ffff:a.b.c.d
+		add(asm.StoreImm(asm.R7, key+a[0]+10, -1, asm.Half))
+		copyTo(key+a[0]+12, ip+a[1], asm.Word)
+	}
+	add(asm.Ja.Label("transport"))
+	label("v6", asm.Mov.Imm(asm.R8, 40))
+	add(asm.LoadMem(asm.R9, asm.RFP, ip+6, asm.Byte))
+	for at := int16(0); at < 32; at += 8 {
+		copyTo(key+keySrc+at, ip+8+at, asm.DWord)
+	}
+
+	label("transport", asm.Add.Reg(asm.R8, asm.R6))
+	add(asm.StoreMem(asm.R7, address, asm.R8, asm.DWord), asm.StoreMem(asm.R7, key, asm.R9, asm.Byte))
+	add(probeRead(l4, 32, asm.R8, 0)...)
+	add(asm.JEq.Imm(asm.R9, int32(TCP), "tcp"), asm.JEq.Imm(asm.R9, int32(UDP), "udp"))
+	add(asm.LoadMem(asm.R1, asm.RFP, l4, asm.Byte), asm.JEq.Imm(asm.R9, int32(ICMPv6), "icmp6"), asm.JNE.Imm(asm.R9, int32(ICMP), "none"))
+	for _, echo := range []int32{8, 0} {
+		add(asm.JEq.Imm(asm.R1, echo, "echo"))
+	}
+	for _, failure := range []int32{3, 5, 11, 12} { // unreachable, redirect, time exceeded, parameter problem (RFC 792)
+		add(asm.JEq.Imm(asm.R1, failure, "error"))
+	}
+	add(asm.Ja.Label("none"))
+	label("icmp6", asm.JEq.Imm(asm.R1, 128, "echo"))
+	add(asm.JEq.Imm(asm.R1, 129, "echo"), asm.JEq.Imm(asm.R1, 0, "none"), asm.JGT.Imm(asm.R1, 4, "none")) // 1 to 4 (RFC 4443)
+	label("error", asm.Mov.Imm(asm.R0, 2))
+	add(asm.Return())
+
+	label("tcp", asm.LoadMem(asm.R1, asm.RFP, l4, asm.Word))
+	add(asm.StoreMem(asm.R7, key+keyPorts, asm.R1, asm.Word))
+	copyTo(ident, l4+4, asm.Word)   // sequence
+	copyTo(ident+4, l4+8, asm.Word) // acknowledgement
+	add(asm.Ja.Label("identified"))
+	label("echo", asm.LoadMem(asm.R1, asm.RFP, l4+4, asm.Half))
+	add(asm.StoreMem(asm.R7, key+keyPorts, asm.R1, asm.Half), asm.StoreMem(asm.R7, key+keyPorts+2, asm.R1, asm.Half), asm.Ja.Label("content"))
+	label("udp", asm.LoadMem(asm.R1, asm.RFP, l4, asm.Word))
+	add(asm.StoreMem(asm.R7, key+keyPorts, asm.R1, asm.Word))
+	// A hash of the first 24 bytes: of a DNS question the ID, and where the name begins.
+	label("content", asm.LoadMem(asm.R1, asm.RFP, l4+8, asm.DWord))
+	for _, at := range []int16{16, 24} {
+		add(asm.Mul.Imm(asm.R1, 0x5bd1e995), asm.LoadMem(asm.R2, asm.RFP, l4+at, asm.DWord), asm.Xor.Reg(asm.R1, asm.R2))
+	}
+	add(asm.StoreMem(asm.R7, ident, asm.R1, asm.DWord))
+	label("identified", storeDouble(asm.R7, flags, 1))
+	add(asm.Mov.Imm(asm.R0, 1), asm.Return())
+	label("none", asm.Mov.Imm(asm.R0, 0))
+	add(asm.Return())
+	return p
+}
