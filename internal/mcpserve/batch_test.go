@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"nsenter-mcp/tools"
 )
@@ -54,12 +53,7 @@ func TestBatchOverStdio(t *testing.T) {
 			t.Fatalf("%+v", r)
 		}
 	}
-	select {
-	case line := <-p.lines:
-		checkBatchReply(t, []byte(line))
-	case <-time.After(testTimeout):
-		t.Fatal("no reply")
-	}
+	checkBatchReply(t, []byte(receive(t, "the replies", p.lines)))
 	// Nothing is due to these, and nothing is written.
 	p.write(`[{"jsonrpc":"2.0","method":"notifications/initialized"},{"jsonrpc":"2.0","id":9,"result":{}}]` + "\n")
 	for _, wrong := range []string{"[]", "[" + strings.Repeat("1,", maxBatch) + "1]"} {
@@ -74,7 +68,7 @@ func TestBatchOverStdio(t *testing.T) {
 	p.write(initializeAs(batchVersion) + "\n")
 	p.next()
 	p.write("[" + strings.TrimSpace(callLine("5", "hang", "{}")) + "]\n")
-	<-d.started
+	awaitStart(t, d)
 	p.write(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":5}}` + "\n")
 	_ = p.in.Close()
 	if err := p.end(); err != nil {

@@ -203,18 +203,27 @@ type reply struct {
 	} `json:"error"`
 }
 
-func (p *peer) next() reply {
-	p.t.Helper()
+// isFailure reports whether a call was answered by an error of a tool with that code.
+func (r reply) isFailure(code string) bool {
+	return r.Error == nil && r.Result.IsError && strings.Contains(string(r.Result.StructuredContent), `"code":"`+code+`"`)
+}
+
+// receive is what c yields, which must come in time.
+func receive[T any](t testing.TB, what string, c <-chan T) T {
+	t.Helper()
 	select {
-	case line, ok := <-p.lines:
-		if !ok {
-			p.t.Fatal("the server ended its output")
-		}
-		return parseReply(p.t, line)
+	case got := <-c:
+		return got
 	case <-time.After(testTimeout):
-		p.t.Fatal("no reply")
+		t.Fatalf("waited in vain for %s", what)
 	}
 	panic("unreachable")
+}
+
+// next is the next line of the server, which must not have ended its output.
+func (p *peer) next() reply {
+	p.t.Helper()
+	return parseReply(p.t, receive(p.t, "a reply", p.lines))
 }
 
 func parseReply(t testing.TB, line string) reply {
@@ -232,13 +241,7 @@ func parseReply(t testing.TB, line string) reply {
 // end waits for ServeStdio to return.
 func (p *peer) end() error {
 	p.t.Helper()
-	select {
-	case err := <-p.ended:
-		return err
-	case <-time.After(testTimeout):
-		p.t.Fatal("ServeStdio does not return")
-	}
-	panic("unreachable")
+	return receive(p.t, "the end of ServeStdio", p.ended)
 }
 
 // rest collects what the server wrote until it closed its output.
@@ -246,14 +249,10 @@ func (p *peer) rest() []reply {
 	p.t.Helper()
 	var all []reply
 	for {
-		select {
-		case line, ok := <-p.lines:
-			if !ok {
-				return all
-			}
-			all = append(all, parseReply(p.t, line))
-		case <-time.After(testTimeout):
-			p.t.Fatal("the output does not end")
+		line := receive(p.t, "the end of the output", p.lines)
+		if line == "" { // closed
+			return all
 		}
+		all = append(all, parseReply(p.t, line))
 	}
 }

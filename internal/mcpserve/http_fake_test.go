@@ -110,13 +110,7 @@ func bodyless(r *http.Request, method string) {
 // end waits for Serve to return.
 func (s *site) end() error {
 	s.t.Helper()
-	select {
-	case err := <-s.ended:
-		return err
-	case <-time.After(testTimeout):
-		s.t.Fatal("Serve does not return")
-	}
-	panic("unreachable")
+	return receive(s.t, "the end of Serve", s.ended)
 }
 
 // era is one of the two protocols as a client speaks it.
@@ -271,24 +265,12 @@ func (s *site) start(r *http.Request) <-chan pendingAnswer {
 
 func awaitAnswer(t testing.TB, c <-chan pendingAnswer) pendingAnswer {
 	t.Helper()
-	select {
-	case got := <-c:
-		return got
-	case <-time.After(testTimeout):
-		t.Fatal("no answer")
-	}
-	panic("unreachable")
+	return receive(t, "an answer", c)
 }
 
 func awaitStart(t testing.TB, d *fakeDispatcher) (tag string) {
 	t.Helper()
-	select {
-	case tag = <-d.started:
-		return tag
-	case <-time.After(testTimeout):
-		t.Fatal("the call does not start")
-	}
-	panic("unreachable")
+	return receive(t, "the start of a call", d.started)
 }
 
 // eventually waits for what no event announces.

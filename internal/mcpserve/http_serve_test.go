@@ -84,7 +84,7 @@ func TestHTTPDrainHasAnEnd(t *testing.T) {
 		if got.err != nil {
 			t.Fatal(got.err)
 		}
-		if m := got.one(t); !m.Result.IsError || !strings.Contains(string(m.Result.StructuredContent), dispatch.CodeCanceled) {
+		if m := got.one(t); !m.isFailure(dispatch.CodeCanceled) {
 			t.Errorf("%s", got.body)
 		}
 	}

@@ -77,7 +77,7 @@ func TestRequestDropsItsText(t *testing.T) {
 	}
 	begin()
 	text = nil
-	<-d.started
+	awaitStart(t, d)
 	for deadline := time.Now().Add(testTimeout); raw.Value() != nil; runtime.GC() {
 		if time.Now().After(deadline) {
 			t.Fatal("the text of a call that runs is still in memory")
@@ -94,7 +94,7 @@ func TestPendingBytesHoldTheClientBack(t *testing.T) {
 	d := &fakeDispatcher{started: make(chan string, 2)}
 	p := serve(t, d, func(l *limits) { l.bytes = 2*minHeld + 3000 })
 	p.call("1", "hang", argumentsOf(1000))
-	<-d.started
+	awaitStart(t, d)
 	p.call("2", "hang", argumentsOf(2000)) // read, and then nothing more is
 	blocked := make(chan error, 1)
 	go func() {
@@ -160,13 +160,8 @@ func TestEndOfInputIsSeenWhileOutputIsUnread(t *testing.T) {
 		}
 	}
 	_ = in.Close()
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(testTimeout):
-		t.Fatal("ServeStdio does not return")
+	if err := receive(t, "the end of ServeStdio", ended); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -175,12 +170,7 @@ func TestClientThatOnlySendsIsGivenUp(t *testing.T) {
 	t.Parallel()
 	in, ended := unread(t, func(l *limits) { l.bytes = 2 * (minHeld + 100) })
 	go func() { _, _ = io.WriteString(in, strings.Repeat(callLine("4", "echo", `{}`), 10)) }()
-	select {
-	case err := <-ended:
-		if !errors.Is(err, errUnread) {
-			t.Error(err)
-		}
-	case <-time.After(testTimeout):
-		t.Fatal("ServeStdio does not return")
+	if err := receive(t, "the end of ServeStdio", ended); !errors.Is(err, errUnread) {
+		t.Error(err)
 	}
 }

@@ -53,7 +53,7 @@ func TestEndOfInputCancelsAfterGrace(t *testing.T) {
 	d := &fakeDispatcher{started: make(chan string, 1)}
 	p := serve(t, d, func(l *limits) { l.grace = 50 * time.Millisecond })
 	p.call("1", "hang", `{}`)
-	<-d.started
+	awaitStart(t, d)
 	_ = p.in.Close()
 	if err := p.end(); err != nil {
 		t.Error(err)
@@ -90,7 +90,7 @@ func TestPingWhileCallsHang(t *testing.T) {
 		p.call(fmt.Sprint(i), "hang", `{}`)
 	}
 	for range stdioLimits.calls {
-		<-d.started
+		awaitStart(t, d)
 	}
 	p.write(`{"jsonrpc":"2.0","id":"ping","method":"ping"}` + "\n")
 	if r := p.next(); string(r.ID) != `"ping"` || r.Error != nil {
@@ -111,8 +111,8 @@ func TestLooksWhileProbesHang(t *testing.T) {
 	for i := range 3 {
 		p.call(fmt.Sprint(i), "probe", `{}`)
 	}
-	<-d.started
-	<-d.started
+	awaitStart(t, d)
+	awaitStart(t, d)
 	for range 3 {
 		p.call(`"look"`, "echo", `{}`)
 		if r := p.next(); string(r.ID) != `"look"` || r.Error != nil || r.Result.IsError {
@@ -133,8 +133,8 @@ func TestCancelRunningCall(t *testing.T) {
 	// The number 1 and the string "1" are two requests.
 	p.call(`1`, "hang", `{"tag":"number"}`)
 	p.call(`"1"`, "hang", `{"tag":"string"}`)
-	<-d.started
-	<-d.started
+	awaitStart(t, d)
+	awaitStart(t, d)
 	p.write(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"\u0031","reason":"test"}}` + "\n")
 	p.write(`{"jsonrpc":"2.0","id":2,"method":"ping"}` + "\n")
 	if r := p.next(); string(r.ID) != "2" {
@@ -153,7 +153,7 @@ func TestCancelWaitingCall(t *testing.T) {
 	d := &fakeDispatcher{started: make(chan string, 2)}
 	p := serve(t, d, func(l *limits) { l.calls = 1 })
 	p.call("1", "hang", `{"tag":"first"}`)
-	<-d.started
+	awaitStart(t, d)
 	p.call("2", "echo", `{}`)
 	p.write(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":2}}` + "\n")
 	p.write(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}` + "\n")
@@ -183,10 +183,10 @@ func TestQueuedCallIsBusyAtItsDeadline(t *testing.T) {
 	d := &fakeDispatcher{started: make(chan string, 1)}
 	p := serve(t, d, func(l *limits) { l.calls = 1 })
 	p.call("1", "hang", `{}`)
-	<-d.started
+	awaitStart(t, d)
 	p.call("2", "echo", `{"timeout_ms":50}`)
 	r := p.next()
-	if string(r.ID) != "2" || !r.Result.IsError || !strings.Contains(string(r.Result.StructuredContent), `"busy"`) {
+	if string(r.ID) != "2" || !r.isFailure(dispatch.CodeBusy) {
 		t.Errorf("got %+v", r)
 	}
 	for _, c := range d.recorded() {
@@ -201,7 +201,7 @@ func TestUnknownToolIsRefusedAtOnce(t *testing.T) {
 	d := &fakeDispatcher{started: make(chan string, 1)}
 	p := serve(t, d, func(l *limits) { l.calls = 1 })
 	p.call("1", "hang", `{}`)
-	<-d.started
+	awaitStart(t, d)
 	p.call("2", "ecko", `{}`)
 	r := p.next()
 	if r.Error == nil || r.Error.Code != -32602 {
@@ -326,13 +326,8 @@ func TestBrokenOutputEndsTheServer(t *testing.T) {
 	if _, err := io.WriteString(w, callLine("1", "echo", "{}")); err != nil {
 		t.Fatal(err)
 	}
-	select {
-	case err := <-ended:
-		if !errors.Is(err, syscall.EPIPE) {
-			t.Errorf("got %v", err)
-		}
-	case <-time.After(testTimeout):
-		t.Fatal("the server lives on")
+	if err := receive(t, "the end of ServeStdio", ended); !errors.Is(err, syscall.EPIPE) {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -374,13 +369,8 @@ func TestTerminationWithBlockedOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	cancel()
-	select {
-	case err := <-ended:
-		if err != nil {
-			t.Error(err)
-		}
-	case <-time.After(testTimeout):
-		t.Fatal("ServeStdio does not return")
+	if err := receive(t, "the end of ServeStdio", ended); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -392,8 +382,8 @@ func TestFullServerStopsReading(t *testing.T) {
 	p := serve(t, d, func(l *limits) { l.calls, l.bytes = 2, 2*(minHeld+1000) })
 	p.call("1", "hang", `{}`)
 	p.call("2", "hang", `{}`)
-	<-d.started
-	<-d.started
+	awaitStart(t, d)
+	awaitStart(t, d)
 	p.call("3", "echo", `{}`) // read, and then nothing more is
 	blocked := make(chan error, 1)
 	go func() {
