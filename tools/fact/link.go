@@ -4,8 +4,7 @@ import "slices"
 
 // Link is one network interface as one netlink dump showed it. Names and types
 // are those of `ip -json -details -statistics -statistics addr` of iproute2
-// 6.1, which prints more of hardware and of rare kinds; the exceptions are said at
-// their fields. [Link.Compact] leaves the fields that fit into a short answer.
+// 6.1, which prints more of rare kinds; the exceptions are said at their fields. [Link.Compact] leaves the fields that fit into a short answer.
 type Link struct {
 	Index int    `json:"ifindex"`
 	Name  string `json:"ifname" jsonschema:"what cannot be shown is escaped"`
@@ -52,30 +51,36 @@ type Link struct {
 type LinkDetails struct {
 	// XDP is the program that sees packets before the network stack does. mode
 	// is XDP_ATTACHED_* of linux/if_link.h; of the program only the id is told.
-	XDP          Attrs     `json:"xdp,omitempty"`
-	Qdisc        string    `json:"qdisc,omitempty"`
-	Group        string    `json:"group,omitempty"`
-	TxQLen       int       `json:"txqlen,omitempty"`
-	PointToPoint bool      `json:"link_pointtopoint,omitempty"`
-	Broadcast    string    `json:"broadcast,omitempty"`
-	PermAddr     string    `json:"permaddr,omitempty"`
-	ProtoDown    bool      `json:"proto_down,omitempty"`
-	Promiscuity  *int      `json:"promiscuity,omitempty"`
-	AllMulti     *int      `json:"allmulti,omitempty"`
-	MinMTU       *int      `json:"min_mtu,omitempty"`
-	MaxMTU       *int      `json:"max_mtu,omitempty"`
-	AddrGenMode  string    `json:"inet6_addr_gen_mode,omitempty"`
-	NumTxQueues  *int      `json:"num_tx_queues,omitempty"`
-	NumRxQueues  *int      `json:"num_rx_queues,omitempty"`
-	GSOMaxSize   *int      `json:"gso_max_size,omitempty"`
-	GSOMaxSegs   *int      `json:"gso_max_segs,omitempty"`
-	TSOMaxSize   *int      `json:"tso_max_size,omitempty"`
-	TSOMaxSegs   *int      `json:"tso_max_segs,omitempty"`
-	GROMaxSize   *int      `json:"gro_max_size,omitempty"`
-	ParentBus    string    `json:"parentbus,omitempty"`
-	ParentDev    string    `json:"parentdev,omitempty"`
-	Stats64      *Stats64  `json:"stats64,omitempty"`
-	Untrusted    *LinkText `json:"untrusted,omitempty" jsonschema:"text that the container may have chosen"`
+	XDP          Attrs  `json:"xdp,omitempty"`
+	Qdisc        string `json:"qdisc,omitempty"`
+	Group        string `json:"group,omitempty"`
+	TxQLen       int    `json:"txqlen,omitempty"`
+	PointToPoint bool   `json:"link_pointtopoint,omitempty"`
+	Broadcast    string `json:"broadcast,omitempty"`
+	PermAddr     string `json:"permaddr,omitempty"`
+	ProtoDown    bool   `json:"proto_down,omitempty"`
+	// ProtoDownReason are the numbers of the reasons (protodown_reasons of iproute2).
+	ProtoDownReason []string  `json:"proto_down_reason,omitempty"`
+	Promiscuity     *int      `json:"promiscuity,omitempty"`
+	AllMulti        *int      `json:"allmulti,omitempty"`
+	MinMTU          *int      `json:"min_mtu,omitempty"`
+	MaxMTU          *int      `json:"max_mtu,omitempty"`
+	AddrGenMode     string    `json:"inet6_addr_gen_mode,omitempty"`
+	NumTxQueues     *int      `json:"num_tx_queues,omitempty"`
+	NumRxQueues     *int      `json:"num_rx_queues,omitempty"`
+	GSOMaxSize      *int      `json:"gso_max_size,omitempty"`
+	GSOMaxSegs      *int      `json:"gso_max_segs,omitempty"`
+	TSOMaxSize      *int      `json:"tso_max_size,omitempty"`
+	TSOMaxSegs      *int      `json:"tso_max_segs,omitempty"`
+	GROMaxSize      *int      `json:"gro_max_size,omitempty"`
+	PhysPortName    string    `json:"phys_port_name,omitempty"`
+	PhysPortID      string    `json:"phys_port_id,omitempty"`
+	PhysSwitchID    string    `json:"phys_switch_id,omitempty"`
+	ParentBus       string    `json:"parentbus,omitempty"`
+	ParentDev       string    `json:"parentdev,omitempty"`
+	VFs             []Attrs   `json:"vfinfo_list,omitempty" jsonschema:"SR-IOV virtual functions"`
+	Stats64         *Stats64  `json:"stats64,omitempty"`
+	Untrusted       *LinkText `json:"untrusted,omitempty" jsonschema:"text that the container may have chosen"`
 }
 
 // LinkText is free text on an interface, which iproute2 prints beside the

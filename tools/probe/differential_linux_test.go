@@ -44,8 +44,8 @@ func TestSameAsIP(t *testing.T) {
 			link set p0x up
 			link set p1 up
 			addr add 10.1.0.1/24 dev br0`, `
-			bridge: forward_delay ageing_time stp_state vlan_filtering mcast_snooping nf_call_iptables nf_call_ip6tables nf_call_arptables
-			port: state priority cost hairpin guard learning flood mcast_flood bcast_flood proxy_arp neigh_suppress isolated locked
+			bridge: forward_delay ageing_time hello_time max_age stp_state priority root_port topology_change vlan_filtering mcast_router mcast_querier mcast_snooping nf_call_iptables nf_call_ip6tables nf_call_arptables
+			port: state priority cost hairpin guard root_block fastleave learning flood mcast_flood bcast_flood proxy_arp neigh_suppress isolated locked mcast_to_unicast vlan_tunnel backup_port
 			link: ifindex ifname flags mtu qdisc operstate group txqlen link_type address broadcast linkinfo promiscuity allmulti min_mtu max_mtu num_tx_queues num_rx_queues gso_max_size gso_max_segs tso_max_size tso_max_segs gro_max_size stats64 addr_info master link`},
 		"veth": {`
 			link add v0 mtu 1400 numtxqueues 3 numrxqueues 2 type veth peer name v1 mtu 1300
@@ -70,8 +70,8 @@ func TestSameAsIP(t *testing.T) {
 			link set vx0 up
 			link set vx1 protodown on protodown_reason 3 on
 			link set vx1 protodown_reason 0 on`, `
-			vxlan: id remote local group remote6 local6 group6 external link port learning ageing udp_csum
-			link: proto_down`},
+			vxlan: id remote local group remote6 local6 group6 external link port learning ageing udp_csum udp_zero_csum6_tx udp_zero_csum6_rx proxy l2miss l3miss gbp df
+			link: proto_down proto_down_reason`},
 		"macvlan": {`
 			link add v0 type veth peer name v1
 			link add m0 link v0 type macvlan mode bridge
@@ -274,7 +274,7 @@ func TestSameXDPAsIP(t *testing.T) {
 var extra = []string{"carrier", "disable_ipv6", "host_peer", "peer_netnsid", "inet6_addr_gen_mode"}
 
 // fewer are the objects and fields of ip of which we leave something out.
-var fewer = []string{"info_data", "info_slave_data", "attached", "proto_down_reason"}
+var fewer = []string{"info_data", "info_slave_data", "attached"}
 
 // volatile are values that count by themselves.
 var volatile = []string{

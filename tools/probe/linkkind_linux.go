@@ -2,6 +2,7 @@ package probe
 
 import (
 	"encoding/binary"
+	"math"
 	"net/netip"
 	"strconv"
 
@@ -54,12 +55,20 @@ var kindFields = map[string][]field{
 		{nl.IFLA_BOND_MIIMON, "miimon", asNumber},
 	},
 	"bridge": {
-		{unix.IFLA_BR_FORWARD_DELAY, "forward_delay", asNumber}, // these two in 1/100 s
+		{unix.IFLA_BR_FORWARD_DELAY, "forward_delay", asNumber}, // times in 1/100 s
 		{unix.IFLA_BR_AGEING_TIME, "ageing_time", asNumber},
+		{unix.IFLA_BR_HELLO_TIME, "hello_time", asNumber},
+		{unix.IFLA_BR_MAX_AGE, "max_age", asNumber},
 		{unix.IFLA_BR_STP_STATE, "stp_state", asNumber},
+		{unix.IFLA_BR_PRIORITY, "priority", asNumber},
+		{unix.IFLA_BR_ROOT_PORT, "root_port", asNumber},
+		{unix.IFLA_BR_TOPOLOGY_CHANGE, "topology_change", asNumber},
 		{unix.IFLA_BR_VLAN_FILTERING, "vlan_filtering", asNumber},
+		{unix.IFLA_BR_VLAN_PROTOCOL, "vlan_protocol", asEtherType},
 		{unix.IFLA_BR_VLAN_DEFAULT_PVID, "vlan_default_pvid", asNumber},
 		{unix.IFLA_BR_MCAST_SNOOPING, "mcast_snooping", asNumber},
+		{unix.IFLA_BR_MCAST_ROUTER, "mcast_router", asNumber},
+		{unix.IFLA_BR_MCAST_QUERIER, "mcast_querier", asNumber},
 		{unix.IFLA_BR_NF_CALL_IPTABLES, "nf_call_iptables", asNumber},
 		{unix.IFLA_BR_NF_CALL_IP6TABLES, "nf_call_ip6tables", asNumber},
 		{unix.IFLA_BR_NF_CALL_ARPTABLES, "nf_call_arptables", asNumber},
@@ -102,6 +111,13 @@ var kindFields = map[string][]field{
 		{unix.IFLA_VXLAN_LEARNING, "learning", asBool},
 		{unix.IFLA_VXLAN_AGEING, "ageing", asNumber},
 		{unix.IFLA_VXLAN_UDP_CSUM, "udp_csum", asBool},
+		{unix.IFLA_VXLAN_UDP_ZERO_CSUM6_TX, "udp_zero_csum6_tx", asBool},
+		{unix.IFLA_VXLAN_UDP_ZERO_CSUM6_RX, "udp_zero_csum6_rx", asBool},
+		{unix.IFLA_VXLAN_PROXY, "proxy", asTrue},
+		{unix.IFLA_VXLAN_L2MISS, "l2miss", asTrue},
+		{unix.IFLA_VXLAN_L3MISS, "l3miss", asTrue},
+		{unix.IFLA_VXLAN_GBP, "gbp", asPresent},
+		{unix.IFLA_VXLAN_DF, "df", oneOf("unset", "set", "inherit")},
 	},
 }
 
@@ -110,9 +126,13 @@ var (
 		{nl.IFLA_GRE_REMOTE, "remote", asTunnelEnd},
 		{nl.IFLA_GRE_LOCAL, "local", asTunnelEnd},
 		{nl.IFLA_GRE_LINK, "link", asLink},
+		{nl.IFLA_GRE_IKEY, "ikey", asKey},
+		{nl.IFLA_GRE_OKEY, "okey", asKey},
+		{nl.IFLA_GRE_TTL, "ttl", asNumber},
+		{nl.IFLA_GRE_PMTUDISC, "pmtudisc", asBool},
 	}
 	iptunFields = []field{
-		{nl.IFLA_IPTUN_COLLECT_METADATA, "external", func([]byte) any { return true }}, // without payload
+		{nl.IFLA_IPTUN_COLLECT_METADATA, "external", asPresent}, // without payload
 		{nl.IFLA_IPTUN_REMOTE, "remote", asTunnelEnd},
 		{nl.IFLA_IPTUN_LOCAL, "local", asTunnelEnd},
 		{nl.IFLA_IPTUN_LINK, "link", asLink},
@@ -140,6 +160,8 @@ var bridgePortFields = []field{
 	{unix.IFLA_BRPORT_COST, "cost", asNumber},
 	{unix.IFLA_BRPORT_MODE, "hairpin", asBool},
 	{unix.IFLA_BRPORT_GUARD, "guard", asBool},
+	{unix.IFLA_BRPORT_PROTECT, "root_block", asBool},
+	{unix.IFLA_BRPORT_FAST_LEAVE, "fastleave", asBool},
 	{unix.IFLA_BRPORT_LEARNING, "learning", asBool},
 	{unix.IFLA_BRPORT_UNICAST_FLOOD, "flood", asBool},
 	{unix.IFLA_BRPORT_MCAST_FLOOD, "mcast_flood", asBool},
@@ -148,6 +170,38 @@ var bridgePortFields = []field{
 	{unix.IFLA_BRPORT_NEIGH_SUPPRESS, "neigh_suppress", asBool},
 	{unix.IFLA_BRPORT_ISOLATED, "isolated", asBool},
 	{unix.IFLA_BRPORT_LOCKED, "locked", asBool},
+	{unix.IFLA_BRPORT_MCAST_TO_UCAST, "mcast_to_unicast", asBool},
+	{unix.IFLA_BRPORT_VLAN_TUNNEL, "vlan_tunnel", asBool},
+	{unix.IFLA_BRPORT_BACKUP_PORT, "backup_port", asLink},
+}
+
+// vfFields are settings of a virtual function of SR-IOV hardware: structs of words, of
+// which the first is the number of the function (linux/if_link.h).
+var vfFields = []field{
+	{unix.IFLA_VF_MAC, "vf", word(0, asNumber)},
+	{unix.IFLA_VF_MAC, "address", func(b []byte) any {
+		if len(b) < 4+6 {
+			return nil
+		}
+		return hardwareAddress(b[4:4+6], unix.ARPHRD_ETHER)
+	}},
+	{unix.IFLA_VF_VLAN, "vlan", word(1, asNumber)},
+	{unix.IFLA_VF_VLAN, "qos", word(2, asNumber)},
+	{unix.IFLA_VF_RATE, "min_tx_rate", word(1, asNumber)}, // Mbit/s; 0: no limit
+	{unix.IFLA_VF_RATE, "max_tx_rate", word(2, asNumber)},
+	{unix.IFLA_VF_SPOOFCHK, "spoofchk", word(1, asKnown)},
+	{unix.IFLA_VF_TRUST, "trust", word(1, asKnown)},
+	{unix.IFLA_VF_LINK_STATE, "link_state", word(1, oneOf("auto", "enable", "disable"))},
+}
+
+// word reads one word of a struct.
+func word(n int, read func([]byte) any) func([]byte) any {
+	return func(b []byte) any {
+		if len(b) < 4*(n+1) {
+			return nil
+		}
+		return read(b[4*n : 4*(n+1)])
+	}
 }
 
 // decode reads the attributes in b that are among fields. It is empty where there
@@ -193,6 +247,25 @@ func asTrue(b []byte) any {
 		return nil
 	}
 	return true
+}
+
+// asKnown is asBool, where the driver knows: all ones say that it does not.
+func asKnown(b []byte) any {
+	if n, _ := (attributes{b}).uint(0); n == math.MaxUint32 {
+		return nil
+	}
+	return asBool(b)
+}
+
+// asPresent is for settings without payload.
+func asPresent([]byte) any { return true }
+
+// asKey writes the key of a tunnel as iproute2 does, like an address.
+func asKey(b []byte) any {
+	if ip, ok := netip.AddrFromSlice(b); ok && ip.Is4() {
+		return ip.String()
+	}
+	return nil
 }
 
 // flag is true where the number is want.

@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"strconv"
 
@@ -177,6 +178,12 @@ func (m *linkMessage) details(d *fact.LinkDetails) {
 	}
 	protoDown, _ := tb.uint(unix.IFLA_PROTO_DOWN)
 	d.ProtoDown = protoDown != 0
+	reasons, _ := tb.nested(unix.IFLA_PROTO_DOWN_REASON, unix.IFLA_PROTO_DOWN_REASON_MAX).uint(unix.IFLA_PROTO_DOWN_REASON_VALUE)
+	for bit := range 32 {
+		if reasons>>bit&1 != 0 {
+			d.ProtoDownReason = append(d.ProtoDownReason, strconv.Itoa(bit))
+		}
+	}
 	d.Promiscuity = tb.number(unix.IFLA_PROMISCUITY)
 	d.AllMulti = tb.number(unix.IFLA_ALLMULTI)
 	d.MinMTU = tb.number(unix.IFLA_MIN_MTU)
@@ -188,6 +195,14 @@ func (m *linkMessage) details(d *fact.LinkDetails) {
 	d.TSOMaxSize = tb.number(unix.IFLA_TSO_MAX_SIZE)
 	d.TSOMaxSegs = tb.number(unix.IFLA_TSO_MAX_SEGS)
 	d.GROMaxSize = tb.number(unix.IFLA_GRO_MAX_SIZE)
+	d.PhysPortName = tb.text(unix.IFLA_PHYS_PORT_NAME)
+	d.PhysPortID = hex.EncodeToString(tb[unix.IFLA_PHYS_PORT_ID])
+	d.PhysSwitchID = hex.EncodeToString(tb[unix.IFLA_PHYS_SWITCH_ID])
+	for kind, payload := range eachAttribute(tb[unix.IFLA_VFINFO_LIST]) {
+		if kind == unix.IFLA_VF_INFO {
+			d.VFs = append(d.VFs, decode(payload, vfFields, nil))
+		}
+	}
 	d.ParentBus = tb.text(unix.IFLA_PARENT_DEV_BUS_NAME)
 	d.ParentDev = tb.text(unix.IFLA_PARENT_DEV_NAME)
 	d.Stats64 = stats64(tb)

@@ -20,11 +20,7 @@ func Links(ctx context.Context, h *nsexec.Handle, options LinkOptions) (LinkList
 		return LinkList{}, err
 	}
 	defer socket.Close()
-	messages, allLinks, err := socket.Dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, nl.NewIfInfomsg(unix.AF_UNSPEC))
-	if err != nil {
-		return LinkList{}, fmt.Errorf("list interfaces: %w", err)
-	}
-	links, err := parseLinks(messages, options)
+	links, allLinks, err := dumpLinks(ctx, socket, options)
 	if err != nil {
 		return LinkList{}, fmt.Errorf("list interfaces: %w", err)
 	}
@@ -60,6 +56,19 @@ func Links(ctx context.Context, h *nsexec.Handle, options LinkOptions) (LinkList
 	}
 	list.Routes, list.AllRoutes = routes, allRoutes && allParsed
 	return list, nil
+}
+
+func dumpLinks(ctx context.Context, socket *nsexec.NetlinkSocket, options LinkOptions) (links []fact.Link, all bool, err error) {
+	request := []nl.NetlinkRequestData{nl.NewIfInfomsg(unix.AF_UNSPEC)}
+	if options.Details { // virtual functions too, hundreds of bytes each
+		request = append(request, nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(nl.RTEXT_FILTER_VF)))
+	}
+	messages, all, err := socket.Dump(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, request...)
+	if err != nil {
+		return nil, false, err
+	}
+	links, err = parseLinks(messages, options)
+	return links, all, err
 }
 
 // uptime is the clock by which the kernel stamps addresses: jiffies, which do

@@ -151,8 +151,9 @@ func TestRecordedKinds(t *testing.T) {
 		},
 		{
 			name: "gre", kind: "gre",
-			data: nested(attr(nl.IFLA_GRE_LOCAL, []byte{192, 0, 2, 1}), attr(nl.IFLA_GRE_REMOTE, []byte{0, 0, 0, 0}), attr(nl.IFLA_GRE_LINK, uint32(2))),
-			want: `{"local":"192.0.2.1","remote":"any","link":"eth0"}`,
+			data: nested(attr(nl.IFLA_GRE_LOCAL, []byte{192, 0, 2, 1}), attr(nl.IFLA_GRE_REMOTE, []byte{0, 0, 0, 0}), attr(nl.IFLA_GRE_LINK, uint32(2)),
+				attr(nl.IFLA_GRE_IKEY, []byte{0, 0, 0, 7}), attr(nl.IFLA_GRE_OKEY, []byte{0}), attr(nl.IFLA_GRE_TTL, uint8(64)), attr(nl.IFLA_GRE_PMTUDISC, uint8(1))),
+			want: `{"local":"192.0.2.1","remote":"any","link":"eth0","ikey":"0.0.0.7","ttl":64,"pmtudisc":true}`,
 		},
 		{
 			name: "bond", kind: "bond",
@@ -425,4 +426,37 @@ func TestCompact(t *testing.T) {
 		"addr_info":[{"family":"inet","local":"10.0.0.1","prefixlen":24,"scope":"global"}],
 		"host_peer":{"name":"veth1","index":9,"up":true,"state":"UP","mtu":1500,"bridge":"cni0"}}`)
 	sameJSON(t, long, string(before))
+}
+
+// TestHardware covers what only hardware has: the port of a switch, and the virtual
+// functions of SR-IOV.
+func TestHardware(t *testing.T) {
+	t.Parallel()
+	function := func(number uint32) []byte {
+		return attr(unix.IFLA_VF_INFO, nested(
+			attr(unix.IFLA_VF_MAC, append(words32(number), 2, 0, 0, 0, 0, 9, 0, 0)),
+			attr(unix.IFLA_VF_VLAN, words32(number, 42, 3)),
+			attr(unix.IFLA_VF_RATE, words32(number, 10, 100)),
+			attr(unix.IFLA_VF_SPOOFCHK, words32(number, 1)),
+			attr(unix.IFLA_VF_TRUST, words32(number, 0xffffffff)), // not known
+			attr(unix.IFLA_VF_LINK_STATE, words32(number, 2)),
+		))
+	}
+	links, err := parseLinks([][]byte{linkBytes(unix.ARPHRD_ETHER, 2, 0, attr(unix.IFLA_IFNAME, "eth0"),
+		attr(unix.IFLA_PHYS_PORT_NAME, "p0"), attr(unix.IFLA_PHYS_PORT_ID, []byte{0xab, 1}), attr(unix.IFLA_PHYS_SWITCH_ID, []byte{0xcd, 2}),
+		attr(unix.IFLA_PROTO_DOWN, uint8(1)),
+		attr(unix.IFLA_PROTO_DOWN_REASON, nested(attr(unix.IFLA_PROTO_DOWN_REASON_VALUE, uint32(5)))),
+		attr(unix.IFLA_VFINFO_LIST, nested(function(0), function(1), attr(unix.IFLA_VF_INFO, nested(attr(unix.IFLA_VF_MAC, []byte{1}))))),
+	)}, LinkOptions{Details: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := links[0].LinkDetails
+	if d.PhysPortName != "p0" || d.PhysPortID != "ab01" || d.PhysSwitchID != "cd02" || !d.ProtoDown || !reflect.DeepEqual(d.ProtoDownReason, []string{"0", "2"}) {
+		t.Errorf("%+v", d)
+	}
+	sameJSON(t, d.VFs, `[
+		{"vf":0,"address":"02:00:00:00:00:09","vlan":42,"qos":3,"min_tx_rate":10,"max_tx_rate":100,"spoofchk":true,"link_state":"disable"},
+		{"vf":1,"address":"02:00:00:00:00:09","vlan":42,"qos":3,"min_tx_rate":10,"max_tx_rate":100,"spoofchk":true,"link_state":"disable"},
+		{}]`)
 }
