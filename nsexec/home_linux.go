@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -26,6 +27,7 @@ type Home struct {
 	noWayBack atomic.Bool
 	slots     chan struct{} // counting semaphore
 	looks     chan struct{} // another one
+	buffers   sync.Pool     // of *netlinkBuffer
 	// mainThread is the one that must never enter a namespace (see mainthread.go).
 	mainThread int
 }

@@ -1,6 +1,7 @@
 package nsexec
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -22,10 +23,17 @@ import (
 // The library's own socket is not used: it knows no context, and its lists have no
 // bound, while the length of a list is up to the target.
 type NetlinkSocket struct {
+	home     *Home
 	fd       int
 	sequence uint32
 	limit    dumpLimit
+	buffer   *netlinkBuffer
 }
+
+// netlinkBuffer holds one datagram of the kernel. Where the reader has room for it, one of
+// a dump has 32 kB (netlink_dump in net/netlink/af_netlink.c), and a message more where
+// it is longer: the list of an interface's other names has 64 kB at most.
+type netlinkBuffer [68 << 10]byte
 
 // dumpLimit is what one dump may keep.
 type dumpLimit struct{ messages, bytes int }
@@ -43,11 +51,18 @@ func (n *Handle) OpenNetlink(protocol int) (*NetlinkSocket, error) {
 		closeFD(fd)
 		return nil, os.NewSyscallError("connect", err)
 	}
-	return &NetlinkSocket{fd: fd, limit: dumpLimit{maxDumpMessages, maxDumpBytes}}, nil
+	buffer, ok := n.home.buffers.Get().(*netlinkBuffer)
+	if !ok {
+		buffer = new(netlinkBuffer)
+	}
+	return &NetlinkSocket{home: n.home, fd: fd, limit: dumpLimit{maxDumpMessages, maxDumpBytes}, buffer: buffer}, nil
 }
 
 // Close has nothing to report: nothing is written that could be lost.
-func (s *NetlinkSocket) Close() { closeFD(s.fd) }
+func (s *NetlinkSocket) Close() {
+	closeFD(s.fd)
+	s.home.buffers.Put(s.buffer)
+}
 
 // FilterDumps makes the kernel read the header of a request for a dump as a filter,
 // and refuse one that it does not understand (NETLINK_GET_STRICT_CHK, netlink(7)).
@@ -79,7 +94,7 @@ func (s *NetlinkSocket) Dump(ctx context.Context, kind, want uint16, body ...nl.
 			left.messages--
 			left.bytes -= len(payload)
 			if complete = complete && left.messages >= 0 && left.bytes >= 0; complete {
-				payloads = append(payloads, payload)
+				payloads = append(payloads, bytes.Clone(payload))
 			}
 			return true // read, and dropped, so that the socket can be used again
 		}, body...)
@@ -109,8 +124,9 @@ func repeat(ctx context.Context, dump func() error) error {
 	}
 }
 
-// Each calls take with the payload of each message of one dump, and keeps none. Where
-// take returns false, Each ends, and the socket is of no further use but to be closed.
+// Each calls take with the payload of each message of one dump, which is valid until
+// take returns. Where that is false, Each ends, and the socket is of no further use but
+// to be closed.
 // It fails with [netlink.ErrDumpInterrupted] at the end of a list that has changed
 // meanwhile: what was told is true, but some may be missing.
 func (s *NetlinkSocket) Each(ctx context.Context, kind, want uint16, take func(payload []byte) bool, body ...nl.NetlinkRequestData) error {
@@ -120,7 +136,7 @@ func (s *NetlinkSocket) Each(ctx context.Context, kind, want uint16, take func(p
 // Get executes a request that has one answer.
 func (s *NetlinkSocket) Get(ctx context.Context, kind, want uint16, body ...nl.NetlinkRequestData) ([]byte, error) {
 	var payload []byte
-	err := s.execute(ctx, &answer{want: want, take: func(b []byte) bool { payload = b; return false }}, 0, kind, body)
+	err := s.execute(ctx, &answer{want: want, take: func(b []byte) bool { payload = bytes.Clone(b); return false }}, 0, kind, body)
 	if err == nil && payload == nil {
 		err = errors.New("the kernel answered without what was asked for")
 	}
@@ -191,19 +207,14 @@ func (a *answer) add(m syscall.NetlinkMessage) error {
 	return nil
 }
 
-// receive returns the messages of the kernel's next datagram.
+// receive returns the messages of the kernel's next datagram, valid until the next call.
 func (s *NetlinkSocket) receive(ctx context.Context) ([]syscall.NetlinkMessage, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		// With MSG_TRUNC the length is that of the datagram, not what fitted.
-		n, _, err := unix.Recvfrom(s.fd, nil, unix.MSG_PEEK|unix.MSG_TRUNC)
-		datagram := make([]byte, max(n, 0))
-		var from unix.Sockaddr
-		if err == nil {
-			_, from, err = unix.Recvfrom(s.fd, datagram, 0)
-		}
+		n, from, err := unix.Recvfrom(s.fd, s.buffer[:], unix.MSG_TRUNC)
 		switch sender, _ := from.(*unix.SockaddrNetlink); {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EAGAIN):
@@ -214,8 +225,10 @@ func (s *NetlinkSocket) receive(ctx context.Context) ([]syscall.NetlinkMessage, 
 			return nil, os.NewSyscallError("recvfrom", err)
 		case sender == nil || sender.Pid != 0:
 			// It came before the socket was connected.
+		case n > len(s.buffer):
+			return nil, fmt.Errorf("netlink answer of %d bytes: %w", n, unix.EMSGSIZE)
 		default:
-			messages, err := syscall.ParseNetlinkMessage(datagram)
+			messages, err := syscall.ParseNetlinkMessage(s.buffer[:n])
 			if err != nil {
 				return nil, os.NewSyscallError("netlink message", err)
 			}

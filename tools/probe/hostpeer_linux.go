@@ -250,7 +250,8 @@ func (s *hostSide) link(ctx context.Context, index int) (linkMessage, error) {
 	}
 	request := nl.NewIfInfomsg(unix.AF_UNSPEC)
 	request.Index = int32(index) //nolint:gosec // the kernel's own number
-	b, err := s.socket.Get(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, request)
+	const skipStats = 1 << 3     // RTEXT_FILTER_SKIP_STATS of linux/rtnetlink.h: none of these are shown
+	b, err := s.socket.Get(ctx, unix.RTM_GETLINK, unix.RTM_NEWLINK, request, nl.NewRtAttr(unix.IFLA_EXT_MASK, nl.Uint32Attr(skipStats)))
 	if err != nil {
 		return linkMessage{}, fmt.Errorf("link %d: %w", index, err)
 	}

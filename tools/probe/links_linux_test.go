@@ -3,6 +3,8 @@ package probe
 import (
 	"context"
 	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 
 	"nsenter-mcp/internal/lab"
@@ -32,6 +34,22 @@ func TestLinksWithoutDetails(t *testing.T) {
 			t.Fatal(err)
 		}
 		sameJSON(t, read[1], string(short))
+	}
+}
+
+// The kernel leaves out of a dump what does not fit: whoever may name an interface must not
+// be able to hide it.
+func TestLinkOfManyNames(t *testing.T) {
+	ns := lab.Start(t).Pod(t, lab.PodSpec{}).Netns
+	const most = 490 // of 116 bytes each with their headers; the kernel takes below 64 kB
+	var names strings.Builder
+	for i := range most {
+		fmt.Fprintf(&names, "link property add dev eth0 altname %0110d\n", i)
+	}
+	batch(t, ns, names.String())
+	eth0 := findLink(t, readLinks(t, ns), "eth0")
+	if eth0.Untrusted == nil || len(eth0.Untrusted.AltNames) != most {
+		t.Errorf("names of eth0: %+v", eth0.Untrusted)
 	}
 }
 
