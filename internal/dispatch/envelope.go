@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"encoding/json"
+
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
 )
@@ -21,6 +23,18 @@ type Envelope struct {
 	// Next are calls worth making now; their arguments are complete.
 	Next  []Next `json:"next"`
 	Error *Error `json:"error,omitempty"`
+	// text is the JSON of all this, as it was held to what may stand where.
+	text json.RawMessage
+}
+
+// JSON returns the envelope as JSON, without a line end. That of an answer of
+// [Dispatcher.Call] is the text that was checked there; what is changed afterwards is not
+// in it.
+func (e *Envelope) JSON() (json.RawMessage, error) {
+	if e.text != nil {
+		return e.text, nil
+	}
+	return encodeData(e)
 }
 
 // IsError reports whether the tool was kept from measuring. What the network

@@ -80,12 +80,12 @@ func fits(key, s string) bool {
 // isIsolated reports whether each string of valid JSON stands where it may. It looks
 // at the text: of two members with one name a decoder would show the last. Every answer
 // is read here, so no decoder reads it, which would take as long as a short call.
-func isIsolated(text []byte) bool {
+func isIsolated(text string) bool {
 	type level struct {
 		object, named, free bool // named: the name of a member was read, its value is next
 		key                 string
 	}
-	if !utf8.Valid(text) { // a decoder would replace what is not
+	if !utf8.ValidString(text) { // a decoder would replace what is not
 		return false
 	}
 	at := make([]level, 1, maxDepth)
@@ -125,7 +125,7 @@ func isIsolated(text []byte) bool {
 }
 
 // stringAt decodes the string that begins at text[start], and returns where it ends.
-func stringAt(text []byte, start int) (s string, end int, ok bool) {
+func stringAt(text string, start int) (s string, end int, ok bool) {
 	plain := true
 	for i := start + 1; i < len(text); i++ {
 		switch text[i] {
@@ -134,9 +134,9 @@ func stringAt(text []byte, start int) (s string, end int, ok bool) {
 			i++
 		case '"':
 			if plain {
-				return string(text[start+1 : i]), i + 1, true
+				return text[start+1 : i], i + 1, true
 			}
-			err := json.Unmarshal(text[start:i+1], &s)
+			err := json.Unmarshal([]byte(text[start:i+1]), &s)
 			return s, i + 1, err == nil
 		}
 	}
@@ -147,7 +147,7 @@ func stringAt(text []byte, start int) (s string, end int, ok bool) {
 // does not fit its key becomes words.Hidden, and stands escaped below a key untrusted
 // beside it. Sentences are escaped where they are.
 func isolate(text json.RawMessage) (json.RawMessage, error) {
-	if isIsolated(text) {
+	if isIsolated(string(text)) {
 		return text, nil
 	}
 	var tree any
@@ -240,28 +240,24 @@ func isolateObject(o map[string]any) {
 func (e *Envelope) isolate() error {
 	e.Next = slices.DeleteFunc(e.Next, func(n Next) bool {
 		arguments, err := encodeData(n)
-		return err != nil || !isIsolated(arguments) || bytes.Contains(arguments, []byte(words.Hidden))
+		return err != nil || !isIsolated(string(arguments)) || bytes.Contains(arguments, []byte(words.Hidden))
 	})
-	data := e.Data
-	e.Data = nil
-	defer func() { e.Data = data }()
 	text, err := encodeData(e)
 	if err != nil {
 		return err
 	}
-	if said, err := isolate(text); err != nil {
+	if e.text, err = isolate(text); err != nil || bytes.Equal(e.text, text) {
 		return err
-	} else if !bytes.Equal(said, text) {
-		clean := Envelope{}
-		if err := decodeNumbers(said, &clean); err != nil {
-			return err
-		}
-		*e = clean
 	}
-	if raw, ok := data.(json.RawMessage); ok {
-		if data, err = isolate(raw); err != nil {
-			data = nil
-		}
+	var data json.RawMessage // stays as it is written
+	clean := Envelope{Data: &data}
+	if err := decodeNumbers(e.text, &clean); err != nil {
+		return err
 	}
+	if clean.Data = nil; data != nil {
+		clean.Data = data
+	}
+	*e = clean
+	e.text, err = encodeData(e)
 	return err
 }

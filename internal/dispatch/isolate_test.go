@@ -66,7 +66,7 @@ func FuzzIsolate(f *testing.F) {
 			return
 		}
 		got, err := isolate(json.RawMessage(text))
-		if err == nil && !isIsolated(got) {
+		if err == nil && !isIsolated(string(got)) {
 			t.Errorf("%q became %q", text, got)
 		}
 	})

@@ -108,11 +108,10 @@ func (s *Server) callTool(ctx context.Context, c *client, m message) mcp.JSONRPC
 		refusal.Error.Data = answer.Error
 		return refusal
 	}
-	text, err := encode(answer)
+	text, err := answer.JSON()
 	if err != nil {
 		return errorReply(m.id, mcp.INTERNAL_ERROR, fmt.Sprintf("encode the answer of %s: %v", m.call.Name, err))
 	}
-	text = bytes.TrimSuffix(text, []byte("\n"))
 	result := callResult{Content: [1]mcp.TextContent{mcp.NewTextContent(string(text))}, StructuredContent: text, IsError: answer.IsError()}
 	if modern {
 		result.ResultType = mcp.ResultTypeComplete

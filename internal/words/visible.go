@@ -21,6 +21,9 @@ func Visible(r rune) bool {
 // not [Visible] becomes an escape as in Go's source, but for line feeds and tabs,
 // and bytes that are no UTF-8 become \xNN. To escape twice changes nothing.
 func Escape(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return r != '\n' && r != '\t' && (r < ' ' || r > '~') }) {
+		return text // as nearly all is
+	}
 	var b strings.Builder
 	for i, r := range text {
 		switch r {
