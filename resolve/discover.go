@@ -124,12 +124,16 @@ func (r *Resolver) list(ctx context.Context, g *guard, limit time.Duration) ([]W
 		ws[i].Source = cmp.Or(ws[i].Source, g.source.Name())
 	}
 	s := SourceState{Name: g.source.Name(), State: stateOK, MS: milliseconds(time.Since(began)), Workloads: len(ws), of: membershipOf(g.source, err)}
+	if words.IsVersion(version) {
+		s.Version = version
+	} else {
+		s.Untrusted = version
+	}
 	switch {
 	case err == nil:
-		s.Version = version
 		return ws, s
 	case isCut(err):
-		s.Version, s.Error = version, err.Error()
+		s.Error = err.Error()
 		return ws, s
 	case errors.Is(err, ErrAbsent):
 		s.State = stateAbsent

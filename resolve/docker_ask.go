@@ -2,7 +2,7 @@ package resolve
 
 import (
 	"context"
-	"fmt"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -247,7 +247,7 @@ func (c *dockerConn) inspect(ctx context.Context, name string) (dockerContainer,
 	}
 	found, ok := fromInspect(&response)
 	if !ok {
-		return dockerContainer{}, fmt.Errorf("its answer on %s is not that of a Docker engine", quote(name))
+		return dockerContainer{}, errors.New("its answer on a container is not that of a Docker engine")
 	}
 	return found, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/nsexec"
 )
 
@@ -114,23 +115,24 @@ func (r *Resolver) openHostRoot(t *Target) (*nsexec.Files, error) {
 // netnsFiles gives a named network namespace the files that ip-netns(8) would
 // bind over those in /etc: /etc/netns/NAME/resolv.conf for /etc/resolv.conf.
 func (r *Resolver) netnsFiles(t *Target, name string) {
-	dir := "/etc/netns/" + name
+	const all = "/etc/netns/"
+	dir, shown := all+name, all+words.Printable(name)
 	info, err := os.Stat(hostPath(r.cfg.Root, dir))
 	var root *nsexec.Files
 	if err == nil && info.IsDir() {
 		root, err = r.openHostRoot(t)
 	}
 	if root == nil || err != nil {
-		t.note(NoteNoFiles, "there is no %s, so this namespace has no files of its own (ip-netns(8))", dir)
+		t.note(NoteNoFiles, "there is no %s, so this namespace has no files of its own (ip-netns(8))", shown)
 		return
 	}
 	t.host = root.ReadFile
-	t.FilesFrom = dir
+	t.FilesFrom = shown
 	t.overlay = func(name string) (string, bool) {
 		rest, below := strings.CutPrefix(name, "/etc/")
 		return dir + "/" + rest, below && rest != ""
 	}
-	t.note(NoteFilesFrom, "files are those of %s, which ip netns exec would show as /etc", dir)
+	t.note(NoteFilesFrom, "files are those of %s, which ip netns exec would show as /etc", shown)
 }
 
 // processFiles opens the root directory of a process that was named itself.

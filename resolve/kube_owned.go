@@ -7,6 +7,8 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+
+	"nsenter-mcp/internal/words"
 )
 
 // kubeOwnerObject is any workload resource.
@@ -109,7 +111,7 @@ func (o *kubeOwnerObject) labels(kind ownerKind) (string, error) {
 			}
 		}
 	}
-	return "", fmt.Errorf("selector of %s: %w", o.Metadata.Name, err)
+	return "", &SaidError{Words: "the selector of " + words.Printable(o.Metadata.Name) + " cannot be read", Text: err.Error(), Err: err}
 }
 
 // podsOf lists the pods that the resource controls, directly or through what it

@@ -1,6 +1,10 @@
 package resolve
 
-import "nsenter-mcp/internal/words"
+import (
+	"slices"
+
+	"nsenter-mcp/internal/words"
+)
 
 // printableWorkloads replaces what a source calls by no name with words.Hidden, wherever a
 // message may repeat it: labels of an image may make any text the name of a pod. IDs
@@ -13,11 +17,13 @@ func printableWorkloads(ws []Workload) {
 		for s := range sandboxes(w) {
 			hide(&s.Name, &s.Runtime)
 			drop(&s.NetnsPath)
+			s.State = s.State.known()
 		}
 		for k := range w.Containers {
 			c := &w.Containers[k]
 			hide(&c.Name, &c.RuntimeName, &c.Reason, &c.Waiting, &c.Runtime)
 			drop(&c.NetnsPath)
+			c.State = c.State.known()
 		}
 		if w.Status != nil {
 			w.Status.printable()
@@ -54,6 +60,14 @@ func (s *PodStatus) printable() {
 			hide(&list[i])
 		}
 	}
+}
+
+// known is "" for what is none of the states that there are.
+func (s State) known() State {
+	if slices.Contains(states[:], s) {
+		return s
+	}
+	return ""
 }
 
 func (c *Condition) printable() { hide(&c.Type, &c.Status, &c.Reason) }

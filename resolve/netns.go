@@ -126,7 +126,9 @@ func (r *Resolver) openNetnsName(ctx context.Context, t *Target, name string) (b
 func (r *Resolver) noSuchNetns(name string) *Error {
 	var names []string
 	for _, n := range r.namedNetns() {
-		names = append(names, n.Name)
+		if words.IsToken(n.Name) {
+			names = append(names, n.Name)
+		}
 	}
 	e := &Error{
 		Kind:       KindNotFound,

@@ -20,6 +20,8 @@ const (
 	StateWaiting State = "waiting"
 )
 
+var states = [...]State{StateCreated, StateRunning, StatePaused, StateRestarting, StateRemoving, StateExited, StateDead, StateWaiting}
+
 // Alive reports whether a container in this state has processes.
 func (s State) Alive() bool { return s == StateRunning || s == StatePaused }
 

@@ -2,9 +2,7 @@ package tools
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -38,9 +36,7 @@ func planted(v reflect.Value, text string) {
 			planted(v.Index(i), text)
 		}
 	case reflect.String:
-		if v.Type() == reflect.TypeFor[string]() { // other types are lists of our words
-			v.SetString(text)
-		}
+		v.SetString(text)
 	default:
 	}
 }
@@ -96,12 +92,7 @@ func TestForeignTextOfSources(t *testing.T) {
 		}
 		for _, failed := range []error{nil, &resolve.SaidError{Words: "the API fails", Text: text}} {
 			source := planter{all, failed}
-			resolver := resolve.New(resolve.Config{
-				Home: b.lab.Home, Host: b.lab.Node.Handle, Node: "node-1", AllowHostNetwork: true,
-				Sources: []resolve.Source{source}, Cluster: []resolve.Source{source},
-			})
-			t.Cleanup(resolver.Close)
-			b.Env.Resolver = resolver
+			b.use(t, resolve.Config{Sources: []resolve.Source{source}, Cluster: []resolve.Source{source}})
 			if failed == nil {
 				mentions(t, b.call(t, "resolve_pod_pid", map[string]any{"pod": "shop/real", "details": true}))
 			}
@@ -166,13 +157,29 @@ func TestForeignTextOfCRI(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		resolver := resolve.New(resolve.Config{
-			Home: b.lab.Home, Host: b.lab.Node.Handle, Node: "node-1", AllowHostNetwork: true, Sources: []resolve.Source{sources[0]},
-		})
-		t.Cleanup(resolver.Close)
-		b.Env.Resolver = resolver
+		b.askOnly(t, "", sources[0])
 		askEverything(t, b, "web-0", "web-1", "shop/web-1", "web")
 	}
+}
+
+// askAPI makes the testbench ask this API alone, by the real client.
+func (b *testbench) askAPI(t *testing.T, api http.HandlerFunc) {
+	t.Helper()
+	server := httptest.NewServer(api)
+	t.Cleanup(server.Close)
+	config := filepath.Join(t.TempDir(), "config")
+	if err := os.WriteFile(config, fmt.Appendf(nil, "apiVersion: v1\nkind: Config\ncurrent-context: c\n"+
+		"clusters: [{name: c, cluster: {server: %q}}]\n"+
+		"contexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {token: t}}]\n", server.URL), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	kube := resolve.NewKube(resolve.KubeOptions{Config: config, Operator: true, Root: t.TempDir()})
+	t.Cleanup(func() {
+		if err := kube.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	b.use(t, resolve.Config{Root: t.TempDir(), Cluster: []resolve.Source{kube}})
 }
 
 // TestForeignTextOfTheAPI: objects, errors and what is no answer, by the real client.
@@ -229,27 +236,8 @@ func TestForeignTextOfTheAPI(t *testing.T) {
 		for name, answer := range answers {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				server := httptest.NewTLSServer(answer)
-				t.Cleanup(server.Close)
-				ca := base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
-				config := filepath.Join(t.TempDir(), "config")
-				if err := os.WriteFile(config, fmt.Appendf(nil, "apiVersion: v1\nkind: Config\ncurrent-context: c\n"+
-					"clusters: [{name: c, cluster: {server: %q, certificate-authority-data: %s}}]\n"+
-					"contexts: [{name: c, context: {cluster: c, user: u}}]\nusers: [{name: u, user: {token: t}}]\n", server.URL, ca), 0o600); err != nil {
-					t.Fatal(err)
-				}
 				b := newTestbench(t, nil)
-				kube := resolve.NewKube(resolve.KubeOptions{Config: config, Operator: true, Root: t.TempDir()})
-				resolver := resolve.New(resolve.Config{
-					Home: b.lab.Home, Host: b.lab.Node.Handle, Root: t.TempDir(), Node: "node-1", Cluster: []resolve.Source{kube},
-				})
-				t.Cleanup(func() {
-					resolver.Close()
-					if err := kube.Close(); err != nil {
-						t.Error(err)
-					}
-				})
-				b.Env.Resolver = resolver
+				b.askAPI(t, answer)
 				askEverything(t, b, "web-0", "shop/web-0", "web")
 			})
 		}
@@ -264,12 +252,7 @@ func TestForeignTextOfAServiceAddress(t *testing.T) {
 		planted(reflect.ValueOf(&service).Elem(), text)
 		service.Unknown = "" // our own words
 		b := newTestbench(t, nil)
-		resolver := resolve.New(resolve.Config{
-			Home: b.lab.Home, Host: b.lab.Node.Handle, Root: t.TempDir(),
-			Cluster: []resolve.Source{&clusterWithService{ip: netip.MustParseAddr("10.96.99.99"), service: service}},
-		})
-		t.Cleanup(resolver.Close)
-		b.Env.Resolver = resolver
+		b.use(t, resolve.Config{Root: t.TempDir(), Cluster: []resolve.Source{&clusterWithService{ip: netip.MustParseAddr("10.96.99.99"), service: service}}})
 		b.call(t, "resolve_pod_pid", map[string]any{"ip": "10.96.99.99"})
 	}
 }

@@ -80,6 +80,21 @@ func newTestbench(tb testing.TB, change func(*dispatch.Config)) *testbench {
 	return b
 }
 
+// askOnly makes the testbench ask these sources alone, of the host below root, and
+// none of them about the cluster.
+func (b *testbench) askOnly(tb testing.TB, root string, sources ...resolve.Source) {
+	tb.Helper()
+	b.use(tb, resolve.Config{Root: root, Sources: sources})
+}
+
+// use makes the testbench resolve as c says, which needs no handles.
+func (b *testbench) use(tb testing.TB, c resolve.Config) {
+	tb.Helper()
+	c.Home, c.Host, c.Node, c.AllowHostNetwork = b.lab.Home, b.lab.Node.Handle, "node-1", true
+	b.Env.Resolver = resolve.New(c)
+	tb.Cleanup(b.Env.Resolver.Close)
+}
+
 // audited returns the records so far.
 func (b *testbench) audited() []dispatch.Record {
 	b.mu.Lock()
@@ -91,17 +106,23 @@ func (b *testbench) audited() []dispatch.Record {
 // as clients do with successes and failures alike.
 func (b *testbench) call(tb testing.TB, tool string, arguments map[string]any) *dispatch.Envelope {
 	tb.Helper()
+	answer, _ := b.answer(tb, tool, arguments)
+	return answer
+}
+
+// answer is call, and reports whether the needle of the sweep is in the answer.
+func (b *testbench) answer(tb testing.TB, tool string, arguments map[string]any) (answer *dispatch.Envelope, mentioned bool) {
+	tb.Helper()
 	raw, err := json.Marshal(arguments)
 	if err != nil {
 		tb.Fatal(err)
 	}
-	answer := b.Call(tb.Context(), dispatch.Call{Tool: tool, Arguments: raw, Caller: "test"})
+	answer = b.Call(tb.Context(), dispatch.Call{Tool: tool, Arguments: raw, Caller: "test"})
 	if t := b.tool(tool); t != nil {
 		checkAgainstSchema(tb, t, answer)
 	}
-	checkForeign(tb, answer)
 	b.checkNext(tb, answer)
-	return answer
+	return answer, checkForeign(tb, answer)
 }
 
 // checkNext holds the proposals of an answer against the tools that there are.

@@ -33,18 +33,12 @@ var grammars = map[string]func(string) bool{
 	"bridge": words.IsInterface, "valid": words.IsInterface,
 	"aliases": words.IsDNSName, "deciding_name": words.IsDNSName, "found_as": words.IsDNSName,
 	"search": words.IsDNSName, "search_domain": words.IsDNSName, "zone": words.IsDNSName,
-	"url": isURL, "version": isVersion,
+	"url": isURL, "version": words.IsVersion,
 }
 
 // isURL: in a path and a query any printable ASCII may stand.
 func isURL(s string) bool {
 	return len(s) <= maxURL && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
-}
-
-// isVersion: of a product that may be named before it, "containerd 1.7.28".
-func isVersion(s string) bool {
-	name, version, _ := strings.Cut(s, " ")
-	return len(s) <= 80 && words.IsToken(name) && (version == "" || words.IsToken(version))
 }
 
 // IsSentence reports whether sentences may stand below a key.

@@ -48,6 +48,19 @@ type Engine struct {
 	mu        sync.Mutex
 	requests  map[string]int
 	synthetic []record
+	alter     Alteration
+}
+
+// Alteration changes what a call is answered, or makes it fail. call is a name as
+// those of Requests; what body points to may be changed and must not be kept. It is
+// called by many goroutines at once.
+type Alteration func(call string, body any) error
+
+// Alter makes every answer pass alter first; nil leaves them as they are.
+func (e *Engine) Alter(alter Alteration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.alter = alter
 }
 
 // Engine starts an engine that shows the node's containers. The lab closes it.
@@ -185,6 +198,7 @@ func (e *Engine) route(name string, answer func(*http.Request) (any, error)) htt
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e.mu.Lock()
 		e.requests[name]++
+		alter := e.alter
 		e.mu.Unlock()
 		select {
 		case <-e.pause():
@@ -192,6 +206,9 @@ func (e *Engine) route(name string, answer func(*http.Request) (any, error)) htt
 			panic(http.ErrAbortHandler) // no answer; a return would be an empty one
 		}
 		body, err := answer(r)
+		if alter != nil && err == nil {
+			err = alter(name, &body)
+		}
 		respond(w, body, err)
 	})
 }

@@ -68,7 +68,26 @@ type Runtime struct {
 	mu        sync.Mutex
 	requests  map[string]int
 	synthetic []record
+	alter     Alteration
 }
+
+// Alter makes every answer pass alter first; nil leaves them as they are.
+func (r *Runtime) Alter(alter Alteration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.alter = alter
+}
+
+// Codes of a [Refusal], those of gRPC.
+const (
+	CodeUnknown       = uint32(codes.Unknown)
+	CodeNotFound      = uint32(codes.NotFound)
+	CodeUnimplemented = uint32(codes.Unimplemented)
+	CodeUnavailable   = uint32(codes.Unavailable)
+)
+
+// Refusal is how a runtime refuses a call.
+func Refusal(code uint32, text string) error { return status.Error(codes.Code(code), text) }
 
 // StartRuntime starts a runtime that shows the node's pods. The lab closes it.
 func StartRuntime(n *Node, kind RuntimeKind) (*Runtime, error) {
@@ -163,8 +182,10 @@ func (r *Runtime) Close() error {
 }
 
 func (r *Runtime) intercept(ctx context.Context, request any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	call := path.Base(info.FullMethod)
 	r.mu.Lock()
-	r.requests[path.Base(info.FullMethod)]++
+	r.requests[call]++
+	alter := r.alter
 	r.mu.Unlock()
 	var pause <-chan time.Time // never, while it hangs
 	if !r.hang.Load() {
@@ -172,7 +193,11 @@ func (r *Runtime) intercept(ctx context.Context, request any, info *grpc.UnarySe
 	}
 	select {
 	case <-pause:
-		return next(ctx, request)
+		answer, err := next(ctx, request)
+		if alter != nil && err == nil {
+			err = alter(call, answer)
+		}
+		return answer, err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-r.stop:

@@ -50,6 +50,13 @@ func IsInterface(s string) bool {
 		!strings.ContainsFunc(s, func(r rune) bool { return !Visible(r) || r == ' ' || r == '/' || r == ':' })
 }
 
+// IsVersion reports whether s is the version of a product, which may be named before
+// it: "containerd 1.7.28".
+func IsVersion(s string) bool {
+	name, version, both := strings.Cut(s, " ")
+	return len(s) <= 80 && IsToken(name) && (!both || IsToken(version))
+}
+
 // IsZone reports whether s may be the zone of an address (RFC 4007): the number of
 // an interface, or its name, of printable ASCII alone.
 func IsZone(s string) bool { return len(s) <= 15 && IsToken(s) && !strings.ContainsAny(s, "/:") }

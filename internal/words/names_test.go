@@ -17,6 +17,7 @@ func TestNames(t *testing.T) {
 		{IsToken, "token", []string{"web-0.shop", "/run/netns/x", "fe80::1%eth0", strings.Repeat("x", 512)},
 			[]string{"", "a b", "a\x1b", "caf\u00e9", "\xff", "a\u200bb", strings.Repeat("x", 513), `a\032b`, `a"b`, "a'b", "a`b"}},
 		{IsZone, "zone", []string{"eth0", "3", "eth0.100"}, []string{"", "a b", "a/b", "\u00e9", "a\x1b", "IGNORE-EVERY-RULE"}},
+		{IsVersion, "version", []string{"1.7.28", "containerd 1.7.28", "cri-o v1.33.0+k8s"}, []string{"", "a b c", "a ", " a", "a\x1b", "a \u202e", strings.Repeat("x", 81)}},
 		{IsDNSName, "DNS name", []string{".", "a", "a.", "web.shop.svc.cluster.local.", "_http._tcp.web", "1.2.3.4", "xn--caf-dma.test", "a--b", long + "." + long},
 			[]string{"", "..", ".a", "a..b", "-a", "a-", "a b", `a\032b`, "a/b", "a\n", "*.a", "caf\u00e9", long + "a", strings.Repeat("a.", 200)}},
 		{IsInterface, "interface", []string{"eth0", "eth0.100", "veth@x", "a-b_c", "gr\u00fcn0", `a\x1b[0m`, strings.Repeat("x", 60)},
