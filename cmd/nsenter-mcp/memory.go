@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
@@ -20,7 +21,7 @@ func limitMemory() {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}
-	// It reads all mounts, which nobody needs to wait for. A machine without cgroups
-	// has no limit.
-	go func() { _, _ = memlimit.Set(memlimit.WithRatio(memoryShare)) }()
+	// The limit is set once the server has started: the library reads all mounts, which
+	// takes a fiftieth of the start. A machine without cgroups has no limit.
+	time.AfterFunc(100*time.Millisecond, func() { _, _ = memlimit.Set(memlimit.WithRatio(memoryShare)) })
 }

@@ -8,6 +8,9 @@ import (
 	"os"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/ringbuf"
 	securejoin "github.com/cyphar/filepath-securejoin"
 	"github.com/docker/docker/client"
 	mcpclient "github.com/mark3labs/mcp-go/client"
@@ -35,6 +38,7 @@ var linked = []any{
 	client.NewClientWithOpts, grpc.NewClient, rest.RESTClientFor, clientcmd.NewNonInteractiveDeferredLoadingClientConfig,
 	runtime.NewRuntimeServiceClient, cache.NewLRUExpireCache, netlink.NewHandle, netns.Get, mountinfo.GetMounts, dns.Exchange,
 	httpproxy.FromEnvironment, proxy.SOCKS5, bundle.Roots, cobra.MinimumNArgs, yaml.Unmarshal, shellwords.NewParser, mcpclient.NewClient, memlimit.Set, securejoin.SecureJoin,
+	btf.LoadKernelSpec, link.Tracepoint, ringbuf.NewReader,
 }
 
 func main() {
