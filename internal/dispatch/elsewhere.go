@@ -34,12 +34,24 @@ func (d *Dispatcher) keepLocal(ctx context.Context, t *resolve.Target, steps []N
 	})
 }
 
-// isElsewhere reports whether a proposed call is made from another target.
+// isElsewhere reports whether a proposed call is made from another network.
 func isElsewhere(n Next, t *resolve.Target) bool {
-	here := Propose("", ArgumentsOf(t), "").Arguments
-	return slices.ContainsFunc([]string{"pod", "namespace", "container", "pid", "netns"}, func(key string) bool {
-		return fmt.Sprint(here[key]) != fmt.Sprint(n.Arguments[key])
-	})
+	return !isHere(n.Arguments, ArgumentsOf(t), t.Via == resolve.ViaSandbox)
+}
+
+// isHere reports whether arguments lead to the network that here leads to. shared: all
+// containers of the pod are in that one.
+func isHere(arguments map[string]any, here TargetArgs, shared bool) bool {
+	if here.Expect != 0 && arguments["expect"] == here.Expect {
+		return true // no other network is entered with that
+	}
+	names := Propose("", here, "").Arguments
+	for _, key := range []string{"pod", "namespace", "container", "pid", "netns"} {
+		if fmt.Sprint(arguments[key]) != fmt.Sprint(names[key]) && (key != "container" || !shared || here.Pod == "") {
+			return false
+		}
+	}
+	return true
 }
 
 // What a connection is led to stands in the third part of curl's --resolve and

@@ -32,3 +32,36 @@ func TestLiterals(t *testing.T) {
 		}
 	}
 }
+
+func TestIsHere(t *testing.T) {
+	t.Parallel()
+	pid, other := 7, 8
+	web := TargetArgs{Pod: "web", Namespace: "shop", Container: "app", Expect: 42}
+	for _, test := range []struct {
+		name   string
+		next   TargetArgs
+		here   TargetArgs
+		shared bool
+		want   bool
+	}{
+		{"the same", web, web, false, true},
+		{"the cookie alone tells", TargetArgs{Pod: "web", Namespace: "shop", Expect: 42}, web, false, true},
+		{"without the container", TargetArgs{Pod: "web", Namespace: "shop"}, web, true, true},
+		{"another container of the pod", TargetArgs{Pod: "web", Namespace: "shop", Container: "side"}, web, true, true},
+		{"whose network is its own", TargetArgs{Pod: "web", Namespace: "shop", Container: "side"}, web, false, false},
+		{"another pod", TargetArgs{Pod: "db", Namespace: "shop"}, web, true, false},
+		{"another namespace", TargetArgs{Pod: "web", Namespace: "test"}, web, true, false},
+		{"any namespace", TargetArgs{Pod: "web"}, web, true, false},
+		{"another cookie", TargetArgs{Pod: "db", Namespace: "shop", Expect: 41}, web, true, false},
+		{"the node", TargetArgs{Netns: "host"}, web, true, false},
+		{"no cookies", TargetArgs{Pod: "db"}, TargetArgs{Pod: "web"}, true, false},
+		{"a container by itself", TargetArgs{Container: "plain"}, TargetArgs{Container: "plain"}, true, true},
+		{"another one", TargetArgs{Container: "other"}, TargetArgs{Container: "plain"}, true, false},
+		{"a process", TargetArgs{PID: &pid}, TargetArgs{PID: &pid}, false, true},
+		{"another process", TargetArgs{PID: &other}, TargetArgs{PID: &pid}, false, false},
+	} {
+		if got := isHere(Propose("", test.next, "").Arguments, test.here, test.shared); got != test.want {
+			t.Errorf("%s: %t", test.name, got)
+		}
+	}
+}

@@ -198,34 +198,39 @@ func isolateValue(key string, v any, foreign func(string)) any {
 }
 
 func isolateObject(o map[string]any) {
-	moved := map[string]any{}
+	moved := map[string][]any{}
 	for _, key := range slices.Sorted(maps.Keys(o)) {
 		switch {
 		case isFree(key):
 			o[key] = sanitizeTree(o[key], maxForeign, 0)
 		case words.IsToken(key):
-			o[key] = isolateValue(key, o[key], func(text string) {
-				list, _ := moved[key].([]any)
-				moved[key] = append(list, text)
-			})
+			o[key] = isolateValue(key, o[key], func(text string) { moved[key] = append(moved[key], text) })
 		default:
-			moved[sanitizeText(key, maxSentence)] = sanitizeTree(o[key], maxSentence, 0)
+			shown := sanitizeText(key, maxSentence)
+			moved[shown] = append(moved[shown], sanitizeTree(o[key], maxSentence, 0))
 			delete(o, key)
 		}
 	}
-	for key, v := range moved {
-		if list, ok := v.([]any); ok && len(list) == 1 {
-			moved[key] = list[0]
+	if len(moved) == 0 {
+		return
+	}
+	there, isObject := o[untrusted].(map[string]any)
+	if !isObject { // another server's may be anything
+		there = map[string]any{}
+		if o[untrusted] != nil {
+			there[untrusted] = o[untrusted]
 		}
 	}
-	switch there := o[untrusted].(type) {
-	case map[string]any:
-		maps.Copy(there, moved)
-	case nil:
-		if len(moved) > 0 {
-			o[untrusted] = moved
+	for key, list := range moved {
+		if before, ok := there[key]; ok {
+			list = append([]any{before}, list...)
+		}
+		there[key] = list
+		if len(list) == 1 {
+			there[key] = list[0]
 		}
 	}
+	o[untrusted] = there
 }
 
 // isolate holds the whole answer, one of this server or of another, to what may
