@@ -73,7 +73,7 @@ func (r *Resolver) inCluster(ctx context.Context, ip netip.Addr) (e *Error, said
 	case a.Pod != nil:
 		return r.addressOfPod(ctx, ip, a.Pod), ""
 	}
-	return nil, "the Kubernetes API knows no pod, node or service with it"
+	return nil, "the Kubernetes API knows no pod, node or service with that address"
 }
 
 func (r *Resolver) addressOfPod(ctx context.Context, ip netip.Addr, w *Workload) *Error {
@@ -85,7 +85,7 @@ func (r *Resolver) addressOfPod(ctx context.Context, ip netip.Addr, w *Workload)
 	return &Error{
 		Kind:       KindNotFound,
 		Message:    fmt.Sprintf("%s is the address of pod %s on node %s, but no network namespace that is seen here owns it", ip, w.podName(), w.Node),
-		Hint:       "Name the pod instead of its address. If it runs here, its interface has lost the address, or the server does not see the node's processes.",
+		Hint:       "Name the pod instead of the address. If the pod runs here, the pod's interface has lost the address, or the server does not see the node's processes.",
 		Candidates: []Candidate{selection{workload: w, container: whole}.candidate()},
 	}
 }
@@ -119,20 +119,20 @@ func (s *Service) refuse(ip netip.Addr) *Error {
 	e := &Error{
 		Kind: KindService, Service: s,
 		Message: fmt.Sprintf("%s is the address of service %s/%s (%s), which no interface owns", ip, words.Printable(s.Namespace), words.Printable(s.Name), strings.Join(ports, ", ")),
-		Hint:    "Look at one of the pods behind it: details.service.endpoints. From a client's pod, netns_curl shows how the service is reached.",
+		Hint:    "Look at one of the pods behind the service: details.service.endpoints. From a client's pod, netns_curl shows how the service is reached.",
 	}
 	switch {
 	case s.Unknown != "":
 		e.Message += "; its endpoints are not known: " + s.Unknown
 	case s.Ready == 0:
 		e.Message += fmt.Sprintf("; none of its %s ready", areOf(s.Total, "endpoint"))
-		e.Hint = "No endpoint is ready, so nothing answers there: look at the pods that its selector picks, and at their readiness probes."
+		e.Hint = "No endpoint is ready, so nothing answers there: look at the pods that the service selects, and at the pods' readiness probes."
 	default:
 		e.Message += fmt.Sprintf("; %d of its %s ready", s.Ready, areOf(s.Total, "endpoint"))
 	}
 	if len(without) > 0 && s.Unknown == "" {
 		e.Message += ", but none has a port for " + strings.Join(without, ", ")
-		e.Hint = "Nothing answers on such a port. A targetPort that is a name must be the name of a port in the pods' containers: correct it in the service or in the pods."
+		e.Hint = "Nothing answers on such a port. A named targetPort must be the name of a container port: correct the service or the pods."
 	}
 	return e
 }

@@ -93,7 +93,7 @@ func (s *CRI) explain(ctx context.Context, c *criConn, err error) error {
 		return s.noCRI(ctx, c)
 	case codes.ResourceExhausted:
 		if strings.Contains(said, "larger than max") {
-			return fmt.Errorf("its answer is longer than %d MiB", maxCRIAnswer>>20)
+			return fmt.Errorf("the answer is longer than %d MiB", maxCRIAnswer>>20)
 		}
 	case codes.Unavailable:
 		if undialed := c.undialed.Load(); undialed != nil {
@@ -139,7 +139,7 @@ func (s *CRI) noCRI(ctx context.Context, c *criConn) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case s.named:
-		return fmt.Errorf("what answers on %s does not serve CRI; in containerd the plugin cri may be switched off (disabled_plugins in config.toml)", c.path)
+		return fmt.Errorf("the server on %s does not serve CRI; in containerd the plugin cri may be switched off (disabled_plugins in config.toml)", c.path)
 	}
 	return fmt.Errorf("%s does not serve CRI (the plugin may be switched off): %w", c.path, ErrAbsent)
 }

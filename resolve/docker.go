@@ -360,7 +360,7 @@ func dockerError(err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.As(err, &syntax), errors.As(err, &kind), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return because("its answer is not that of a Docker engine", err)
+		return because("the answer is not that of a Docker engine", err)
 	case client.IsErrConnectionFailed(err) &&
 		(strings.HasPrefix(err.Error(), "Cannot connect") || strings.HasPrefix(err.Error(), "permission denied")):
 		return &SaidError{Words: text(err.Error()), Err: err} // the library's own words
@@ -368,5 +368,5 @@ func dockerError(err error) error {
 	if own := wordsOf(err); own != "" {
 		return &SaidError{Words: text(own), Err: err}
 	}
-	return because("it answers with an error", err)
+	return because("the engine answers with an error", err)
 }

@@ -247,7 +247,7 @@ func (c *dockerConn) inspect(ctx context.Context, name string) (dockerContainer,
 	}
 	found, ok := fromInspect(&response)
 	if !ok {
-		return dockerContainer{}, errors.New("its answer on a container is not that of a Docker engine")
+		return dockerContainer{}, errors.New("the answer on a container is not that of a Docker engine")
 	}
 	return found, nil
 }

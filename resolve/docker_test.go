@@ -87,13 +87,13 @@ func TestDockerBadAnswers(t *testing.T) {
 		"not HTTP": {raw(t, func(c net.Conn) {
 			_, _ = c.Read(make([]byte, 4096))
 			_, _ = io.WriteString(c, "SSH-2.0-OpenSSH_9.9\r\n")
-		}), "it answers with an error|Head"},
+		}), "the engine answers with an error|Head"},
 		"closes":     {raw(t, func(c net.Conn) { _, _ = c.Read(make([]byte, 4096)) }), ""},
 		"not JSON":   {engineOf(t, body(200, "<html>hello</html>")), "not that of a Docker engine"},
 		"other JSON": {engineOf(t, body(200, `"hello"`)), "not that of a Docker engine"},
 		"half":       {engineOf(t, body(200, `[{"Id":"4f2a`)), "not that of a Docker engine"},
-		"error":      {engineOf(t, body(500, `{"message":"disk on fire\nand more"}`)), "it answers with an error|Error response from daemon: disk on fire and more"},
-		"denied":     {engineOf(t, body(403, `{"message":"authorization denied by plugin"}`)), "it answers with an error|Error response from daemon: authorization denied"},
+		"error":      {engineOf(t, body(500, `{"message":"disk on fire\nand more"}`)), "the engine answers with an error|Error response from daemon: disk on fire and more"},
+		"denied":     {engineOf(t, body(403, `{"message":"authorization denied by plugin"}`)), "the engine answers with an error|Error response from daemon: authorization denied"},
 		"redirect":   {engineOf(t, body(301, "")), "not that of a Docker engine"},
 	}
 	for name, test := range tests {

@@ -119,7 +119,7 @@ func enterError(what string, err error) *Error {
 		e.Kind = KindPermission
 		e.Message = fmt.Sprintf("%s: %v", what, permission)
 		e.Hint = "Run the server as root or with these capabilities; nsenter-mcp doctor says what is missing. " +
-			"If it has them, a security module (AppArmor, SELinux, Yama) or another user namespace is in the way. " +
+			"If the server has them, a security module (AppArmor, SELinux, Yama) or another user namespace is in the way. " +
 			"Containers of rootless podman are entered by 'podman unshare nsenter-mcp', as their user."
 	case nsexec.OutOfFiles(err):
 		e.Kind = KindBusy
@@ -134,29 +134,29 @@ func enterError(what string, err error) *Error {
 	case errors.Is(err, nsexec.ErrNoProcess):
 		e.Kind = KindNoProcess
 		e.Message = what + ": no such process"
-		e.Hint = "It has ended, or the number is of another PID namespace: as the container sees it, not as the node does. Name the pod or container instead."
+		e.Hint = "The process has ended, or the number is of another PID namespace, such as the container's. Name the pod or container instead."
 	case errors.Is(err, nsexec.ErrZombie):
 		e.Kind = KindZombie
 		e.Message = what + ": the process has ended and only waits to be reaped; it has no network any more"
-		e.Hint = "Name the pod or container instead; its sandbox may still hold the network."
+		e.Hint = "Name the pod or container instead; the sandbox may still hold the network."
 	case errors.Is(err, nsexec.ErrKernelThread):
 		e.Kind = KindKernelThread
 		e.Message = what + ": this is a thread of the kernel, not a process with a network of its own"
 		e.Hint = "Kernel threads live in the host's network: use netns host."
 	case errors.Is(err, nsexec.ErrNotNetns):
 		e.Kind = KindNotNetns
-		e.Hint = "Give the path of a network namespace, such as /run/netns/NAME or /proc/PID/ns/net. If it is one on the node, " +
+		e.Hint = "Give the path of a network namespace, such as /run/netns/NAME or /proc/PID/ns/net. If the path exists on the node, " +
 			"the server sees another mount namespace: mount the directory with propagation (rslave), or name a pid."
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.ENAMETOOLONG):
 		e.Kind = KindNotNetns
 		e.Hint = "Give the path of a network namespace, such as /run/netns/NAME or /proc/PID/ns/net."
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nsexec.ErrReadersBusy):
 		e.Kind = KindTimeout
-		e.Hint = "The file system on which it lies (FUSE, NFS) does not answer; name the target by pid or container instead."
+		e.Hint = "The path's file system (FUSE, NFS) does not answer; name the target by pid or container instead."
 	case errors.Is(err, nsexec.ErrGone):
 		e.Kind = KindGone
 		e.Message = what + ": it ended while it was being entered"
-		e.Hint = "Call again; resolve_pod_pid with pod or container shows its state."
+		e.Hint = "Call again; resolve_pod_pid with pod or container shows the state."
 	}
 	return e
 }

@@ -92,8 +92,8 @@ func TestWithoutNetwork(t *testing.T) {
 		"exited":      {stopped(StateExited), KindNotRunning, "exit code 2 (Error); a container"},
 		"restarting":  {stopped(StateRestarting), KindNotRunning, "call again"},
 		"created":     {stopped(StateCreated), KindNotRunning, "docker start db"},
-		"dead":        {stopped(StateDead), KindNotRunning, "nothing left to enter"},
-		"removing":    {stopped(StateRemoving), KindNotRunning, "nothing left to enter"},
+		"dead":        {stopped(StateDead), KindNotRunning, "nothing is left to enter"},
+		"removing":    {stopped(StateRemoving), KindNotRunning, "nothing is left to enter"},
 		"ended pod":   {ended, KindNotRunning, "pod shop/job has ended: container main has exited"},
 		"no sandbox":  {waiting, KindNoSandbox, "kubectl describe pod"},
 		"old sandbox": {gone, KindNotRunning, "the sandbox of pod shop/web has exited"},
@@ -145,7 +145,7 @@ func TestNotesOfTheNode(t *testing.T) {
 	for status, want := range map[string]string{
 		"":        "",
 		"False":   "the kubelet of node node-1 says that it is not ready (KubeletNotReady, since 2026-11-25T21:00:00Z)",
-		"Unknown": "the kubelet of node node-1 has stopped reporting to the Kubernetes API, so what the API says of its pods is as old (KubeletNotReady, since 2026-11-25T21:00:00Z)",
+		"Unknown": "the kubelet of node node-1 has stopped reporting to the Kubernetes API, so the API's word on the node's pods is as old (KubeletNotReady, since 2026-11-25T21:00:00Z)",
 	} {
 		target := &Target{Workload: Workload{Pod: "web-0", Node: "node-1", Status: &PodStatus{Phase: phaseRunning, Ready: true}}}
 		if status != "" {

@@ -39,7 +39,7 @@ func (e *entry) chooseFiles() {
 		t.App, t.FilesFrom = t.Process, processLabel(t.Process)
 		if s := w.Sandbox; s != nil {
 			t.FilesFrom = "sandbox " + sandboxLabel(s)
-			t.note(NoteFilesFrom, "no container runs whose files could be read; they are those of %s", t.FilesFrom)
+			t.note(NoteFilesFrom, "no container runs whose files could be read; files are those of %s", t.FilesFrom)
 		}
 		return
 	}
@@ -99,7 +99,7 @@ func (e *entry) filesOfRuntime() {
 		t.note(NoteFilesFrom, "no process to read files through; only %s are known, from where the runtime keeps them", strings.Join(slices.Sorted(maps.Keys(files)), " and "))
 		return
 	}
-	t.note(NoteNoFiles, "no files are known for this target, so what its applications would read (resolv.conf, hosts) is not known")
+	t.note(NoteNoFiles, "no files are known for this target, so the applications' resolv.conf and hosts are not known")
 }
 
 // openHostRoot pins the host's root, for files that lie there.

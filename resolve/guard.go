@@ -145,7 +145,7 @@ func (g *guard) open(what request, now time.Time) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if wait := g.closed[what].Sub(now); wait > 0 {
-		return fmt.Errorf("%w: it hung, and is tried again in %s", errPaused, wait.Round(100*time.Millisecond))
+		return fmt.Errorf("%w: the source hung, and is tried again in %s", errPaused, wait.Round(100*time.Millisecond))
 	}
 	if g.hanging >= maxHanging {
 		return fmt.Errorf("%w: %d requests to it still hang", errPaused, g.hanging)

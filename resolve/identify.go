@@ -23,7 +23,7 @@ func (r *Resolver) identify(ctx context.Context, t *Target, describe bool) {
 		Reason: "container " + shortID(ref.ContainerID), MS: milliseconds(time.Since(began)),
 	})
 	if ref.Inner != "" {
-		t.note("nested_container", "%s is in container %s, which container %s runs by itself: its network may be another one than that of %s",
+		t.note("nested_container", "%s is in container %s, which container %s runs by itself: the inner container's network may differ from that of %s",
 			processLabel(t.Process), shortID(ref.Inner), shortID(ref.ContainerID), shortID(ref.ContainerID))
 	}
 	if known, ok := r.known.Get(ref.ContainerID); ok && !describe {

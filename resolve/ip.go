@@ -248,8 +248,8 @@ func (s *ipSearch) one(ctx context.Context) *Target {
 }
 
 // elsewhereHint is for an address that nobody here owns.
-const elsewhereHint = "It may be on another node, of a service, which no interface owns, or of nothing that runs: kubectl get pods,svc,nodes -A -o wide tells. " +
-	"A namespace that no process of this node is in and that has no name is not looked into."
+const elsewhereHint = "The address may be of another node, of a service, or of nothing that runs: kubectl get pods,svc,nodes -A -o wide tells. " +
+	"A namespace without a process of this node and without a name is not looked into."
 
 func (s *ipSearch) explain(ctx context.Context) *Error {
 	switch {

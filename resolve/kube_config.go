@@ -180,11 +180,11 @@ func trusted(path string, info fs.FileInfo) error {
 		return nil
 	}
 	if uid, known := ownerOf(info); known && uid != 0 {
-		return fmt.Errorf("kubeconfig %s belongs to user %d, who could make root read and send any file: "+
-			"give it to root (chown root), or run the server as that user", quote(path), uid)
+		return fmt.Errorf("kubeconfig %s belongs to user %d, who could make root send any file: "+
+			"give the file to root (chown), or run the server as that user", quote(path), uid)
 	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return fmt.Errorf("kubeconfig %s can be written by others than root (mode %04o), so root does not follow it: chmod go-w", quote(path), mode)
+		return fmt.Errorf("kubeconfig %s can be written by others than root (mode %04o), so root does not use the file: chmod go-w", quote(path), mode)
 	}
 	return nil
 }

@@ -165,7 +165,7 @@ func TestKubePlugin(t *testing.T) {
 		"prints no JSON":    {"echo secret", "no ExecCredential"},
 		"no credentials":    {credential(``), "neither a token nor a certificate"},
 		"bad certificate":   {credential(`"clientCertificateData":"secret"`), "cannot be used"},
-		"another version":   {strings.Replace(good, "/v1", "/v1beta1", 1), "answers in version"},
+		"another version":   {strings.Replace(good, "/v1", "/v1beta1", 1), "the answer has version"},
 		"prints for ever":   {"yes secret | head -c 3000000", "printed more than"},
 	}
 	for name, test := range tests {

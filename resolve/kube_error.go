@@ -31,13 +31,13 @@ func (c *kubeConn) explain(r kubeRequest, err error) error {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return said("%s did not answer in time", c.address())
 	case errors.As(err, &certificate), errors.As(err, &authority):
-		return said("%s has another certificate than the kubeconfig trusts, so it may be another cluster's", c.address())
+		return said("%s has another certificate than the kubeconfig trusts, so the API may be another cluster's", c.address())
 	case errors.As(err, &tooLong):
-		return said("%s: its answer is longer than %d bytes", c.address(), tooLong.Limit)
+		return said("%s: the answer is longer than %d bytes", c.address(), tooLong.Limit)
 	case errors.As(err, &status) && status.code == http.StatusUnauthorized:
 		return said("%s does not accept the credentials: they have expired, or are of another cluster", c.address())
 	case errors.As(err, &status) && status.Kind == "":
-		return said("%s: what answers there is no Kubernetes API (HTTP status %d)", c.address(), status.code)
+		return said("%s: no Kubernetes API answers there (HTTP status %d)", c.address(), status.code)
 	case isForbidden(err):
 		return said("not allowed to %s: RBAC does not grant it to the user of this kubeconfig or service account", r)
 	case errors.As(err, &status):
@@ -45,7 +45,7 @@ func (c *kubeConn) explain(r kubeRequest, err error) error {
 	case errors.As(err, &request):
 		return because(c.address()+" cannot be reached", request.Err)
 	}
-	return because(c.address()+": what answers there is no Kubernetes API", err)
+	return because(c.address()+": no Kubernetes API answers there", err)
 }
 
 // address is the API's, for messages.

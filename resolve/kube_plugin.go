@@ -238,16 +238,16 @@ func (p *kubePlugin) execute(ctx context.Context) (*kubeCredential, error) {
 func parseCredential(data []byte, version string) (*kubeCredential, error) {
 	var printed clientauthentication.ExecCredential
 	if err := unmarshalForeign(data, &printed); err != nil {
-		return nil, errors.New("what it printed is no ExecCredential")
+		return nil, errors.New("the output is no ExecCredential")
 	}
 	s := printed.Status
 	switch {
 	case printed.Kind != "ExecCredential":
-		return nil, errors.New("what it printed is no ExecCredential")
+		return nil, errors.New("the output is no ExecCredential")
 	case printed.APIVersion != version:
-		return nil, fmt.Errorf("it answers in version %s, the kubeconfig says %s", quote(printed.APIVersion), quote(version))
+		return nil, fmt.Errorf("the answer has version %s, the kubeconfig says %s", quote(printed.APIVersion), quote(version))
 	case s == nil || s.Token == "" && s.ClientCertificateData == "":
-		return nil, errors.New("it printed neither a token nor a certificate")
+		return nil, errors.New("the output has neither a token nor a certificate")
 	}
 	c := &kubeCredential{token: s.Token}
 	if s.ExpirationTimestamp != nil {
@@ -256,7 +256,7 @@ func parseCredential(data []byte, version string) (*kubeCredential, error) {
 	if s.ClientCertificateData != "" {
 		pair, err := tls.X509KeyPair([]byte(s.ClientCertificateData), []byte(s.ClientKeyData))
 		if err != nil {
-			return nil, errors.New("the certificate that it printed cannot be used")
+			return nil, errors.New("the printed certificate cannot be used")
 		}
 		c.certificate = &pair
 	}

@@ -268,9 +268,9 @@ func TestKubeTrouble(t *testing.T) {
 		says    string
 	}{
 		"web page":          {answers(200, "text/html", "<html>welcome</html>"), "no Kubernetes API"},
-		"no such page":      {answers(404, "text/html", "<html>nothing here</html>"), "no Kubernetes API (HTTP status 404)"},
-		"no such resource":  {answers(404, "text/plain", "404 page not found\n"), "no Kubernetes API (HTTP status 404)"},
-		"forbidden by gate": {answers(403, "text/plain", "go away"), "no Kubernetes API (HTTP status 403)"},
+		"no such page":      {answers(404, "text/html", "<html>nothing here</html>"), "no Kubernetes API answers there (HTTP status 404)"},
+		"no such resource":  {answers(404, "text/plain", "404 page not found\n"), "no Kubernetes API answers there (HTTP status 404)"},
+		"forbidden by gate": {answers(403, "text/plain", "go away"), "no Kubernetes API answers there (HTTP status 403)"},
 		"empty":             {answers(200, "application/json", ""), "no Kubernetes API"},
 		"other JSON":        {answers(200, "application/json", `{"hello":1}`), "without a kind"},
 		"wrong types":       {answers(200, "application/json", `{"kind":"Pod","metadata":{"name":7}}`), "no Kubernetes API"},

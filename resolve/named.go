@@ -39,11 +39,11 @@ func (r *Resolver) resolveNamed(ctx context.Context, q Query) (*Target, error) {
 			t.Notes = append(before.notes, t.Notes...)
 			t.sayHow(q, c, r.hasCluster.Load() && !reply.clusterListed)
 			if r.hasCluster.Load() && !reply.clusterAnswered && c.rank == byName && q.namesakes() && !q.wantsCluster() {
-				t.note("this_node_only", "pod %s was looked for on this node only: another Kubernetes namespace may have one of that name on another node, so give namespace if that may be meant", q.Pod)
+				t.note("this_node_only", "pod %s was looked for on this node only. If a pod of another Kubernetes namespace on another node may be meant, give namespace", q.Pod)
 			}
 			t.sayFailed(reply.failed)
 			if q.Describe && reply.clusterAnswered && t.Workload.Status == nil {
-				t.note("unknown_to_api", "the Kubernetes API does not know this pod: it describes another cluster, or the pod has just been deleted")
+				t.note("unknown_to_api", "the Kubernetes API does not know this pod: the API describes another cluster, or the pod has just been deleted")
 			}
 			return t, nil
 		}
@@ -100,7 +100,7 @@ func (c choice) fullQuery() Query {
 }
 
 // HintNoRuntime says what to do where no container runtime was found.
-const HintNoRuntime = "If one runs, give its socket (--runtime-endpoint or CONTAINER_RUNTIME_ENDPOINT, --docker-host or DOCKER_HOST) and run as root. Otherwise name the target by pid or netns."
+const HintNoRuntime = "If a runtime runs, give the runtime's socket (--runtime-endpoint or CONTAINER_RUNTIME_ENDPOINT, --docker-host or DOCKER_HOST) and run as root. Otherwise name the target by pid or netns."
 
 // unknown turns "not found" into the truth where somebody who might know has
 // not answered.
@@ -118,7 +118,7 @@ func (r *Resolver) unknown(q Query, err *Error, reply *reply) *Error {
 	case len(reply.failed) > 0 && reply.localAnswered && q.Pod != "":
 		err.Kind = KindSource
 		err.Message = fmt.Sprintf("%s is not on this node as far as can be seen, and others could not be asked: %s", what, strings.Join(reply.failed, "; "))
-		err.Hint = "If it runs on this node, check its name: resolve_pod_pid without arguments lists what is here. nsenter-mcp doctor says why the others do not answer."
+		err.Hint = "If the target runs on this node, check the name: resolve_pod_pid without arguments lists what is here. nsenter-mcp doctor says why the other sources do not answer."
 	case len(reply.failed) > 0:
 		err.Kind = KindSource
 		err.Message = fmt.Sprintf("%s could not be looked up: %s", what, strings.Join(reply.failed, "; "))

@@ -164,7 +164,7 @@ func (r *Resolver) openNetnsPath(ctx context.Context, t *Target, file string) *E
 			Kind:    KindNotNetns,
 			Message: "there is no network namespace at " + quote(file),
 			Hint: "Call resolve_pod_pid without arguments to see the named namespaces; a path is one as /run/netns/NAME or /proc/PID/ns/net. " +
-				"If there is one on the node, the server does not see it: check --host-root and mount propagation, or name a pid.",
+				"If the path exists on the node, the server does not see the path: check --host-root and mount propagation, or name a pid.",
 			Err: err,
 		}
 	}

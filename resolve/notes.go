@@ -31,7 +31,7 @@ func (e *entry) notes() {
 			w.Pod, shortID(w.UID))
 	}
 	if w.netnsClosed() {
-		t.note("netns_closed", "the runtime says that it has closed this pod's network, which only lives on in a process that is left")
+		t.note("netns_closed", "the runtime says that the pod's network is closed; the network only lives on in a process that is left")
 	}
 	if len(w.Attempts) > 0 {
 		t.note("older_attempts", "%s of this pod are listed, the newest one that runs was entered", plural(len(w.Attempts), "older sandbox"))
@@ -39,15 +39,15 @@ func (e *entry) notes() {
 	for i := range w.Containers {
 		switch c := &w.Containers[i]; {
 		case c.State == StatePaused:
-			t.note("container_paused", "container %s is frozen (docker pause): its network is there, but nothing in it answers", c.label())
+			t.note("container_paused", "container %s is frozen (docker pause): the network is there, but nothing in the container answers", c.label())
 		case c.Done() && i != e.container:
 		case w.Sandbox != nil && c.State != "" && !c.State.Alive():
-			t.note("container_not_running", "%s; the network is entered through the sandbox, which outlives it", c.trouble())
+			t.note("container_not_running", "%s; the network is entered through the sandbox, which outlives the container", c.trouble())
 		}
 	}
 	if name := w.runtime(); isVM(name) {
-		t.note("vm_runtime", "runtime %s gives the workload a kernel or network stack of its own: what is seen here is the outer side of it; "+
-			"its sockets, routes and firewall are seen from the inside only (kubectl exec, docker exec)", name)
+		t.note("vm_runtime", "runtime %s gives the workload a kernel or network stack of its own: this is the outer side. "+
+			"Sockets, routes and firewall are seen from the inside only (kubectl exec, docker exec)", name)
 	}
 }
 
@@ -64,7 +64,7 @@ func (t *Target) noteStatus() {
 	if n := s.Node; n != nil {
 		said := "says that it is not ready"
 		if n.Status == "Unknown" {
-			said = "has stopped reporting to the Kubernetes API, so what the API says of its pods is as old"
+			said = "has stopped reporting to the Kubernetes API, so the API's word on the node's pods is as old"
 		}
 		t.note("node_not_ready", "the kubelet of node %s %s (%s, since %s)", t.Workload.Node, said, n.Reason, n.Since.UTC().Format(time.RFC3339))
 	}

@@ -46,7 +46,7 @@ func (r *Resolver) enter(ctx context.Context, q Query, c choice, steps []Step) (
 	}
 	for _, old := range c.older {
 		if old.remote {
-			t.note("another_pod", "the Kubernetes API has another pod of that name, UID %s on node %s: it replaces this one, or the API is that of another cluster",
+			t.note("another_pod", "the Kubernetes API has another pod of that name, UID %s on node %s: that pod replaces this one, or the API is another cluster's",
 				old.UID, cmp.Or(old.Node, "none"))
 			continue
 		}

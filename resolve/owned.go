@@ -84,9 +84,9 @@ func (r *Resolver) owned(ctx context.Context, q Query, p *ownedPod) (pods []Work
 		return nil, []string{g.source.Name() + ": " + err.Error()}, nil
 	case len(ws) == 0:
 		e.Message = q.owner() + " has no pods"
-		e.Hint = "It is scaled to zero, or its controller could not make any (quota, admission): kubectl describe tells."
+		e.Hint = "The owner is scaled to zero, or the controller could make no pod (quota, admission): kubectl describe tells."
 		if q.kind == ownerService {
-			e.Hint = "Its selector fits the labels of no pod, or it has none and its endpoints are made by hand: kubectl describe service tells."
+			e.Hint = "The service's selector fits the labels of no pod, or the service has endpoints made by hand: kubectl describe service tells."
 		}
 		return nil, nil, e
 	}
@@ -122,7 +122,7 @@ func noPodsNamed(q Query, said []string) *Error {
 	}
 	return &Error{
 		Kind:    KindSource,
-		Message: fmt.Sprintf("the pods of %s are not known: only the Kubernetes API knows them (%s), and no pod of this node can be told to be one of them by its name", q.owner(), why),
+		Message: fmt.Sprintf("the pods of %s are not known: only the Kubernetes API knows them (%s), and no pod's name on this node tells", q.owner(), why),
 		Hint: "Name the pod itself, or give a kubeconfig (--kubeconfig); nsenter-mcp doctor says whether the API answers. " +
 			"If the first word is a Kubernetes namespace, give that in namespace.",
 	}

@@ -123,7 +123,7 @@ func (q Query) exactlyOne(allowIP bool) error {
 		return badQuery(fmt.Sprintf("%s name more than one target", strings.Join(given, " and ")),
 			"Give exactly one of "+kinds+". Only container may come together with pod.")
 	case q.IP != "" && !allowIP:
-		return badQuery("ip does not name a target here", "Call resolve_pod_pid with ip first, then use the pid that it returns.")
+		return badQuery("ip does not name a target here", "Call resolve_pod_pid with ip first, then use the returned pid.")
 	case q.Namespace != "" && q.Pod == "":
 		return badQuery("namespace goes only with pod, not with "+given[0], "Leave namespace out, or name the pod.")
 	}

@@ -86,14 +86,14 @@ func (w *Workload) oldSandbox() *Error {
 		return &Error{
 			Kind:    KindNoSandbox,
 			Message: fmt.Sprintf("the sandbox of pod %s %s and holds no container, so the pod has no network", w.podName(), w.Sandbox.State.Words()),
-			Hint:    "Its network could not be set up (CNI, IPAM), or the pod is over and its containers were removed: resolve_pod_pid asks the Kubernetes API which, and kubectl describe pod tells it.",
+			Hint:    "The pod's network could not be set up (CNI, IPAM), or the pod is over and the containers were removed. resolve_pod_pid asks the Kubernetes API, and kubectl describe pod tells too.",
 		}
 	}
 	e := &Error{
 		Kind: KindNotRunning, State: w.Sandbox.State,
 		Message: fmt.Sprintf("the sandbox of pod %s %s, so the pod has no network now", w.podName(), w.Sandbox.State.Words()),
-		Hint: "If the pod is to run on, the kubelet makes a new sandbox: call again. If it has ended for good, there will be none: " +
-			"resolve_pod_pid asks the Kubernetes API which it is, and kubectl describe pod tells why it was stopped.",
+		Hint: "If the pod is to run on, the kubelet makes a new sandbox: call again. If the pod has ended for good, no sandbox comes: " +
+			"resolve_pod_pid asks the Kubernetes API, and kubectl describe pod tells why the pod was stopped.",
 	}
 	for i := range w.Containers {
 		if c := &w.Containers[i]; c.Kind == "" && c.State == StateExited && c.ExitCode != nil {
@@ -117,8 +117,8 @@ func (w *Workload) noProcess(c *Container) *Error {
 	return &Error{
 		Kind: KindNotRunning, State: c.State,
 		Message: fmt.Sprintf("no process of pod %s runs: %s", w.podName(), c.trouble()),
-		Hint: "If it has ended, it has no network. If it crashes again and again and its runtime keeps the network without a process (CRI-O), " +
-			"only the runtime tells which it is: give its socket, or call again while a container runs. kubectl describe pod tells more.",
+		Hint: "A pod that has ended has no network. If the pod crashes and the runtime keeps the network without a process (CRI-O), only the runtime knows the network: " +
+			"give the runtime's socket, or call again while a container runs. kubectl describe pod tells more.",
 	}
 }
 
@@ -138,7 +138,7 @@ func (w *Workload) noSandbox() *Error {
 	return &Error{
 		Kind:    KindNoSandbox,
 		Message: w.describe() + " has no sandbox on this node yet, so it has no network",
-		Hint:    "It is not scheduled, or its network could not be set up (CNI, IPAM): kubectl describe pod tells which.",
+		Hint:    "The pod is not scheduled, or the pod's network could not be set up (CNI, IPAM): kubectl describe pod tells which.",
 	}
 }
 
@@ -162,13 +162,13 @@ func (e *entry) stoppedContainer(c *Container) *Error {
 	what := fmt.Sprintf("container %s %s", quote(c.label()), c.State.Words())
 	switch c.State {
 	case StateRestarting:
-		err.Hint = "It crashes and is started again, and has a network only while it runs: call again, or look at its log (docker logs " + c.label() + ")."
+		err.Hint = "The container crashes and is started again, and has a network only while running: call again, or read the log (docker logs " + c.label() + ")."
 	case StateCreated:
-		err.Hint = "Start it (docker start " + c.label() + "), then call again."
+		err.Hint = "Start the container (docker start " + c.label() + "), then call again."
 	case StateRemoving, StateDead:
-		err.Hint = "Its runtime is removing it; there is nothing left to enter."
+		err.Hint = "The runtime is removing the container; nothing is left to enter."
 	default:
-		err.Hint = "Start it (docker start " + c.label() + "), then call again; docker logs " + c.label() + " tells why it ended."
+		err.Hint = "Start the container (docker start " + c.label() + "), then call again; docker logs " + c.label() + " tells why the container ended."
 	}
 	if c.ExitCode != nil && c.State != StateCreated {
 		what += fmt.Sprintf(", last exit code %d", *c.ExitCode)
@@ -207,7 +207,7 @@ func (e *entry) explain() *Error {
 	err := &Error{
 		Kind:    KindGone,
 		Message: fmt.Sprintf("%s: none of its processes could be entered", what),
-		Hint:    "It was probably just stopped or restarted, or is just being started: call again. If that does not help, see details.steps.",
+		Hint:    "The container was probably just stopped or restarted, or is just being started: call again. If that does not help, see details.steps.",
 	}
 	switch w := e.workload; {
 	case away:
@@ -218,7 +218,7 @@ func (e *entry) explain() *Error {
 		err = &Error{
 			Kind: KindNotRunning, State: w.Sandbox.State,
 			Message: fmt.Sprintf("the runtime has closed the network of %s, and no process is left in it", what),
-			Hint:    "Wait until the kubelet has made a new sandbox, and call again; if it does not, delete the pod.",
+			Hint:    "Wait until the kubelet has made a new sandbox, and call again; if no new sandbox comes, delete the pod.",
 		}
 	}
 	err.Err = errors.Join(e.failures...)

@@ -36,7 +36,7 @@ func (w *Workload) over() *Error {
 	switch {
 	case s.Reason == reasonEvicted:
 		e.Message = fmt.Sprintf("pod %s was evicted%s, so nothing of it runs", w.podName(), where)
-		e.Hint = "The node was short of a resource, see details.untrusted; whoever owns the pod has made another one, if it has an owner: name that."
+		e.Hint = "The node was short of a resource, see details.untrusted. If the pod has an owner, the owner has made another pod: name that pod."
 	case s.Phase == phaseSucceeded:
 		e.Message = fmt.Sprintf("pod %s has ended well%s (%s)", w.podName(), where, reasonCompleted)
 	default:
@@ -67,7 +67,7 @@ func (w *Workload) notStarted() *Error {
 	case !s.Deleted.IsZero():
 		e.Kind = KindNotRunning
 		e.Message = fmt.Sprintf("pod %s is being deleted and has no network any more", name)
-		e.Hint = "Name the pod that replaces it."
+		e.Hint = "Name the pod that replaces this one."
 	case w.Node == "" && s.Reason == reasonGated:
 		e.Message = fmt.Sprintf("pod %s has no node yet: it carries scheduling gates", name)
 		e.Hint = "Whatever set the gates (spec.schedulingGates) has to lift them."
@@ -75,7 +75,7 @@ func (w *Workload) notStarted() *Error {
 		e.Message = fmt.Sprintf("pod %s has no node yet (%s), so it has no network", name, cmp.Or(s.Reason, phasePending))
 		e.Hint = "The scheduler says why in details.untrusted: resources, taints, affinity or volumes."
 		if s.Reason != reasonUnschedulable {
-			e.Hint = "The scheduler has not judged it yet: call again, or see whether the scheduler runs."
+			e.Hint = "The scheduler has not judged the pod yet: call again, or see whether the scheduler runs."
 		}
 	case s.Reason == reasonSandbox:
 		e.Message = fmt.Sprintf("pod %s has no network: node %s could not make its sandbox (%s)", name, w.Node, s.Reason)
@@ -88,10 +88,10 @@ func (w *Workload) notStarted() *Error {
 		if s.Reason != "" {
 			e.Message += " (" + s.Reason + ")"
 		}
-		e.Hint = "Call again in a moment; if it stays so, kubectl describe pod tells what the kubelet waits for."
+		e.Hint = "Call again in a moment; kubectl describe pod tells what the kubelet waits for."
 	default:
 		e.Message = fmt.Sprintf("pod %s should run on node %s, but no process of it is here", name, w.Node)
-		e.Hint = "It has just been stopped, or the server does not see the node's processes (hostPID, --host-root): nsenter-mcp doctor says."
+		e.Hint = "The pod has just been stopped, or the server does not see the node's processes (hostPID, --host-root): nsenter-mcp doctor says."
 	}
 	return w.mention(e)
 }

@@ -61,7 +61,7 @@ func listPodsTool() dispatch.Tool {
 	return dispatch.Define(listPods, dispatch.Spec{
 		Title: "List pods and containers, trouble first",
 		Description: "Pods and containers, trouble first: state, restarts, age, IP, node. Of this node, or with all_nodes of the cluster. " +
-			"Replaces kubectl get pods -A -o wide | grep and docker ps | grep; of one that has a name, resolve_pod_pid tells all.",
+			"Replaces kubectl get pods -A -o wide | grep and docker ps | grep; resolve_pod_pid tells all of one pod.",
 		Purpose:        "which pods are there, which are in trouble",
 		Toolset:        dispatch.Inspect,
 		Capabilities:   []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
@@ -362,7 +362,7 @@ func silentNotes(sources []resolve.SourceState) []dispatch.Note {
 	for _, s := range silent(sources) {
 		notes = append(notes, dispatch.Note{
 			Code:    "source_failed",
-			Message: fmt.Sprintf("%s: %s; what only it knows is missing here (nsenter-mcp doctor says more)", s.Name, words.Escape(s.Error)),
+			Message: fmt.Sprintf("%s: %s; pods that only this source knows are missing here (nsenter-mcp doctor says more)", s.Name, words.Escape(s.Error)),
 		})
 	}
 	for _, s := range sources {

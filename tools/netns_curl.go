@@ -27,8 +27,8 @@ func netnsCurlTool() dispatch.Tool {
 	tool := dispatch.Define(netnsCurl, dispatch.Spec{
 		Title: "HTTP request from inside",
 		Description: "Sends one HTTP(S) request from inside a pod, container, process or netns as its application would: " +
-			"its resolver, hosts file and CA bundle. Says how far it came (DNS, connect, TLS, HTTP), with timings, " +
-			"and why it failed: route, ARP, firewall, lost packets, certificate. netns: host sends it from the node, to compare.",
+			"its resolver, hosts file and CA bundle. Says how far the request came (DNS, connect, TLS, HTTP), with timings, " +
+			"and why the request failed: route, ARP, firewall, lost packets, certificate. netns: host sends it from the node, to compare.",
 		Purpose:      "an HTTP request from inside: how far it comes and what stops it",
 		Toolset:      dispatch.Probe,
 		SendsPackets: true,
@@ -282,7 +282,7 @@ func curlError(err error) error {
 	case errors.As(err, &denied):
 		return &dispatch.Error{
 			Code: dispatch.CodeDestinationDenied, Stage: dispatch.StagePolicy, Message: "the policy refuses the destination: " + denied.Error(),
-			Hint: "metadata services, link-local addresses, the node's loopback from its own network, and what the operator denies are refused, however they are written; " +
+			Hint: "refused are metadata services, link-local addresses, the node's loopback from the node's own network, and destinations that the operator denies, in any writing; " +
 				"only the operator's file allows them (destinations, allow_host_loopback)",
 		}
 	}
@@ -373,7 +373,7 @@ func curlNotes(f *fact.FetchEvidence, target *resolve.Target) []dispatch.Note {
 		notes = append(notes, dispatch.Note{Code: code, Message: fmt.Sprintf(format, args...)})
 	}
 	if f.TLS != nil && f.RootsFrom != "" && !strings.HasPrefix(f.RootsFrom, "container:") && target.Files != nil {
-		lacks := "the container has no CA bundle: unless its application brings its own, the application trusts no server"
+		lacks := "the container has no CA bundle: unless the application brings one, the application trusts no server"
 		if f.RootsUnusable != "" {
 			lacks = "the container's CA bundle " + f.RootsUnusable + " holds no certificate"
 		}
@@ -383,13 +383,13 @@ func curlNotes(f *fact.FetchEvidence, target *resolve.Target) []dispatch.Note {
 		add("insecure", "without insecure the certificate is not accepted: %s", t.Error.Message)
 	}
 	if f.EnvironCut {
-		add("environment_cut", "the application's environment is longer than 1 MiB: variables behind that (proxies, CA bundle) were not read")
+		add("environment_cut", "the application's environment is longer than 1 MiB: later variables (proxies, CA bundle) were not read")
 	}
 	if p := f.Proxy; p != nil && p.Applies && !p.Used {
 		add("proxy_env", "the container's variables send this request through the proxy %s; it was sent directly", p.Address)
 	}
 	if p := f.Proxy; p != nil && p.ExemptRange != "" && !p.Used {
-		add("no_proxy_range", "only the range %s in NO_PROXY exempts this address from the proxy %s; clients that do not understand ranges "+
+		add("no_proxy_range", "only the range %s in NO_PROXY exempts this address from the proxy %s. Clients without ranges "+
 			"(curl before 7.86, Python's urllib, busybox wget) ask the proxy", p.ExemptRange, p.Address)
 	}
 	if first := firstFailed(f.Fetch); first != nil {

@@ -464,7 +464,7 @@ func TestCurlSmallerMTUAtTheOtherEnd(t *testing.T) {
 	if got := codes(answer.Findings); data.Outcome != fact.OutcomeTimeout || !slices.Equal(got, []string{"link.mtu_mismatch", "http.no_response"}) {
 		t.Errorf("%s %v: %s %+v", data.Outcome, got, answer.Summary, data.Conn)
 	}
-	if !strings.Contains(answer.Summary, "the other end of eth0 on the host, has mtu 1400 and drops what is longer") || strings.Contains(answer.Summary, "firewall") {
+	if !strings.Contains(answer.Summary, "the other end of eth0 on the host, has mtu 1400 and drops longer packets") || strings.Contains(answer.Summary, "firewall") {
 		t.Errorf("%s", answer.Summary)
 	}
 	if len(answer.Next) == 0 || answer.Next[0].Tool != "netns_ip_addr" {

@@ -24,9 +24,9 @@ const netnsDNSLookup dispatch.Name[NetnsDNSLookupIn] = "netns_dns_lookup"
 func netnsDNSLookupTool() dispatch.Tool {
 	return dispatch.Define(netnsDNSLookup, dispatch.Spec{
 		Title: "Look a name up as the application would",
-		Description: "What the application gets for a name, and why: its own resolv.conf, search list, ndots, hosts file, " +
-			"every nameserver asked from inside; how long it waits and what its log says. " +
-			"Unlike nsenter -n dig it never uses the node's resolv.conf. Any record type.",
+		Description: "What the application gets for a name, and why: by the application's own resolv.conf, search list, ndots and hosts file. " +
+			"Every nameserver is asked from inside; the wait and the error of the application are told. " +
+			"Unlike nsenter -n dig, never by the node's resolv.conf. Any record type.",
 		Purpose:      "what the application gets for a name, and why",
 		Toolset:      dispatch.Probe,
 		SendsPackets: true,
@@ -120,7 +120,7 @@ func (in *NetnsDNSLookupIn) request() (gather.DNSRequest, error) {
 		for name := range strings.FieldsFuncSeq(list, func(c rune) bool { return c == ',' || c == ' ' }) {
 			t, ok := gather.ParseType(name)
 			if !ok {
-				return r, dispatch.InvalidArgument("type", words.Quote(name)+" is no record type that can be asked for; A, AAAA, CNAME, MX, NS, PTR, SOA, SRV, TXT, CAA, SVCB, HTTPS, or TYPE and a number")
+				return r, dispatch.InvalidArgument("type", words.Quote(name)+" is no record type that can be asked for; ask for A, AAAA, CNAME, MX, NS, PTR, SOA, SRV, TXT, CAA, SVCB, HTTPS, or TYPE65")
 			}
 			if !slices.Contains(r.Types, t) {
 				r.Types = append(r.Types, t)
@@ -219,7 +219,7 @@ func describeLookup(l *fact.DNSLookup) string {
 	case l.Outcome == "answered":
 		describeAnswer(&b, l)
 	case l.Outcome == "no_nameserver" && l.Resolver.File == "":
-		return "the target's resolv.conf is not known, so it is not known whom its applications would ask about " + words.Printable(l.Asked) + "; name a server."
+		return "the target's resolv.conf is not known, so nobody knows which server the applications would ask about " + words.Printable(l.Asked) + "; name a server."
 	default:
 		describeFailure(&b, l)
 	}
@@ -266,7 +266,7 @@ var lookupFailures = map[string]string{
 	"nxdomain":      "does not exist",
 	"nodata":        "exists without an answer of that type",
 	"servfail":      "could not be resolved: the nameserver fails",
-	"bad_response":  "could not be resolved: what the nameserver sends is no answer",
+	"bad_response":  "could not be resolved: the nameserver sends no valid answer",
 	"refused":       "could not be resolved: the nameserver refuses",
 	"reset":         "could not be resolved: the nameserver ended the TCP connection",
 	"timeout":       "could not be resolved: no answer in time",

@@ -25,7 +25,7 @@ func netnsIPAddrTool() dispatch.Tool {
 	return dispatch.Define(netnsIPAddr, dispatch.Spec{
 		Title: "Interfaces and addresses",
 		Description: "Interfaces of a pod, container, process or netns, as `ip -j addr` run inside shows them: " +
-			"addresses, routes, state, carrier, MTU, kind; for each veth its other end on the host (name, state, MTU, bridge); and what is wrong with them.",
+			"addresses, routes, state, carrier, MTU, kind. For each veth the other end on the host (name, state, MTU, bridge). Faults are named.",
 		Purpose:      "interfaces, addresses, routes, MTU, the host's end of each veth",
 		Toolset:      dispatch.Inspect,
 		Capabilities: []string{"CAP_SYS_ADMIN"},
@@ -87,7 +87,7 @@ func showInterfaces(
 	}
 	var notes []dispatch.Note
 	if !list.Complete || !list.AllRoutes {
-		notes = append(notes, dispatch.Note{Code: "incomplete", Message: "some interfaces, addresses or routes may be missing: they changed each time they were read, there are too many, or the kernel did not list them"})
+		notes = append(notes, dispatch.Note{Code: "incomplete", Message: "some interfaces, addresses or routes may be missing: the lists changed each time they were read, are too long, or the kernel gave none"})
 	}
 	if kind := diagnose.DefaultRejected(list.Routes); kind != "" {
 		notes = append(notes, dispatch.Note{Code: "default_rejected", Message: "packets that no other route matches go nowhere: the IPv4 default route is of type " + kind})
@@ -156,7 +156,7 @@ func noInterface(name string, links []fact.Link) error {
 	for i := range links {
 		valid[i] = links[i].Name
 	}
-	hint := fmt.Sprintf("call without interface to see the %d that there are", len(valid))
+	hint := fmt.Sprintf("call without interface to see all %d", len(valid))
 	if len(valid) <= maxNamed || len(words.Closest(name, valid, 1)) == 1 {
 		hint = words.DidYouMean(name, valid)
 	}

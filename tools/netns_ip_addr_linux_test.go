@@ -152,7 +152,7 @@ func TestFindings(t *testing.T) {
 		{"bridge down", lab.PodSpec{}, func(p *lab.Pod) error {
 			_, err := p.Node.Output("ip", "link", "set", "cni0", "down")
 			return err
-		}, []string{"link.bridge_down"}, "cni0 on the host, of which HOST, the other end of eth0, is a port, is administratively down"},
+		}, []string{"link.bridge_down"}, "cni0 on the host is administratively down, and so passes nothing to its port HOST, the other end of eth0"},
 		{"MTU", lab.PodSpec{}, lab.ShrinkPeer, []string{"link.mtu_mismatch"}, "eth0 has mtu 1500, its other end on the host, HOST, has 1400: packets above 1400 bytes sent from inside may be dropped"},
 		{"MTU, routed", lab.PodSpec{Style: lab.Calico}, lab.ShrinkPeer, []string{"link.mtu_mismatch"}, "has 1380"},
 		{"no address", lab.PodSpec{}, lab.RemoveAddress, []string{"addr.none"}, "eth0 is up, but no interface has an address"},
@@ -388,7 +388,7 @@ link set lo down`)
 		fmt.Sprintf("eth0 %s/24, %s/64 up, mtu 1500; no other interface but lo.", dual.IP, dual.IP6): at(dual.Netns),
 		fmt.Sprintf("eth0 %s/32 up, mtu 1480; tunl0 without address down, mtu %s; no other interface but lo.",
 			calico.IP, tunnelMTU(t, calico.Netns)): at(calico.Netns),
-		"link.missing: there is no interface but lo: no network was attached, or it was removed. No interface but lo.":                                         at(plain.Netns),
+		"link.missing: the target has no interface but lo: no network was attached, or the interface was removed. No interface but lo.":                        at(plain.Netns),
 		fmt.Sprintf("link.down: eth0 is administratively down; its address is %s/24. eth0 %s/24 down, mtu 1500; no other interface but lo.", down.IP, down.IP): at(down.Netns),
 		fmt.Sprintf("link.no_carrier: eth0 is up but has no carrier: its other end on the host, %s, is administratively down. eth0 %s/24 up without carrier, mtu 1500; no other interface but lo.",
 			cut.HostLink, cut.IP): at(cut.Netns),
@@ -632,7 +632,7 @@ func TestPages(t *testing.T) {
 		t.Errorf("the next page is %v", next)
 	}
 	wrong := fail(t, b, CodeNoInterface, ipAddrTool, at(pod.Netns, "interface", "zzzzz"))
-	if len(wrong.Details.Valid) != maxNamed || wrong.Hint != "call without interface to see the 122 that there are" {
+	if len(wrong.Details.Valid) != maxNamed || wrong.Hint != "call without interface to see all 122" {
 		t.Errorf("%+v", wrong)
 	}
 	if _, out = succeed[NetnsIPAddrOut](t, b, ipAddrTool, at(pod.Netns, "limit", 200, "details", true)); out.Returned < 10 || out.NextOffset != out.Returned {

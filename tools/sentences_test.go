@@ -30,6 +30,20 @@ var sentencesOfOurs = map[string]string{
 	"steps.action": "ours", "steps.source": "a source of ours",
 }
 
+// TestDescriptionsAreShort: a sentence that an agent reads before anything else needs no
+// second reading.
+func TestDescriptionsAreShort(t *testing.T) {
+	t.Parallel()
+	const most = 25 // words of a sentence
+	for _, tool := range All() {
+		for sentence := range strings.SplitSeq(tool.Description, ". ") {
+			if n := len(strings.Fields(sentence)); n > most {
+				t.Errorf("%s: a sentence of %d words, which is more than %d: %s", tool.Name, n, most, sentence)
+			}
+		}
+	}
+}
+
 // TestSentencesAreListed holds the types of all answers against that list.
 func TestSentencesAreListed(t *testing.T) {
 	t.Parallel()

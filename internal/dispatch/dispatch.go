@@ -264,7 +264,7 @@ func (d *Dispatcher) find(name string) (*Tool, error) {
 		return nil, &Error{
 			Code: CodeToolDisabled, Stage: StagePolicy,
 			Message: fmt.Sprintf("the operator has not enabled %s", name),
-			Hint:    fmt.Sprintf("it belongs to toolset %s; ask the operator to enable that", toolset),
+			Hint:    fmt.Sprintf("the tool belongs to toolset %s; ask the operator to enable that toolset", toolset),
 		}
 	}
 	valid := make([]string, len(d.enabled))
@@ -351,8 +351,8 @@ func (d *Dispatcher) finish(tool *Tool, target *resolve.Target, info *TargetInfo
 // than the process holds it, for longer.
 func targetEnded(pid int) Note {
 	return Note{Code: "target_ended", Message: fmt.Sprintf(
-		"process %d of the target ended during the call; if its pod or container ended with it, what was measured is of a network that "+
-			"was being taken down. Call again to see the one that is there now", pid)}
+		"process %d of the target ended during the call. If the pod or container ended too, the measured network was being taken down. "+
+			"Call again to see the network that is there now", pid)}
 }
 
 // sendable are the first few of the steps that the caller may take, each once.

@@ -136,7 +136,7 @@ func hostNeedsNode() error {
 // was meant.
 func thisMachineNote() Note {
 	return Note{
-		Code: "this_machine", Message: "this is on the machine that the server runs on, which is not known to be a node of the cluster; add node to look at a node",
+		Code: "this_machine", Message: "this is about the server's own machine, which is not known to be a node of the cluster; add node to look at a node",
 	}
 }
 
@@ -150,7 +150,7 @@ func (d *Dispatcher) explainAtFront(ctx context.Context, c Call, err error) erro
 	told := *resolving
 	switch {
 	case resolving.NoCluster:
-		told.Hint = "If it is on another node, give a kubeconfig (--kubeconfig), or name the node (node). " + told.Hint
+		told.Hint = "If the target is on another node, give a kubeconfig (--kubeconfig), or name the node (node). " + told.Hint
 	case resolving.Kind == resolve.KindUnsupported,
 		(resolving.Kind == resolve.KindNotFound && len(resolving.NearMisses) == 0 || resolving.Kind == resolve.KindSource) && !d.isNode(ctx):
 		told.Message = strings.ReplaceAll(told.Message, "on this node", "on this machine")

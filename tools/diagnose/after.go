@@ -59,33 +59,33 @@ func AfterFetch(e *fact.FetchEvidence, findings []fact.Finding) []Step {
 	}
 	switch f.ReasonCode {
 	case fact.ReasonNoHTTP2, fact.ReasonHTTP11Required:
-		add(OverHTTP11, "the same over HTTP/1.1, as the server wants it")
+		add(OverHTTP11, "the same over HTTP/1.1, which the server asks for")
 	case fact.ReasonRetry:
 		add(Again, "the same once more, as clients do after this answer")
 	}
 	switch {
 	case f.Outcome == fact.OutcomeTimeout && f.Conn.CannotSend() && !e.Host:
-		add(ShowLink, "the MTU of the interface and of its other end on the host: what is longer is dropped")
+		add(ShowLink, "the MTU of the interface and of the interface's other end on the host: longer packets are dropped")
 	case f.Stage == fact.StageDNS && f.DNS != nil:
-		add(LookUpName, "what each nameserver says to each name of the search list")
+		add(LookUpName, "the answer of each nameserver to each name of the search list")
 		if e.Service != "" && len(f.Redirects) == 0 {
 			add(AtServiceAddress, "the same by the service's address, which the application's environment has: whether more than the name is wrong")
 		}
 	case f.DNS != nil && f.DNS.AppWaitMS >= slowLookup:
 		add(LookUpName, "the application waits %.0f ms for the name alone", f.DNS.AppWaitMS)
 	case f.DNS != nil && f.DNS.Source == "hosts" && (f.Stage == fact.StageConnect || f.Stage == fact.StageTLS || f.Outcome == fact.OutcomeHTTPError):
-		add(LookUpName, "the address is from the hosts file; what DNS says instead")
+		add(LookUpName, "the address is from the hosts file; DNS may say another")
 	case f.DNS != nil && f.DNS.FoundAs != "" && (isClientError(f) || hasBadCertificate(f)):
-		add(LookUpName, "the search list made another name of this one; what DNS says to each")
+		add(LookUpName, "the search list made another name of this one; DNS may answer each name differently")
 	case blamesLink(f) && !e.Host && !settled:
-		add(ShowLink, "state of the interface and of its other end on the host")
+		add(ShowLink, "state of the interface and of the interface's other end on the host")
 	case e.MSS > 0 && !failed:
-		add(ShowLink, "if only small packets get through: the MTU of the interface and of its other end on the host")
+		add(ShowLink, "if only small packets get through: the MTU of the interface and of the interface's other end on the host")
 	}
 	if p := f.Proxy; p != nil && !p.Used && p.Applies {
 		add(ThroughProxy, "the same through the proxy, as the container's application would send it")
 	} else if p != nil && !p.Used && p.ExemptRange != "" {
-		add(ThroughProxyOfRange, "the same through the proxy, as clients send it that do not understand ranges in NO_PROXY")
+		add(ThroughProxyOfRange, "the same through the proxy, as clients do that ignore ranges in NO_PROXY")
 	}
 	if stalled(f) && e.MSS == 0 && !own && !settled {
 		add(WithSmallPackets, "the same with small packets: if that works, large ones are lost on the way (MTU)")

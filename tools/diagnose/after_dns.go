@@ -26,7 +26,7 @@ func AfterLookup(e *fact.LookupEvidence, findings []fact.Finding) []Step {
 			return nil
 		}
 		return []Step{{LookUpName, clusterName,
-			"a name that every cluster has: if the server does not know that either, it does not serve the cluster's names"}}
+			"a name that every cluster has: a server without that name does not serve the cluster's names"}}
 	}
 	var steps []Step
 	add := func(move Move, why string) { steps = append(steps, Step{move, comparableName(e.DNSLookup), why}) }
@@ -39,7 +39,7 @@ func AfterLookup(e *fact.LookupEvidence, findings []fact.Finding) []Step {
 	switch {
 	case !elsewhere || e.Host:
 	case silent:
-		add(FromNode, "the same question to the same server from the node: any answer, NXDOMAIN too, says that the server works and the fault is on the pod's path")
+		add(FromNode, "the same question to the same server from the node: any answer, NXDOMAIN too, puts the fault on the pod's path")
 	default:
 		add(FromNode, "the same question to the same server from the node: if the answer is the same, the fault is the server's or the name's")
 	}
@@ -48,10 +48,10 @@ func AfterLookup(e *fact.LookupEvidence, findings []fact.Finding) []Step {
 	case silent && e.Unheard():
 		add(FromInside, inside)
 	case e.Outcome == "servfail" && !strings.HasSuffix(comparableName(e.DNSLookup), clusterDomain):
-		add(AsServer, "whether the servers answer to which it probably forwards, those of its own resolv.conf")
+		add(AsServer, "whether the servers of the nameserver's own resolv.conf answer, to which a nameserver usually forwards")
 	}
 	if !e.Host && e.Unheard() {
-		steps = append(steps, Step{ShowLink, "", "state of the interface and of its other end on the host"})
+		steps = append(steps, Step{ShowLink, "", "state of the interface and of the interface's other end on the host"})
 	}
 	return steps
 }

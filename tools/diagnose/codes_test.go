@@ -17,6 +17,9 @@ var update = flag.Bool("update", false, "write docs/findings.md anew")
 // page is the document of the codes; `make record` writes it.
 const page = "../../docs/findings.md"
 
+// maxWords are the words of a sentence that needs no second reading.
+const maxWords = 25
+
 func TestCodesAreComplete(t *testing.T) {
 	t.Parallel()
 	form := regexp.MustCompile(`^[a-z0-9]+\.[a-z0-9_]+$`)
@@ -31,6 +34,13 @@ func TestCodesAreComplete(t *testing.T) {
 		}
 	}
 	for _, c := range Codes() {
+		for _, text := range [...]string{c.Title, c.Fix} {
+			for sentence := range strings.SplitSeq(text, ". ") {
+				if n := len(strings.Fields(sentence)); n > maxWords {
+					t.Errorf("%s: a sentence of %d words, which is more than %d: %s", c.Code, n, maxWords, sentence)
+				}
+			}
+		}
 		for _, symptom := range c.Explains {
 			if !known[symptom] || symptom == c.Code {
 				t.Errorf("%s explains %s, which is no code of a symptom", c.Code, symptom)

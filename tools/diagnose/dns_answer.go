@@ -18,7 +18,7 @@ func aaaaTimeout(l *fact.DNSLookup) []fact.Finding {
 			}
 			text := fmt.Sprintf("nameserver %s answers A for %s and not AAAA", g.server, t.Name)
 			if l.AppWaitMS >= slowLookupMS {
-				text += fmt.Sprintf("; the application waits %.1f s for it", l.AppWaitMS/1000)
+				text += fmt.Sprintf("; the application waits %.1f s for that answer", l.AppWaitMS/1000)
 			}
 			return finding(DNSAAAATimeout, "%s", text)
 		}
@@ -37,7 +37,7 @@ func contradiction(l *fact.DNSLookup) []fact.Finding {
 			if a.Name != b.Name || a.Outcome != "answered" || !denies || a.Beside && b.Beside {
 				continue
 			}
-			return finding(DNSWrongAnswer, "the nameservers contradict each other about %s: %s has it, %s says %s", a.Name, a.Server, b.Server, b.Outcome)
+			return finding(DNSWrongAnswer, "the nameservers contradict each other about %s: %s has the name, %s says %s", a.Name, a.Server, b.Server, b.Outcome)
 		}
 	}
 	return nil
@@ -67,7 +67,7 @@ func aaaaNXDomain(l *fact.DNSLookup) []fact.Finding {
 			if t.Beside || t.Types[types[0]] != "answered" || t.Types[types[1]] != "nxdomain" {
 				continue
 			}
-			text := fmt.Sprintf("nameserver %s has %s for %s and says for %s that the name does not exist (NXDOMAIN), which is about all types: the server's fault", t.Server, types[0], t.Name, types[1])
+			text := fmt.Sprintf("nameserver %s has %s for %s and answers NXDOMAIN for %s: NXDOMAIN denies all types, so the server is at fault", t.Server, types[0], t.Name, types[1])
 			if l.HalfDenied() && l.Name == t.Name {
 				text += "; " + l.Resolver.Library + " then finds no address"
 			}
@@ -153,7 +153,7 @@ func lookupFailed(l *fact.DNSLookup) []fact.Finding {
 			return nil // the name is there: aaaaNXDomain
 		}
 		if tried == 1 {
-			return finding(DNSNXDOMAIN, "nameserver %s says that %s does not exist", l.Server, l.Name)
+			return finding(DNSNXDOMAIN, "nameserver %s answers, and says that %s does not exist", l.Server, l.Name)
 		}
 		return finding(DNSNXDOMAIN, "none of the %d names that the application tries for %s exists", tried, l.Asked)
 	case "nodata":
@@ -161,9 +161,9 @@ func lookupFailed(l *fact.DNSLookup) []fact.Finding {
 	case "servfail":
 		return finding(DNSSERVFAIL, "nameserver %s fails on %s: %s", l.Server, l.Name, cmp.Or(decided.Reason, "SERVFAIL"))
 	case "bad_response":
-		return finding(DNSBadResponse, "what nameserver %s sends for %s is no answer: %s", l.Server, l.Name, decided.Reason)
+		return finding(DNSBadResponse, "nameserver %s sends no valid answer for %s: %s", l.Server, l.Name, decided.Reason)
 	case "refused":
-		return finding(DNSRefused, "nameserver %s refuses to answer for %s (REFUSED): it does not serve this client or this name", l.Server, l.Name)
+		return finding(DNSRefused, "nameserver %s refuses to answer for %s (REFUSED): the server does not serve this client or this name", l.Server, l.Name)
 	}
 	return nil
 }
@@ -173,7 +173,7 @@ func dangling(l *fact.DNSLookup) string {
 	if len(l.Aliases) == 0 {
 		return ""
 	}
-	return fmt.Sprintf("; its alias leads to %s, which has none", l.Aliases[len(l.Aliases)-1])
+	return fmt.Sprintf("; the alias leads to %s, which has no such record", l.Aliases[len(l.Aliases)-1])
 }
 
 // slowLookupMS is the wait from which on a lookup is slow: people and timeouts notice

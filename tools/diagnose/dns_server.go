@@ -134,7 +134,7 @@ func (g *serverTries) silentRest(reason string) string {
 	if silent == 0 || !slices.Contains(icmpReasons[:], reason) {
 		return ""
 	}
-	return fmt.Sprintf("; no ICMP error for %d of %d questions, as the rate of these is limited", silent, all)
+	return fmt.Sprintf("; no ICMP error came for %d of %d questions: hosts limit the rate of ICMP errors", silent, all)
 }
 
 // nameserverRefused: somebody answers that nobody listens there. Who that is the
@@ -146,18 +146,18 @@ func nameserverRefused(l *fact.DNSLookup) []fact.Finding {
 		if failed := g.failure(); failed == nil || failed.Reason != refusal {
 			continue
 		}
-		code, text := DNSNameserverRefused, fmt.Sprintf("port 53 of nameserver %s is refused (ECONNREFUSED): nobody listens there, or a firewall or NAT on the way makes it look so", g.server)
+		code, text := DNSNameserverRefused, fmt.Sprintf("port 53 of nameserver %s is refused (ECONNREFUSED): nobody listens there, or a firewall or NAT on the way refuses", g.server)
 		sentTo := g.first(func(t *fact.DNSTry) string { return t.SentTo })
 		switch {
 		case ownAddress(sentTo) && !ownAddress(g.server):
 			code = FirewallPodRedirect
 			text = fmt.Sprintf("the target's own NAT redirects queries for nameserver %s to %s in the target itself, where nobody listens", g.server, sentTo)
 		case sentTo != "":
-			text = fmt.Sprintf("the target's own NAT sends queries for nameserver %s to %s, and that is refused (ECONNREFUSED)", g.server, sentTo)
+			text = fmt.Sprintf("the target's own NAT sends queries for nameserver %s to %s, where they are refused (ECONNREFUSED)", g.server, sentTo)
 		case g.server == "127.0.0.53":
-			text = "nameserver 127.0.0.53 refuses: it is the address of systemd-resolved on a host, and inside this network nobody listens on it"
+			text = "nameserver 127.0.0.53 refuses: on a host systemd-resolved listens there, and in this network nobody does"
 		case ownAddress(g.server):
-			text = fmt.Sprintf("nameserver %s refuses: it is the target's own loopback address, and nobody listens on it in there", g.server)
+			text = fmt.Sprintf("nameserver %s refuses: the address is the target's own loopback, and nobody in the target listens there", g.server)
 		}
 		findings = append(findings, finding(code, "%s", text+g.silentRest(refusal))...)
 	}
@@ -175,14 +175,14 @@ func ownAddress(address string) bool {
 
 // unreachableReasons explain the errors that are neither silence nor refusal.
 var unreachableReasons = map[string]string{
-	"ENETUNREACH":   "there is no route to it, at the target or at a router on the way",
-	"EHOSTUNREACH":  "it or the next hop does not answer at the link layer, or a router on the way says that it cannot be reached",
-	"EPERM":         "inside the target a firewall rule or a BPF program drops the query on its way out",
-	"EACCES":        "a route of the target prohibits it",
-	"EINVAL":        "a route of the target discards it (blackhole)",
+	"ENETUNREACH":   "no route leads to the nameserver, at the target or at a router on the way",
+	"EHOSTUNREACH":  "the nameserver or the next hop does not answer at the link layer, or a router on the way says unreachable",
+	"EPERM":         "a firewall rule or a BPF program inside the target drops the outgoing query",
+	"EACCES":        "a route of the target prohibits the query",
+	"EINVAL":        "a route of the target discards the query (blackhole)",
 	"EADDRNOTAVAIL": "the target has no address to ask from",
-	"EAFNOSUPPORT":  "the target has no network of that family",
-	"ENETDOWN":      "the interface towards it is down",
+	"EAFNOSUPPORT":  "the target has no network of the address's family",
+	"ENETDOWN":      "the interface towards the nameserver is down",
 }
 
 // nameserverUnreachable: the query did not leave, or something on the way says
@@ -224,15 +224,15 @@ func (g *serverTries) dropped() (code fact.Code, text string) {
 		return "", fmt.Sprintf(", although an answer of %s came in by %s", wire.From, wire.Dev)
 	case wire.OtherMAC:
 		return NeighWrongMAC, fmt.Sprintf(
-			"nameserver %s answers, and the answer came in by %s in a frame for another MAC address: its sender has a wrong MAC address for the target", g.server, wire.Dev)
+			"nameserver %s answers, by %s in a frame for another MAC address: the sender has a wrong MAC address for the target", g.server, wire.Dev)
 	case counters["TcpExt.IPReversePathFilter"] >= came:
 		return SysctlRPFilter, fmt.Sprintf(
-			"nameserver %s answers, and rp_filter drops the answer: it came in by %s, and the route to its sender uses another interface", g.server, wire.Dev)
+			"nameserver %s answers, and rp_filter drops the answer, which came in by %s: the route to the nameserver uses another interface", g.server, wire.Dev)
 	case len(counters) == 0:
 		return FirewallPodDrop, fmt.Sprintf(
-			"nameserver %s answers, and the answer that came in by %s does not reach the socket: the target's own firewall or traffic control drops it", g.server, wire.Dev)
+			"nameserver %s answers, and the answer that came in by %s does not reach the socket: the target's firewall or traffic control drops the answer", g.server, wire.Dev)
 	}
-	return "", fmt.Sprintf(", although an answer came in by %s: the target's kernel dropped it, and why is not known", wire.Dev)
+	return "", fmt.Sprintf(", although an answer came in by %s: the target's kernel dropped the answer, and the reason is not known", wire.Dev)
 }
 
 // nameserverTimeout: a server that says nothing at all, or nothing to what
@@ -256,7 +256,7 @@ func nameserverTimeout(l *fact.DNSLookup) []fact.Finding {
 				code, text = DNSNameserverTimeout, fmt.Sprintf("nameserver %s answered none of %s in %.1f s%s", g.server, questions(queries), waited/1000, text)
 			}
 			if l.Outcome == "answered" && g.server == l.Resolver.Servers[0] {
-				text += "; it is asked first, so every lookup waits for it"
+				text += "; every lookup asks this server first, and waits"
 			}
 			findings = append(findings, finding(code, "%s", text)...)
 			continue
@@ -278,10 +278,10 @@ func nameserverTimeout(l *fact.DNSLookup) []fact.Finding {
 var tcpFailures = map[string]string{
 	"refused":     "TCP port 53 is refused",
 	"timeout":     "TCP port 53 does not answer",
-	"unreachable": "it cannot be reached over TCP",
-	"closed":      "it ends the TCP connection before the answer",
-	"one_answer":  "it ends the TCP connection after one answer, while glibc asks A and AAAA over one connection",
-	"silent":      "it accepts TCP connections and says nothing",
+	"unreachable": "the server cannot be reached over TCP",
+	"closed":      "the server ends the TCP connection before the answer",
+	"one_answer":  "the server ends the TCP connection after one answer, while glibc asks A and AAAA over one connection",
+	"silent":      "the server accepts TCP connections and says nothing",
 }
 
 // tcpUnavailable: an answer that needs TCP, and no TCP.
@@ -292,7 +292,7 @@ func tcpUnavailable(l *fact.DNSLookup) []fact.Finding {
 			if why == "" {
 				continue
 			}
-			need := "its answer for " + t.Name + " is cut short over UDP"
+			need := "the answer for " + t.Name + " is cut short over UDP"
 			if slices.Contains(l.Resolver.Options, "use-vc") {
 				need = "options use-vc asks over TCP alone"
 			}

@@ -104,7 +104,7 @@ func (e explanation) refused() {
 			"refused by the target's own firewall: the RST in the name of %s was made in the target itself", e.Address)
 	case answer != nil && answer.Own:
 		e.set(fact.OutcomeRefused, fact.CauseResetAnswer,
-			"the RST in the name of %s was made in the target itself: by the target's own firewall, or by NAT that leads to a closed port of the target", e.Address)
+			"the target itself made the RST in the name of %s: by a firewall rule, or by NAT to a closed port of the target", e.Address)
 	case e.SentTo != "":
 		e.set(fact.OutcomeRefused, fact.CauseResetAnswer,
 			"a RST came back; the target's own NAT had rewritten %s to %s: nothing listens there, or a firewall there or on the way resets", e.Address, e.SentTo)
@@ -145,7 +145,7 @@ func (e explanation) refusedHere() {
 			"refused by the target's own firewall: %s is the target itself, something does listen there, and TCP made no RST", e.Address)
 	default:
 		e.set(fact.OutcomeRefused, fact.CauseResetAnswer,
-			"%s is the target itself and answered with RST, though port %s is listened on at %s: that listener does not take this address, or began only now",
+			"%s is the target itself and answered with RST; port %s has a listener at %s, which does not take this address or began only now",
 			e.Address, port, strings.Join(on, ", "))
 	}
 }
@@ -155,15 +155,15 @@ func (e explanation) refusedHere() {
 func (e explanation) ownICMP() {
 	if e.SendErrno == "EPERM" {
 		e.set(fact.OutcomeBlockedLocally, fact.CausePodReject,
-			"refused by the target's own firewall: it made the ICMP error (%s) itself", e.Answer.ICMP)
+			"refused by the target's own firewall, which made the ICMP error (%s)", e.Answer.ICMP)
 		return
 	}
 	if e.local() && e.Answer.Kind == "icmp" && rejects(e.Answer.ICMP) && e.SentTo == "" && listensOn(e.Listeners, e.Address) {
-		e.set(fact.OutcomeBlockedLocally, fact.CausePodReject, "refused by the target's own firewall: %s is the target itself, something does listen there, "+
-			"and the target made the ICMP error (%s), which TCP makes never", e.Address, e.Answer.ICMP)
+		e.set(fact.OutcomeBlockedLocally, fact.CausePodReject, "refused by the target's own firewall: %s is the target itself, a listener is there, "+
+			"and the target made the ICMP error (%s), as TCP never does", e.Address, e.Answer.ICMP)
 		return
 	}
-	e.set(e.Outcome, fact.CauseICMP, "the ICMP error (%s) was made in the target itself: by its own firewall, or since it cannot pass the SYN on", e.Answer.ICMP)
+	e.set(e.Outcome, fact.CauseICMP, "the target itself made the ICMP error (%s): by a firewall rule, or because the SYN cannot be passed on", e.Answer.ICMP)
 }
 
 func (e explanation) unreachable() {
@@ -182,10 +182,10 @@ func (e explanation) unreachable() {
 		e.set(fact.OutcomeUnreachable, fact.CauseNoAddress, "this kernel has no IPv6")
 	case e.refusedByRoute(kind, "the target"):
 	case e.Local == "": // connect(2) failed before it chose a port
-		e.set(fact.OutcomeUnreachable, fact.CauseLocalError, "the target's own kernel answered %s at once and sent nothing, though its routes lead to %s%s: "+
-			"a BPF program on the cgroup, or a rule for this user or mark, may say so", e.Errno, hostOf(e.Address), e.matched())
+		e.set(fact.OutcomeUnreachable, fact.CauseLocalError, "the target's own kernel answered %s at once, although routes lead to %s%s: "+
+			"a BPF program on the cgroup, or a rule for this user or mark, may refuse", e.Errno, hostOf(e.Address), e.matched())
 	default:
-		e.set(fact.OutcomeUnreachable, fact.CauseUnknown, "the kernel answered %s after %s, though its routes lead to %s%s: an ICMP error that was not seen may have said so",
+		e.set(fact.OutcomeUnreachable, fact.CauseUnknown, "the kernel answered %s after %s, although routes lead to %s%s: perhaps after an ICMP error that was not seen",
 			e.Errno, ms(e.MS), hostOf(e.Address), e.matched())
 	}
 }
@@ -251,18 +251,18 @@ func (e explanation) byICMP(outcome fact.Outcome) {
 	case "net administratively prohibited", "host administratively prohibited", "administratively prohibited":
 		meaning = ": a firewall rule"
 	case "host unreachable", "address unreachable":
-		meaning = ": it cannot reach the destination on its own link"
+		meaning = ": the destination does not answer on that host's link"
 	case "net unreachable", "no route":
-		meaning = ": it has no route"
+		meaning = ": that host has no route"
 	case "time exceeded":
 		meaning = ": a routing loop"
 	}
 	switch from := e.Answer.From; {
 	case from == hostOf(e.Address) && passesOn(e.Answer.ICMP):
-		e.set(outcome, fact.CauseICMP, "ICMP %s came back in the destination's own name: its address is translated (a service), "+
-			"and what is behind it cannot be reached; or a firewall there answers so", e.Answer.ICMP)
+		e.set(outcome, fact.CauseICMP, "ICMP %s came back in the destination's own name: "+
+			"the backend of a translated (service) address cannot be reached, or a firewall there answers so", e.Answer.ICMP)
 	case from == hostOf(e.Address):
-		e.set(outcome, fact.CauseICMP, "ICMP %s came back in the name of %s, its own or that of whoever translates it%s",
+		e.set(outcome, fact.CauseICMP, "ICMP %s came back in the name of %s, from there or from a translating host%s",
 			e.Answer.ICMP, from, meaning)
 	case e.answererIsNode():
 		e.set(outcome, fact.CauseICMP, "the node (%s) answered with ICMP %s%s", from, e.Answer.ICMP, meaning)

@@ -102,8 +102,8 @@ func ecn(f *fact.Fetch) string {
 	if f.ECN.ResetECN > 0 {
 		how = "reset"
 	}
-	return fmt.Sprintf("SYNs to %s that ask for ECN are %s, the same SYNs without it are answered (%d of each): a firewall on the way or the server "+
-		"does not know ECN, which net.ipv4.tcp_ecn of the target asks for", f.ECN.Address, how, f.ECN.Sent)
+	return fmt.Sprintf("SYNs with ECN to %s are %s, SYNs without ECN are answered (%d of each): "+
+		"a firewall on the way or the server does not know ECN (net.ipv4.tcp_ecn)", f.ECN.Address, how, f.ECN.Sent)
 }
 
 // broken: the connection stood, and no whole answer came.
@@ -155,13 +155,13 @@ func status(f *fact.Fetch) []fact.Finding {
 	}
 	answered := fmt.Sprintf("the server answered with status %d", *f.Status)
 	if p := f.Proxy; p != nil && p.Used && f.TLS == nil {
-		answered = fmt.Sprintf("status %d came by way of the proxy %s: from it, or from the server behind it", *f.Status, p.Address)
+		answered = fmt.Sprintf("status %d came through the proxy %s: from the proxy, or from the server behind the proxy", *f.Status, p.Address)
 	}
 	switch {
 	case *f.Status >= 500:
 		return finding(HTTPServerError, "%s", answered)
 	case *f.Status == 400 && saysTLSExpected(f):
-		return finding(HTTPTLSExpected, "the server answered with status 400 to plain HTTP, and its text says that it speaks TLS on this port")
+		return finding(HTTPTLSExpected, "the server answered plain HTTP with status 400, and the answer's text says that the port speaks TLS")
 	}
 	return finding(HTTPClientError, "%s", answered)
 }

@@ -50,7 +50,7 @@ func linkMissing(e LinkEvidence) []fact.Finding {
 	if len(e.Links) == 0 || slices.ContainsFunc(e.Links, func(l fact.Link) bool { return !isLoopback(&l) && !isFallback(&l) }) {
 		return nil
 	}
-	return finding(LinkMissing, "there is no interface but lo: no network was attached, or it was removed")
+	return finding(LinkMissing, "the target has no interface but lo: no network was attached, or the interface was removed")
 }
 
 func linkDown(e LinkEvidence) []fact.Finding {
@@ -110,7 +110,7 @@ func bridgeDown(e LinkEvidence) []fact.Finding {
 	for l := range e.uplinks() {
 		if peer := l.HostPeer; peer != nil && peer.BridgeUp != nil && !*peer.BridgeUp {
 			findings = append(findings, finding(LinkBridgeDown,
-				"%s on the host, of which %s, the other end of %s, is a port, is administratively down: it passes nothing on",
+				"%s on the host is administratively down, and so passes nothing to its port %s, the other end of %s",
 				peer.Bridge, peer.Name, l.Name)...)
 		}
 	}
@@ -207,7 +207,7 @@ func addrDuplicate(e LinkEvidence) []fact.Finding {
 		if !a.DADFailed {
 			return nil
 		}
-		return finding(AddrDuplicate, "another host on the link already has %s, so %s does not use it", a.Local, l.Name)
+		return finding(AddrDuplicate, "another host on the link already has %s, so %s does not use the address", a.Local, l.Name)
 	})
 }
 
@@ -222,7 +222,7 @@ func addrTentative(e LinkEvidence) []fact.Finding {
 			return nil
 		}
 		return finding(AddrTentative,
-			"%s on %s is still tentative %d s after it was added: nothing can use it yet", a.Local, l.Name, int(a.Age.Seconds()))
+			"%s on %s is still tentative %d s after the address was added, and cannot be used yet", a.Local, l.Name, int(a.Age.Seconds()))
 	})
 }
 

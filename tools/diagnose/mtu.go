@@ -19,8 +19,8 @@ func smallPeer(f *fact.Fetch, egress *fact.Link) []fact.Finding {
 	if peer.MTU == 0 || segment+headers(f.Conn, from.Addr().Unmap()) <= peer.MTU {
 		return nil
 	}
-	f.Reason = fmt.Sprintf("the target's own kernel cannot send segments of %d bytes on the established connection: "+
-		"%s, the other end of %s on the host, has mtu %d and drops what is longer", segment, peer.Name, egress.Name, peer.MTU)
+	f.Reason = fmt.Sprintf("the target's own kernel cannot send segments of %d bytes: "+
+		"%s, the other end of %s on the host, has mtu %d and drops longer packets", segment, peer.Name, egress.Name, peer.MTU)
 	return MTUMismatch(egress)
 }
 

@@ -24,8 +24,8 @@ func (e explanation) silent() {
 		e.answerLost()
 	case wire.Returned != "":
 		e.set(fact.OutcomeTimeout, fact.CauseReturned,
-			"the SYN to %s came back to the target, sent on to %s, and the kernel discards it: its source is the target's own address, "+
-				"as nobody masquerades what leads back to its sender", e.Address, wire.Returned)
+			"the SYN to %s came back, sent on to %s: "+
+				"nobody masquerades the connection, so the kernel discards a SYN from the target's own address", e.Address, wire.Returned)
 	case e.local():
 		e.silentHere()
 	case e.Route != nil && e.Route.OperState != "":
@@ -34,15 +34,15 @@ func (e explanation) silent() {
 		e.noNeighbour(fact.OutcomeTimeout)
 	case e.wrongMAC():
 		e.set(fact.OutcomeTimeout, fact.CauseWrongMAC,
-			"the neighbour entry of %s is %s, set by hand (PERMANENT), but %s answers with %s: what is sent goes to nobody, or to somebody else",
+			"the neighbour entry of %s is %s, set by hand (PERMANENT), but %s answers with %s: packets go to the wrong MAC address",
 			e.Neigh.Dst, e.Neigh.Lladdr, e.Neigh.Dst, wire.AnsweredBy)
 	case e.stale():
 		e.noNeighbour(fact.OutcomeTimeout)
 	case wire.SYNOut > 0, e.SYNRetransmits > 0 && e.Counters["TcpExt.TCPRetransFail"] == 0:
 		e.lost()
 	case e.SYNRetransmits > 0 && e.Counters["TcpExt.TCPRetransFail"] >= uint64(max(e.SYNRetransmits, 0)):
-		e.set(fact.OutcomeTimeout, fact.CauseNotSent, "the target's own kernel failed each time it tried to send the SYN again: "+
-			"a firewall or traffic control there may drop it, or NAT or a mark may lead to where no route does")
+		e.set(fact.OutcomeTimeout, fact.CauseNotSent, "the target's own kernel failed to send each repeated SYN: "+
+			"perhaps a firewall, traffic control, or NAT or a mark without a route")
 	case e.SYNRetransmits > 0:
 		e.lost()
 	case e.MS < firstRepeat:
@@ -69,7 +69,7 @@ func (e explanation) notSent() bool {
 			"traffic control in the target drops the SYN on its way out: the kernel answers ENOBUFS to each that is sent")
 	case e.SendErrno == "EINVAL" && fromLoopback(e.Local) && e.RouteLocalnet != nil && !*e.RouteLocalnet:
 		e.set(fact.OutcomeUnreachable, fact.CauseLocalnet, "the target's own NAT leads the SYN to %s out by another interface than lo, "+
-			"by which no packet from a loopback address may leave: route_localnet is 0", e.Address)
+			"and route_localnet is 0: loopback packets may not leave", e.Address)
 	case e.Route != nil && !fromLoopback(e.Local):
 		e.set(fact.OutcomeUnreachable, map[string]fact.Cause{
 			fact.RouteNone: fact.CauseNoRoute, fact.RouteBlackhole: fact.CauseBlackhole,
@@ -104,19 +104,19 @@ func (e explanation) answerLost() {
 	switch {
 	case wire.OtherMAC:
 		e.set(fact.OutcomeTimeout, fact.CauseOtherMAC,
-			"the answer came in by %s in a frame for another MAC address, so the kernel left it to others: its sender has a wrong MAC address for the target", wire.Dev)
+			"the answer came in by %s in a frame for another MAC address: the sender has a wrong MAC address for the target", wire.Dev)
 	case wire.AnswerFrom != "":
 		e.otherSource()
 	case e.Counters["TcpExt.IPReversePathFilter"] >= seen:
 		e.set(fact.OutcomeBlockedLocally, fact.CauseReversePath,
-			"the answer arrived and was dropped by rp_filter: it came in by another interface than the one the route uses")
+			"rp_filter dropped the answer: the answer came in by another interface than the route uses")
 	case e.Counters["Tcp.InCsumErrors"] >= seen:
 		e.set(fact.OutcomeTimeout, fact.CauseChecksum, "the answer arrived with a wrong checksum and was dropped")
 	case passedNone(wire.SYNACKPassed) && between == 0:
 		e.set(fact.OutcomeBlockedLocally, fact.CausePodDropIn,
 			"the answer arrived at %s and did not come up to TCP: the target's own firewall or traffic control drops it on the way in", wire.Dev)
 	default:
-		e.set(fact.OutcomeTimeout, fact.CauseNotTaken, "the answer arrived at the target, and its TCP did not take it; why is not known")
+		e.set(fact.OutcomeTimeout, fact.CauseNotTaken, "the answer arrived at the target, and the target's TCP did not take the answer; the reason is not known")
 	}
 }
 
@@ -127,9 +127,9 @@ func passedNone(count *int) bool { return count != nil && *count == 0 }
 func (e explanation) otherSource() {
 	text := fmt.Sprintf("the answer came from %s, not from the address asked, %s", e.Wire.AnswerFrom, e.to())
 	if e.bridgeNFOff() {
-		text += fmt.Sprintf(": it went over the node's bridge %s past the node's NAT, as bridge-nf-call-iptables is 0", e.Node.Bridge)
+		text += fmt.Sprintf(": the answer passed the node's bridge %s without the node's NAT, as bridge-nf-call-iptables is 0", e.Node.Bridge)
 	} else {
-		text += ": what translated the SYN did not translate it back"
+		text += ": the SYN was translated, and the answer was not translated back"
 	}
 	e.set(fact.OutcomeTimeout, fact.CauseOtherSource, "%s", text)
 }
@@ -174,7 +174,7 @@ func (e explanation) noNeighbour(outcome fact.Outcome) {
 	if ip, err := netip.ParseAddr(e.Neigh.Dst); err == nil && ip.Is6() {
 		protocol = "neighbour discovery"
 	}
-	sent := "and what is sent to its old address is lost"
+	sent := "and packets to the old address are lost"
 	if e.Neigh.Failed() {
 		sent = "so nothing was sent"
 	}

@@ -101,7 +101,7 @@ func TestWays(t *testing.T) {
 			hairpin(s)
 			translate(s, 80, s.pod.IP)
 			return netip.AddrPortFrom(vip, 80)
-		}, fact.OutcomeTimeout, fact.CauseReturned, "svc.hairpin", []string{"the SYN to 10.96.0.200:80 came back to the target", ":80, and the kernel discards it"}},
+		}, fact.OutcomeTimeout, fact.CauseReturned, "svc.hairpin", []string{"the SYN to 10.96.0.200:80 came back, sent on to ", ":80: nobody masquerades the connection"}},
 		{"a blackhole behind the target's own NAT", func(s *scene) netip.AddrPort {
 			s.route("203.0.113.0/24", unix.RTN_BLACKHOLE)
 			sendOn(s, 80, netip.MustParseAddr("203.0.113.7"))
@@ -144,7 +144,7 @@ func TestWays(t *testing.T) {
 			translate(s, 80, outside(s))
 			firewall(s, s.lab.Node.Netns, nftables.ChainHookForward, portIs(2, 80), rejectICMP(1))
 			return netip.AddrPortFrom(vip, 80)
-		}, fact.OutcomeRefused, fact.CauseICMP, "tcp.refused", []string{"came back in the name of 10.96.0.200, its own or that of whoever translates it"}},
+		}, fact.OutcomeRefused, fact.CauseICMP, "tcp.refused", []string{"came back in the name of 10.96.0.200, from there or from a translating host"}},
 		{"own NAT to a port of the target that is closed", func(s *scene) netip.AddrPort {
 			redirect(s, s.pod.Netns, 80, 15001)
 			return s.to
@@ -166,7 +166,7 @@ func TestWays(t *testing.T) {
 				return err
 			}))
 			return netip.MustParseAddrPort("127.0.0.1:8080")
-		}, fact.OutcomeRefused, fact.CauseResetAnswer, "tcp.refused", []string{"that listener does not take this address"}},
+		}, fact.OutcomeRefused, fact.CauseResetAnswer, "tcp.refused", []string{"which does not take this address"}},
 		{"a policy rule for this port", func(s *scene) netip.AddrPort {
 			s.rule(func(r *netlink.Rule) {
 				r.Priority, r.Table, r.IPProto, r.Dport = 90, 100, unix.IPPROTO_TCP, netlink.NewRulePortRange(80, 80)

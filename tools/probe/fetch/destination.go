@@ -121,7 +121,7 @@ func noAddress(how *fact.Resolution) string {
 // lookupFailures word what keeps a name from being looked up.
 var lookupFailures = map[string]string{
 	"half_denied":   "the nameserver has an address and denies the name for the other record type, which musl takes for both",
-	"bad_response":  "what the nameserver sends is no answer",
+	"bad_response":  "the nameserver sends no valid answer",
 	"reset":         "the nameserver ended the TCP connection",
 	"servfail":      "the nameserver fails",
 	"refused":       "the nameserver refuses to answer",

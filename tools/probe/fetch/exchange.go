@@ -30,7 +30,7 @@ const readAhead = 4 << 10
 // where the answer leads, nil for nowhere.
 func (s *step) exchange(ctx context.Context) *location {
 	if s.Version == HTTP2 && !s.speaksHTTP2() {
-		s.notHTTP(fact.StageTLS, fact.ReasonNoHTTP2, "the server does not speak HTTP/2: it did not agree on h2 (ALPN)")
+		s.notHTTP(fact.StageTLS, fact.ReasonNoHTTP2, "the server does not speak HTTP/2: the server did not agree on h2 (ALPN)")
 		return nil
 	}
 	heard := s.listen()
@@ -224,7 +224,7 @@ func (s *step) noResponse(ctx context.Context, err error, heard *recorder, wrote
 	case received > maxHeader-readAhead:
 		s.notHTTP(stage, fact.ReasonHeaderTooLong, fmt.Sprintf("the header of the answer is longer than %d bytes", maxHeader))
 	case !s.began:
-		s.notHTTP(stage, fact.ReasonClosed, "the server closed the connection without a byte of an answer: it may not be an HTTP server, or has failed")
+		s.notHTTP(stage, fact.ReasonClosed, "the server closed the connection without a byte of an answer: perhaps no HTTP server, or one that failed")
 	default:
 		code, reason := notHTTP(first, settings, s.spoken())
 		s.notHTTP(stage, code, reason)
@@ -267,15 +267,15 @@ func notHTTP(first []byte, settings bool, spoken string) (code, reason string) {
 	case spoken != "" && strings.HasPrefix(text, "HTTP/1."):
 		return fact.ReasonNoHTTP2, "the server speaks " + line(text[:min(len(text), len("HTTP/1.1"))], 20) + ", not " + spoken + statusOf(first)
 	case strings.HasPrefix(text, "HTTP/"):
-		return fact.ReasonMalformed, "the answer begins as HTTP and then breaks its rules (untrusted.error)"
+		return fact.ReasonMalformed, "the answer begins as HTTP and then breaks the rules of HTTP (untrusted.error)"
 	case settings:
-		return fact.ReasonMalformed, "the server speaks HTTP/2 and breaks its rules (untrusted.error)"
+		return fact.ReasonMalformed, "the server speaks HTTP/2 and breaks the rules of HTTP/2 (untrusted.error)"
 	case len(first) > 8 && first[0] == 0 && first[1] == 0 && first[3] == settingsFrame:
 		return fact.ReasonMalformed, "the answer is HTTP/2, which was not asked for (untrusted.error)"
 	case strings.HasPrefix(text, "SSH-"):
 		return fact.ReasonNotHTTP, "the port speaks SSH"
 	}
-	return fact.ReasonNotHTTP, "what the server sent is not HTTP (untrusted.first_bytes)"
+	return fact.ReasonNotHTTP, "the server's answer is not HTTP (untrusted.first_bytes)"
 }
 
 // statusOf words the status of an answer of HTTP/1, "" where it begins otherwise.
@@ -300,20 +300,20 @@ func silence(c *fact.ConnState, stage fact.Stage, began bool) string {
 	}
 	switch {
 	case c.OutOfOrder > 0:
-		return fmt.Sprintf("segments after a gap arrived, those before did not: packets are lost on the way back, "+
+		return fmt.Sprintf("segments after a gap arrived, earlier ones did not: packets are lost on the way back, "+
 			"the large ones if the path carries less than %d bytes", c.PMTU)
 	case c.NotSent > 0 && c.SendWindow == 0:
-		return "the receive window of the server is closed: its application does not read"
+		return "the receive window of the server is closed: the server's application does not read"
 	case c.CannotSend() && min(c.NotSent, c.MSS) > smallSegment:
 		// A veth drops in its sender's call what is longer than the other end's MTU.
-		return fmt.Sprintf("the target's own kernel cannot send segments of %d bytes on the established connection: "+
-			"the other end of its interface has a smaller MTU, or its own firewall or traffic control drops what is sent", min(c.NotSent, c.MSS))
+		return fmt.Sprintf("the target's kernel cannot send segments of %d bytes: "+
+			"the interface's other end has a smaller MTU, or a firewall or traffic control drops them", min(c.NotSent, c.MSS))
 	case c.CannotSend():
-		return "the target's own kernel cannot send on the established connection: its firewall or traffic control drops what is sent"
+		return "the target's own kernel cannot send on the established connection: the target's firewall or traffic control drops them"
 	case c.Unacked > 0 && c.Retransmits > 0:
-		return fmt.Sprintf("what was sent was repeated (%d segments) and never confirmed: packets of the established connection are lost on the way there", c.Retransmits)
+		return fmt.Sprintf("the request was repeated (%d segments) and never confirmed: packets of the established connection are lost on the way there", c.Retransmits)
 	case c.Unacked == 0 && !began && (stage == fact.StageResponse || stage == fact.StageTLS):
-		return "the server's kernel confirmed what was sent, and no byte came back: its application is silent, or its answer is lost on the way"
+		return "the server's kernel confirmed the request, and no byte came back: the application is silent, or the answer is lost on the way"
 	}
 	return ""
 }

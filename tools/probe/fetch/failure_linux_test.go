@@ -221,7 +221,7 @@ func TestAnswersThatDoNotEnd(t *testing.T) {
 		"silence": func(b *bench) {
 			f := b.fetchWithin(Request{URL: "http://" + b.silent()}, hang)
 			b.expect(f, fact.OutcomeTimeout, fact.StageResponse)
-			if f.Conn == nil || f.Conn.Unacked != 0 || f.Conn.BytesSent == 0 || !strings.Contains(f.Reason, "its application is silent") {
+			if f.Conn == nil || f.Conn.Unacked != 0 || f.Conn.BytesSent == 0 || !strings.Contains(f.Reason, "the application is silent") {
 				b.Errorf("%s %+v", f.Reason, f.Conn)
 			}
 		},

@@ -227,7 +227,7 @@ func (s *step) checkBehindProxy(ctx context.Context) error {
 // What is not sent to a proxy, because nobody could judge where the proxy goes.
 var (
 	errForeignHost        = errors.New("the Host header is another one than the URL's, and a proxy may connect to either; leave the header out, or the proxy")
-	errUnknownBehindProxy = errors.New("the name cannot be looked up here, so the address that the proxy would connect to cannot be judged; use a literal address, or no proxy")
+	errUnknownBehindProxy = errors.New("the name cannot be looked up here, so the policy cannot judge the address behind the proxy; use a literal address, or no proxy")
 )
 
 // throughProxy makes the connection lead through the proxy, where there is one

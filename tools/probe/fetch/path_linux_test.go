@@ -112,7 +112,7 @@ func TestEstablishedConnectionThatIsCut(t *testing.T) {
 	f := b.fetchWithin(Request{URL: "http://" + at}, hang)
 	<-accepted
 	b.expect(f, fact.OutcomeTimeout, fact.StageResponse)
-	if f.Conn == nil || f.Conn.NotSent == 0 || !strings.Contains(f.Reason, "its firewall") {
+	if f.Conn == nil || f.Conn.NotSent == 0 || !strings.Contains(f.Reason, "firewall") {
 		t.Errorf("%s %+v", f.Reason, f.Conn)
 	}
 }

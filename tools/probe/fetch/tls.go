@@ -117,7 +117,7 @@ func (h *handshake) explain(err error) *fact.TLSError {
 	case isTimeout(err), isReset(err):
 		return nil
 	}
-	return &fact.TLSError{Code: fact.TLSProtocol, Message: "what the server sent breaks the rules of TLS (untrusted.error)"}
+	return &fact.TLSError{Code: fact.TLSProtocol, Message: "the server's bytes break the rules of TLS (untrusted.error)"}
 }
 
 func notTLS(head []byte) *fact.TLSError {

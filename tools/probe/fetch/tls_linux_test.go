@@ -143,7 +143,7 @@ func TestNotTLS(t *testing.T) {
 		"silence": func(b *bench) {
 			f := b.fetchWithin(Request{URL: "https://" + b.silent()}, hang)
 			b.expect(f, fact.OutcomeTimeout, fact.StageTLS)
-			if !strings.Contains(f.Reason, "its application is silent") {
+			if !strings.Contains(f.Reason, "the application is silent") {
 				b.Errorf("%s", f.Reason)
 			}
 		},

@@ -21,12 +21,12 @@ func (l *run) noteFiles(out *fact.DNSLookup) {
 	}
 	switch {
 	case l.files.known && l.files.ResolvConf == nil:
-		note(out, "no_resolv_conf", "the target has no %s; its library then asks a server on the target's own loopback address", resolvConfPath)
+		note(out, "no_resolv_conf", "the target has no %s; the resolver library then asks a server on the target's own loopback address", resolvConfPath)
 	case l.files.known:
 	case l.Server.IsValid():
 		note(out, "no_files", "the target's %s is not known, so no search list is used; the host's own never stands in", resolvConfPath)
 	default:
-		note(out, "no_files", "the target's %s is not known, so nobody knows which server its applications would ask; the host's own never stands in. "+
+		note(out, "no_files", "the target's %s is not known, so nobody knows which server the applications would ask; the host's own never stands in. "+
 			"Name a server with the argument server", resolvConfPath)
 	}
 }
@@ -112,10 +112,10 @@ func (l *run) noteAnswer(out *fact.DNSLookup) {
 		ip, _ := netip.ParseAddr(text)
 		switch {
 		case ip.IsUnspecified():
-			note(out, "null_address", "DNS answers %s, which is no host: filtering resolvers answer that for names that they block. Linux connects it to the target itself", ip)
+			note(out, "null_address", "DNS answers %s, which is no host: filtering resolvers answer so for blocked names. Linux connects this address to the target itself", ip)
 			return
 		case ip.IsLoopback():
-			note(out, "loopback_address", "DNS answers %s: that is whoever asks, so here the target itself", ip)
+			note(out, "loopback_address", "DNS answers %s: a loopback address means the asker, here the target itself", ip)
 			return
 		}
 	}

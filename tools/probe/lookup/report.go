@@ -236,7 +236,7 @@ func (l *run) reportWait(out *fact.DNSLookup, plays []play) {
 	}
 	if differs {
 		out.Notes = append(out.Notes, fact.DNSNote{
-			Code: "rotate", Message: "options rotate: which server is asked first is a matter of chance, and the answer depends on it; app_wait_ms is that of the worst case",
+			Code: "rotate", Message: "options rotate: chance decides which server is asked first, and so the answer; app_wait_ms is the worst case",
 		})
 	}
 }
