@@ -30,17 +30,18 @@ func Name(name string) bool {
 	}, strings.ToLower(name))
 	for _, part := range [...]string{
 		"authorization", "cookie", "token", "secret", "passw", "passphrase", "passcode", "passwd", "pwd", "session",
-		"sessid", "credential", "signature", "apikey", "privatekey", "accesskey", "bearer", "jwt",
+		"sessid", "credential", "signature", "apikey", "privatekey", "accesskey", "keydata", "bearer", "jwt", "assertion", "saml",
+		"csrf", "xsrf", "hmac", "verifier", "webhook",
 	} {
 		if strings.Contains(plain, part) {
 			return true
 		}
 	}
 	switch plain {
-	case "sig", "pass", "pw", "sid", "otp":
+	case "sig", "pw", "sid", "otp", "totp", "pin", "seed":
 		return true
 	}
-	return strings.HasSuffix(plain, "key") || strings.HasSuffix(plain, "auth")
+	return strings.HasSuffix(plain, "key") || strings.HasSuffix(plain, "auth") || strings.HasSuffix(plain, "pass")
 }
 
 // JSON returns raw without credentials, and whether something was taken out; if
@@ -137,12 +138,21 @@ func object(all map[string]any, depth int) (clean any, hidden bool) {
 			result[shown], hidden = Replacement, true
 		default:
 			var inside bool
+			if isText && isReference(name) && !strings.Contains(label, "//") {
+				v = strings.TrimPrefix(URL("//"+label), "//") // what stands before an @ is no name there
+				changed = changed || v != label
+			}
 			result[shown], inside = value(v, depth+1)
 			hidden = hidden || inside
 		}
 		hidden = hidden || changed
 	}
 	return result, hidden
+}
+
+// isReference reports whether values of that name are URLs, with or without a scheme.
+func isReference(name string) bool {
+	return slices.Contains([]string{"url", "proxy", "uri", "location"}, strings.ToLower(name))
 }
 
 // text redacts a string, which may be JSON itself.

@@ -10,9 +10,9 @@ import (
 // expressions find credentials in text. They are compiled when first needed,
 // which a start without calls does not pay for.
 type expressions struct {
-	userinfo, looseUserinfo, bareUserinfo *regexp.Regexp
-	header, pair, scheme, jwt             *regexp.Regexp
-	element, part                         *regexp.Regexp
+	userinfo, looseUserinfo, bareUserinfo, bareToken *regexp.Regexp
+	header, pair, scheme, digest, jwt                *regexp.Regexp
+	element, part, port                              *regexp.Regexp
 }
 
 var patterns = sync.OnceValue(func() *expressions {
@@ -23,12 +23,17 @@ var patterns = sync.OnceValue(func() *expressions {
 		looseUserinfo: regexp.MustCompile(`(//)[^\s/:@?#\[]+:(?:[^\s@\d/?#]|\d+[^\s@\d/?#])[^\s"@]*@`),
 		// user:password@host without a scheme.
 		bareUserinfo: regexp.MustCompile(`(^|[\s"'=,(])[^\s/:@"'=,(]+:[^\s/@"'][^\s@"']*@`),
+		// token@host without a scheme: what has letters and digits is no user's name.
+		bareToken: regexp.MustCompile(`(^|[\s"'=,(])((?:[\w~+.-]*\d[\w~+.-]*[A-Za-z_]|[\w~+.-]*[A-Za-z_][\w~+.-]*\d)[\w~+.-]*)@(sha\d+:)?`),
 		// A header line, or a member of JSON or YAML that does not decode.
 		header: regexp.MustCompile(`(?m)(^|[\s"'{,;(>\\])([\w.%-]+)(\\?["']?[ \t]*:[ \t]*)("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\r\n]+)`),
 		// A parameter of a query, a form, a cookie or a connection string.
 		pair: regexp.MustCompile(`(^|[?&;#\s,"'{(])([^\s=&;?#"'{(,]+)(=)("[^"]*"?|'[^']*'?|[^&;#\s"']*)`),
 		// The credentials of HTTP's schemes, by themselves (RFC 7617, RFC 6750).
 		scheme: regexp.MustCompile(`(?i)(\b(?:basic|bearer|negotiate|ntlm)\s+)[^\s"',]+`),
+		digest: regexp.MustCompile(`(?i)(\bdigest\s+)username=[^\r\n]*`),
+		// A port, behind the name of a host.
+		port: regexp.MustCompile(`^\d{1,5}(?:$|[/?#:\s"',;)])`),
 		// A JSON Web Token (RFC 7519) names itself by its first letters.
 		jwt: regexp.MustCompile(`()eyJ[\w-]+\.[\w-]+\.?[\w-]*`),
 		// An element of XML.
@@ -47,9 +52,22 @@ func Text(s string) string {
 	p := patterns()
 	s = p.part.ReplaceAllStringFunc(s, named(p.part))
 	s = p.element.ReplaceAllStringFunc(s, named(p.element))
-	s = p.header.ReplaceAllStringFunc(s, named(p.header))
+	s = p.header.ReplaceAllStringFunc(s, func(match string) string {
+		if m := p.header.FindStringSubmatch(match); m[3] == ":" && p.port.MatchString(m[4]) && isHost(m[2]) {
+			return m[1] + m[2] + m[3] + Text(m[4])
+		}
+		return named(p.header)(match)
+	})
 	s = URL(s)
 	s = p.bareUserinfo.ReplaceAllString(s, "${1}"+Replacement+"@")
+	s = p.bareToken.ReplaceAllStringFunc(s, func(match string) string {
+		const shortest = 8                                                                   // bytes of a token; shorter ones are names of interfaces, units, users
+		if m := p.bareToken.FindStringSubmatch(match); len(m[2]) >= shortest && m[3] == "" { // an image has a digest there
+			return m[1] + Replacement + "@"
+		}
+		return match
+	})
+	s = p.digest.ReplaceAllString(s, "${1}"+Replacement)
 	s = p.scheme.ReplaceAllString(s, "${1}"+Replacement)
 	return p.jwt.ReplaceAllString(s, "${1}"+Replacement)
 }
@@ -62,7 +80,8 @@ func URL(s string) string {
 	s = p.userinfo.ReplaceAllString(s, "${1}"+Replacement+"@")
 	return p.pair.ReplaceAllStringFunc(s, func(match string) string {
 		m := p.pair.FindStringSubmatch(match)
-		if secretValue(m[2], m[4]) {
+		// The code of RFC 6749, 4.1.2, stands in a query; others that are called so do not.
+		if secretValue(m[2], m[4]) || m[2] == "code" && strings.Contains("?&", m[1]) && m[1] != "" {
 			return m[1] + m[2] + m[3] + Replacement
 		}
 		return match
@@ -78,6 +97,13 @@ func named(e *regexp.Regexp) func(string) string {
 		}
 		return m[1] + m[2] + m[3] + Replacement
 	}
+}
+
+// isHost reports whether a name that may be that of a credential is that of a host: its
+// last part is no credential's, as in token-service, or a word that services are called.
+func isHost(name string) bool {
+	last := name[strings.LastIndexAny(name, "-.")+1:]
+	return strings.EqualFold(last, "auth") || !Name(last)
 }
 
 // secretValue reports whether a parameter holds credentials: by its name, or
