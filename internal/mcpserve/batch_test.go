@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"nsenter-mcp/tools"
+
+	"github.com/mark3labs/mcp-go/mcp"
 )
 
 func initializeAs(version string) string {
@@ -84,7 +86,7 @@ func TestBatchOverHTTP(t *testing.T) {
 	s := serveHTTP(t, &fakeDispatcher{}, nil)
 	open := func(version string) era {
 		got := s.do(s.post(initializeAs(version), era{token: testSecret}))
-		return era{session: got.header.Get(sessionHeader), token: testSecret}
+		return era{session: got.header.Get(mcp.HeaderSessionID), token: testSecret}
 	}
 	e := open(batchVersion)
 	r := s.post(batchOfAll, e)

@@ -77,7 +77,6 @@ type HTTP struct {
 	slots    slots
 	pending  *semaphore.Weighted // bytes of requests
 	sessions sessions
-	log      *slog.Logger
 }
 
 // NewHTTP returns an HTTP transport for s.
@@ -91,7 +90,6 @@ func newHTTP(s *Server, cfg HTTPConfig, l httpLimits) *HTTP {
 		slots:    newSlots(l.calls, l.others),
 		pending:  semaphore.NewWeighted(l.bytes),
 		sessions: sessions{max: l.sessions},
-		log:      s.log,
 	}
 }
 
@@ -113,7 +111,7 @@ func (h *HTTP) Serve(ctx context.Context, l net.Listener) error {
 		BaseContext:       func(net.Listener) context.Context { return running },
 		ConnContext:       func(ctx context.Context, c net.Conn) context.Context { return context.WithValue(ctx, connKey{}, c) },
 		ConnState:         boundConnections(h.limits.connections),
-		ErrorLog:          slog.NewLogLogger(h.log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(h.server.log.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.Serve(l) }()
@@ -184,11 +182,12 @@ func (h *HTTP) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if refused == nil {
 		return
 	}
-	level := slog.LevelDebug
-	if refused.isAlarming() {
-		level = slog.LevelWarn
+	level := slog.LevelDebug // clients probe what a server has, so most is everyday life
+	switch refused.status {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusServiceUnavailable:
+		level = slog.LevelWarn // somebody tried to get in, or there is no room
 	}
-	h.log.Log(r.Context(), level, "request refused", slog.String("caller", caller), slog.String("remote", r.RemoteAddr),
+	h.server.log.Log(r.Context(), level, "request refused", slog.String("caller", caller), slog.String("remote", r.RemoteAddr),
 		slog.String("method", clip(r.Method)), slog.Int("status", refused.status), slog.String("reason", refused.text))
 	out.refuse(refused)
 }

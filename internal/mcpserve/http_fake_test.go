@@ -15,6 +15,8 @@ import (
 	"nsenter-mcp/internal/dispatch"
 
 	"golang.org/x/sync/semaphore"
+
+	"github.com/mark3labs/mcp-go/mcp"
 )
 
 const testSecret = "0123456789abcdef0123456789abcdef"
@@ -135,10 +137,10 @@ const initialize = `{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"pro
 func (s *site) open(secret string) (id string) {
 	s.t.Helper()
 	got := s.do(s.post(initialize, era{token: secret}))
-	if got.status != http.StatusOK || got.header.Get(sessionHeader) == "" {
+	if got.status != http.StatusOK || got.header.Get(mcp.HeaderSessionID) == "" {
 		s.t.Fatalf("initialize: %+v", got)
 	}
-	return got.header.Get(sessionHeader)
+	return got.header.Get(mcp.HeaderSessionID)
 }
 
 // post makes a request of a message.
@@ -152,7 +154,7 @@ func (s *site) post(body string, e era) *http.Request {
 	r.Header.Set("Accept", "application/json, text/event-stream")
 	r.Header.Set("Authorization", "Bearer "+e.token)
 	if e.session != "" {
-		r.Header.Set(sessionHeader, e.session)
+		r.Header.Set(mcp.HeaderSessionID, e.session)
 	}
 	return r
 }

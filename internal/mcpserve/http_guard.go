@@ -27,7 +27,11 @@ func (g *guard) admit(out http.Header, r *http.Request) (caller string, refused 
 		return "", refusef(http.StatusForbidden,
 			"host %q is not this machine's: a web page may have pointed its own name here; use 127.0.0.1 or localhost", clip(r.Host))
 	}
-	if origin := r.Header.Get("Origin"); origin != "" && !g.allows(origin, r) {
+	// Scripts may call that the operator named, and those that came from here. The latter
+	// can only be claimed where the host was checked.
+	origin := r.Header.Get("Origin")
+	fromHere := onLoopback(r) && strings.EqualFold(origin, "http://"+r.Host)
+	if origin != "" && !fromHere && !slices.Contains(g.origins, origin) {
 		return "", refusef(http.StatusForbidden, "web pages of origin %q may not call; the operator can allow it", clip(origin))
 	}
 	if c, ok := r.Context().Value(connKey{}).(*net.UnixConn); ok && len(g.tokens) == 0 {
@@ -39,13 +43,6 @@ func (g *guard) admit(out http.Header, r *http.Request) (caller string, refused 
 		return "", refusef(http.StatusUnauthorized, "send the header 'Authorization: Bearer TOKEN' with the token that the operator gave you")
 	}
 	return "http:" + name, nil
-}
-
-// allows reports whether scripts of that origin may call: those that the
-// operator named, and those that came from here. The latter can only be claimed
-// where the host was checked.
-func (g *guard) allows(origin string, r *http.Request) bool {
-	return slices.Contains(g.origins, origin) || onLoopback(r) && strings.EqualFold(origin, "http://"+r.Host)
 }
 
 // preflight answers the question that a browser asks before it lets a page of

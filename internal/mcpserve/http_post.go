@@ -12,9 +12,6 @@ import (
 	"github.com/mark3labs/mcp-go/mcp"
 )
 
-// sessionHeader carries the id of a session.
-const sessionHeader = mcp.HeaderSessionID
-
 // post answers a message from the client.
 func (h *HTTP) post(out *response, r *http.Request, caller string) *refusal {
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
@@ -104,7 +101,7 @@ func (h *HTTP) openSession(out *response, r *http.Request, caller string, in inp
 		if !h.sessions.add(s) {
 			return busy("all sessions are in use")
 		}
-		out.w.Header().Set(sessionHeader, s.id)
+		out.w.Header().Set(mcp.HeaderSessionID, s.id)
 	}
 	out.reply(c.status(reply), reply)
 	return nil
@@ -112,9 +109,9 @@ func (h *HTTP) openSession(out *response, r *http.Request, caller string, in inp
 
 // session returns the session that the request names.
 func (h *HTTP) session(r *http.Request, caller string) (*httpSession, *refusal) {
-	id := r.Header.Get(sessionHeader)
+	id := r.Header.Get(mcp.HeaderSessionID)
 	if id == "" {
-		return nil, refusef(http.StatusBadRequest, "the header %s is missing; initialize opens a session and returns its id", sessionHeader)
+		return nil, refusef(http.StatusBadRequest, "the header %s is missing; initialize opens a session and returns its id", mcp.HeaderSessionID)
 	}
 	s := h.sessions.find(id, caller)
 	if s == nil {

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"nsenter-mcp/internal/dispatch"
+
+	"github.com/mark3labs/mcp-go/mcp"
 )
 
 // What is refused never reaches a tool, and what is nearly the same passes.
@@ -63,10 +65,10 @@ func TestHTTPRefusals(t *testing.T) {
 		{"unknown version", func(r *http.Request) { r.Header.Set("Mcp-Protocol-Version", "1999-01-01") }, 400},
 		{"older version", func(r *http.Request) { r.Header.Set("Mcp-Protocol-Version", "2025-03-26") }, 200},
 
-		{"no session", func(r *http.Request) { r.Header.Del(sessionHeader) }, 400},
-		{"forged session", func(r *http.Request) { r.Header.Set(sessionHeader, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") }, 404},
+		{"no session", func(r *http.Request) { r.Header.Del(mcp.HeaderSessionID) }, 400},
+		{"forged session", func(r *http.Request) { r.Header.Set(mcp.HeaderSessionID, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") }, 404},
 		{"mcp-go's session", func(r *http.Request) {
-			r.Header.Set(sessionHeader, "mcp-session-00000000-0000-4000-8000-000000000000")
+			r.Header.Set(mcp.HeaderSessionID, "mcp-session-00000000-0000-4000-8000-000000000000")
 		}, 404},
 		{"another's session", func(r *http.Request) { r.Header.Set("Authorization", "Bearer other-"+testSecret) }, 404},
 	} {
@@ -168,7 +170,7 @@ func TestHTTPStatelessHeaders(t *testing.T) {
 		code   int // 0: passes
 	}{
 		{"all right", func(*http.Request) {}, 0},
-		{"session id without meaning", set(sessionHeader, "x"), 0},
+		{"session id without meaning", set(mcp.HeaderSessionID, "x"), 0},
 		{"name in base64", set("Mcp-Name", "=?base64?ZWNobw==?="), 0},
 		{"no version", func(r *http.Request) { r.Header.Del("Mcp-Protocol-Version") }, -32020},
 		{"earlier version", set("Mcp-Protocol-Version", "2025-11-25"), -32020},
@@ -255,7 +257,7 @@ func TestHTTPAllowedOrigins(t *testing.T) {
 	call := s.post(initialize, era{token: testSecret})
 	call.Header.Set("Origin", page)
 	got = s.do(call)
-	if got.status != 200 || got.header.Get("Access-Control-Allow-Origin") != page || !strings.Contains(got.header.Get("Access-Control-Expose-Headers"), sessionHeader) {
+	if got.status != 200 || got.header.Get("Access-Control-Allow-Origin") != page || !strings.Contains(got.header.Get("Access-Control-Expose-Headers"), mcp.HeaderSessionID) {
 		t.Errorf("call: %d %v", got.status, got.header)
 	}
 	// Others get no such permission, and the token is still needed.

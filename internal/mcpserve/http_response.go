@@ -34,13 +34,6 @@ func busy(text string) *refusal {
 	}
 }
 
-// isAlarming reports whether the operator should hear of it: somebody tried to
-// get in, or there is no room. Clients probe what a server has, so the rest is
-// everyday life.
-func (r *refusal) isAlarming() bool {
-	return r.status == http.StatusUnauthorized || r.status == http.StatusForbidden || r.status == http.StatusServiceUnavailable
-}
-
 // refuse writes the refusal.
 func (o *response) refuse(r *refusal) {
 	code := mcp.INVALID_REQUEST

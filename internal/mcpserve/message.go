@@ -194,12 +194,7 @@ func errorReply(id json.RawMessage, code int, text string) mcp.JSONRPCMessage {
 
 // requestID echoes an id byte for byte. mcp-go decodes ids as float64, which
 // changes integers above 2^53, and the client would wait for ever.
-func requestID(id json.RawMessage) mcp.RequestId {
-	if id == nil {
-		return mcp.NewRequestId(nil)
-	}
-	return mcp.NewRequestId(id)
-}
+func requestID(id json.RawMessage) mcp.RequestId { return mcp.NewRequestId(id) }
 
 // encodeReply writes a reply, or the replies to a batch, as one line with its
 // newline. It never fails: what cannot be encoded becomes an error.
