@@ -1,6 +1,7 @@
 package tools
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -83,6 +84,55 @@ func TestLoopbackOfTheNodeIsRefused(t *testing.T) {
 		if !allowed {
 			fail(t, b, dispatch.CodeDestinationDenied, "netns_dns_lookup", server)
 		}
+	}
+}
+
+// TestNameserversHeedThePolicy: what a pod's own resolv.conf names is asked nothing
+// where the operator denies it, or where it is not the address of one host.
+func TestNameserversHeedThePolicy(t *testing.T) {
+	t.Parallel()
+	const denied = "10.244.1.66"
+	b := newTestbench(t, func(c *dispatch.Config) {
+		withDNSLookup(c)
+		c.Policy.Destinations.Deny = []netip.Prefix{netip.MustParsePrefix(denied + "/32")}
+	})
+	server := b.lab.Pod(t, lab.PodSpec{Name: "server", Namespace: "shop"})
+	heard, err := server.ListenPacket("udp4", "0.0.0.0:53") // also what is broadcast
+	if err != nil {
+		t.Fatal(err)
+	}
+	network := netip.PrefixFrom(server.IP, 24).Masked().Addr().As4()
+	network[3] = 255
+	directed := netip.AddrFrom4(network).String()
+	clients := map[string]*lab.Pod{}
+	for name, nameserver := range map[string]string{"denied": denied, "multicast": "224.0.0.251", "limited": "255.255.255.255", "directed": directed} {
+		clients[name] = b.lab.Pod(t, lab.PodSpec{Name: name, Namespace: "shop", Containers: []lab.ContainerSpec{{Name: "app"}},
+			Files: lab.FileSpec{ResolvConf: "nameserver " + nameserver + "\noptions timeout:1 attempts:1\n"}})
+		args := map[string]any{"pod": "shop/" + name, "name": "a.test.", "timeout_ms": 10000}
+		if name != "directed" {
+			if e := fail(t, b, dispatch.CodeDestinationDenied, dnsLookupTool, args); !strings.Contains(e.Message, nameserver) {
+				t.Errorf("%s: %s", name, e.Message)
+			}
+			continue
+		}
+		answer, found := succeed[fact.DNSLookup](t, b, dnsLookupTool, args)
+		if found.Outcome != "unreachable" || !strings.Contains(fmt.Sprint(answer.Findings), "(EACCES): a route of the target prohibits the query, or the nameserver is a broadcast address there") {
+			t.Errorf("%s: %s %+v", name, found.Outcome, answer.Findings)
+		}
+	}
+	// The first that is heard is what is sent now.
+	conn, err := clients["directed"].Handle.DialContext(t.Context(), "udp4", netip.AddrPortFrom(server.IP, 53).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := io.WriteString(conn, "last"); err != nil {
+		t.Fatal(err)
+	}
+	buffer := make([]byte, 512)
+	n, from, err := heard.ReadFrom(buffer)
+	if err != nil || string(buffer[:n]) != "last" {
+		t.Errorf("heard %q from %v, %v", buffer[:n], from, err)
 	}
 }
 

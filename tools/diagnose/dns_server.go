@@ -178,7 +178,7 @@ var unreachableReasons = map[string]string{
 	"ENETUNREACH":   "no route leads to the nameserver, at the target or at a router on the way",
 	"EHOSTUNREACH":  "the nameserver or the next hop does not answer at the link layer, or a router on the way says unreachable",
 	"EPERM":         "a firewall rule or a BPF program inside the target drops the outgoing query",
-	"EACCES":        "a route of the target prohibits the query",
+	"EACCES":        "a route of the target prohibits the query, or the nameserver is a broadcast address there",
 	"EINVAL":        "a route of the target discards the query (blackhole)",
 	"EADDRNOTAVAIL": "the target has no address to ask from",
 	"EAFNOSUPPORT":  "the target has no network of the address's family",

@@ -36,7 +36,7 @@ func LookUp(ctx context.Context, node Node, target *resolve.Target, r DNSRequest
 	}
 	r.Beside = besideNames(target, r.Name)
 	environ, cut := applicationEnviron(ctx, target)
-	whose := lookupTarget(target, environ, Allowed(ctx, node.Destinations, target))
+	whose := lookupTarget(target, environ, allowedFor(ctx, node.Destinations, target))
 	whose.EnvironCut = cut
 	found, err := lookup.Run(ctx, whose, r)
 	if err != nil {
@@ -65,7 +65,7 @@ func besideNames(target *resolve.Target, name string) []string {
 	return []string{name + ".svc.cluster.local"}
 }
 
-func lookupTarget(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error) lookup.Target {
+func lookupTarget(target *resolve.Target, environ []byte, allow allowed) lookup.Target {
 	whose := lookup.Target{
 		Network:   lookup.Network{Handle: target.Net, Allow: allow},
 		WholeRoot: target.Files != nil,
@@ -83,7 +83,7 @@ func lookupTarget(target *resolve.Target, environ []byte, allow func(netip.AddrP
 
 // nameLookup looks names up as the target's applications do. Each lookup is given
 // to tell too.
-func nameLookup(target *resolve.Target, environ []byte, allow func(netip.AddrPort) error, tell func(*fact.DNSLookup)) fetch.Lookup {
+func nameLookup(target *resolve.Target, environ []byte, allow allowed, tell func(*fact.DNSLookup)) fetch.Lookup {
 	whose := lookupTarget(target, environ, allow)
 	return func(ctx context.Context, name string) ([]netip.Addr, fact.Resolution, error) {
 		found, err := lookup.Run(ctx, whose, lookup.Request{Name: name, Hurry: true})

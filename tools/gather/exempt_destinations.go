@@ -14,15 +14,27 @@ import (
 	"nsenter-mcp/tools/probe/attempt"
 )
 
-// Allowed returns the policy's word on destinations of target, for the hook that
+// allowed is a policy's word on where to a target may connect. own says that the
+// target's own resolver asks there, on port 53.
+type allowed func(to netip.AddrPort, own bool) error
+
+// probes is the word on what is no lookup.
+func (a allowed) probes(to netip.AddrPort) error { return a(to, false) }
+
+// allowedFor returns the policy's word on destinations of target, for the hook that
 // opens connections. The target's own gateway and name servers are looked up
 // only where something would be refused.
-func Allowed(ctx context.Context, p destination.Policy, target *resolve.Target) func(netip.AddrPort) error {
+func allowedFor(ctx context.Context, p destination.Policy, target *resolve.Target) allowed {
 	known := destination.Target{Host: target.HostNetwork}
 	exempt := sync.OnceValue(func() destination.Target { return exemptDestinations(ctx, target, known) })
-	return func(to netip.AddrPort) error {
-		if p.Check(to, known) == nil {
-			return nil
+	return func(to netip.AddrPort, own bool) error {
+		known := known
+		if own {
+			known = destination.Target{Nameservers: []netip.Addr{to.Addr()}} // also where it is loopback
+		}
+		err := p.Check(to, known)
+		if err == nil || own {
+			return err
 		}
 		return p.Check(to, exempt())
 	}

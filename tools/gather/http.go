@@ -70,11 +70,11 @@ func NewHTTP() *HTTP { return &HTTP{attempt.New(), &journey.Tracer{}} }
 func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTPRequest) (*fact.FetchEvidence, error) {
 	environ, cut := applicationEnviron(ctx, target)
 	variables := fetch.ParseEnviron(environ)
-	allow := Allowed(ctx, node.Destinations, target)
+	allow := allowedFor(ctx, node.Destinations, target)
 	var roots fetch.Roots
 	var lookups []*fact.DNSLookup // one after the other
 	client := fetch.Client{
-		Prober: h.prober, Target: target.Net, Allow: allow, Environ: variables,
+		Prober: h.prober, Target: target.Net, Allow: allow.probes, Environ: variables,
 		Lookup: nameLookup(target, environ, allow, func(l *fact.DNSLookup) { lookups = append(lookups, l) }),
 		Roots: func(ctx context.Context) fetch.Roots {
 			host, done := hostFileReader(node.Home, node.Root)

@@ -30,6 +30,19 @@ func reportICMP(network string, c syscall.RawConn) error {
 	return os.NewSyscallError("setsockopt(IP_RECVERR)", inner)
 }
 
+// refuseBroadcast undoes what package net sets: without SO_BROADCAST the kernel lets
+// no datagram go to a broadcast address of the target's networks, and says EACCES
+// (socket(7); __ip4_datagram_connect in net/ipv4/datagram.c). The C libraries do not set it
+// either. It must run after the socket of the namespace has taken its place.
+func refuseBroadcast(c syscall.RawConn) error {
+	var inner error
+	err := c.Control(func(fd uintptr) { inner = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_BROADCAST, 0) })
+	if err != nil {
+		return err
+	}
+	return os.NewSyscallError("setsockopt(SO_BROADCAST)", inner)
+}
+
 // readDatagram waits for one datagram and returns it whole. Memory is taken
 // when it is there, as thousands may be waited for and each could have 64 kB.
 func readDatagram(conn net.Conn) ([]byte, error) {

@@ -24,6 +24,9 @@ func (*portWatch) close(context.Context)                                   {}
 // reportICMP does nothing: no socket of a namespace gets here.
 func reportICMP(string, syscall.RawConn) error { return nil }
 
+// refuseBroadcast does nothing: no socket of a namespace gets here.
+func refuseBroadcast(syscall.RawConn) error { return nil }
+
 // readDatagram waits for one datagram.
 func readDatagram(conn net.Conn) ([]byte, error) {
 	packet := make([]byte, dns.MaxMsgSize)

@@ -5,7 +5,6 @@ import (
 	"net"
 	"net/netip"
 	"sync"
-	"syscall"
 	"time"
 
 	"nsenter-mcp/tools/probe/conntrack"
@@ -57,13 +56,7 @@ func (a *asker) askBeside(ctx context.Context, d *dialer, x *Exchange) {
 		network = "udp6"
 	}
 	listen := d.Handle.ListenConfig()
-	inside := listen.Control
-	listen.Control = func(network, address string, c syscall.RawConn) error {
-		if err := d.check(x.Server); err != nil {
-			return err
-		}
-		return inside(network, address, c)
-	}
+	listen.Control = d.control(x.Server, listen.Control)
 	id, query, err := newQuery(x.Name, x.Types[0], a.edns, a.trustAD)
 	if err != nil {
 		return

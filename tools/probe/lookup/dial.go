@@ -16,10 +16,9 @@ import (
 type Network struct {
 	Handle *nsexec.Handle
 	// Allow is asked, for every connection and with the literal address, whether
-	// it may be made. The servers of the target's own resolv.conf on port 53 are
-	// not asked for: whoever looks a name up there reaches them anyway. Nil
-	// allows everything.
-	Allow func(netip.AddrPort) error
+	// it may be made. own says that the target's own resolv.conf names the server, on
+	// port 53. Nil allows everything.
+	Allow func(to netip.AddrPort, own bool) error
 }
 
 // dialer makes connected sockets in the namespace.
@@ -62,21 +61,17 @@ func (d *dialer) learnZone(zone string) error {
 
 // check asks the policy about a server.
 func (d *dialer) check(server netip.AddrPort) error {
-	if d.Allow == nil || d.own[server] {
+	if d.Allow == nil {
 		return nil
 	}
-	return d.Allow(netip.AddrPortFrom(server.Addr().Unmap(), server.Port()))
+	return d.Allow(netip.AddrPortFrom(server.Addr().Unmap(), server.Port()), d.own[server])
 }
 
 // dial connects to a server; network is "udp" or "tcp".
 func (d *dialer) dial(ctx context.Context, network string, server netip.AddrPort) (net.Conn, error) {
 	base := d.Handle.Dialer()
-	inside := base.Control
+	inside := d.control(server, base.Control)
 	base.Control = func(network, address string, c syscall.RawConn) error {
-		// In the hook, as nothing lies between it and connect(2).
-		if err := d.check(server); err != nil {
-			return err
-		}
 		if err := inside(network, address, c); err != nil {
 			return err
 		}
@@ -84,6 +79,23 @@ func (d *dialer) dial(ctx context.Context, network string, server netip.AddrPort
 	}
 	return base.DialContext(ctx, network, d.literal(server))
 }
+
+// control is the hook for a socket to the server, around the one that puts it inside.
+func (d *dialer) control(server netip.AddrPort, inside hook) hook {
+	return func(network, address string, c syscall.RawConn) error {
+		// In the hook, as nothing lies between it and connect(2).
+		if err := d.check(server); err != nil {
+			return err
+		}
+		if err := inside(network, address, c); err != nil {
+			return err
+		}
+		return refuseBroadcast(c)
+	}
+}
+
+// hook is that of [net.Dialer] and [net.ListenConfig].
+type hook = func(network, address string, c syscall.RawConn) error
 
 // literal writes a server with the number of its zone: package net would look
 // up a name on the host, and remember it for a minute.

@@ -210,7 +210,10 @@ func TestPolicy(t *testing.T) {
 	var mu sync.Mutex
 	var checked []string
 	target := targetIn(pod, conf("nameserver "+server1))
-	target.Allow = func(a netip.AddrPort) error {
+	target.Allow = func(a netip.AddrPort, own bool) error {
+		if own {
+			return nil
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		checked = append(checked, a.String())
