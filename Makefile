@@ -132,6 +132,11 @@ lint-shell:
 lint-self:
 	.ci/lint-selftest "$$($(GOLANGCI) -n golangci-lint)"
 
+.PHONY: vuln
+VULNDB ?=
+vuln: ## known vulnerabilities of what is linked, by govulncheck; VULNDB=address of another database
+	$(GOLANGCI) govulncheck $(if $(VULNDB),-db '$(VULNDB)') ./...
+
 .PHONY: record
 record: ## records what agents see of the tools, for review, after a change of it
 	$(GO) test ./tools -run '^TestRecordedSchemas$$' -update
