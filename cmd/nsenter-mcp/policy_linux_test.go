@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -35,7 +36,19 @@ func init() {
 	if err := os.Unsetenv(operatorsFile); err != nil {
 		panic(err)
 	}
+	if logger, ok := os.LookupEnv(systemLogger); ok {
+		// Instead of the machine's, which may have one.
+		if err := unix.Mount("tmpfs", "/dev", "tmpfs", 0, ""); err != nil {
+			panic(err)
+		}
+		if err := os.Symlink(logger, "/dev/log"); err != nil {
+			panic(err)
+		}
+	}
 }
+
+// systemLogger makes the program find the system's logger at that socket.
+const systemLogger = "NSENTER_MCP_TEST_SYSTEM_LOGGER"
 
 // under is the program on a machine with that operator's file.
 func under(t *testing.T, file string, args ...string) *exec.Cmd {
@@ -244,5 +257,46 @@ func TestAuditGoesWhereTheFileSays(t *testing.T) {
 	cmd := under(t, "audit: /nowhere/at/all\n", "call", "resolve_pod_pid")
 	if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "audit: open /nowhere/at/all") {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestAuditGoesToSyslog: to the socket of the system's logger, a message for each call.
+// Where nobody is there, the program does not start.
+func TestAuditGoesToSyslog(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "log")
+	logger, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = logger.Close() })
+	run := func(socket string) (string, error) {
+		cmd := under(t, "audit: syslog\n", "call", "resolve_pod_pid", "--log-level", "error")
+		cmd.Env = append(cmd.Env, systemLogger+"="+socket)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := run(path); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	// The program has ended, so what it sent is there.
+	if err := logger.SetReadDeadline(time.Now().Add(testTimeout)); err != nil {
+		t.Fatal(err)
+	}
+	buffer := make([]byte, 64<<10)
+	n, err := logger.Read(buffer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, record, _ := strings.Cut(string(buffer[:n]), ": ")
+	// RFC 3164: facility 10 (authpriv), severity 6 (informational).
+	if !strings.HasPrefix(head, "<86>") || !strings.Contains(head, " nsenter-mcp[") {
+		t.Errorf("%q", head)
+	}
+	if call := decode[struct{ Caller, Tool, Outcome string }](t, record); call.Tool != "resolve_pod_pid" || call.Caller == "" || call.Outcome != "ok" {
+		t.Errorf("%s", record)
+	}
+	if out, err := run(path + ".none"); err == nil || !strings.Contains(out, "audit: ") {
+		t.Errorf("nobody there: %v: %s", err, out)
 	}
 }
