@@ -43,10 +43,13 @@ func demo(ctx context.Context, path string, out, errOut io.Writer) (err error) {
 		if err != nil {
 			return err
 		}
-		if pods[i].change != nil {
-			if err := pods[i].change(pod); err != nil {
-				return fmt.Errorf("change pod %s: %w", pod.Name, err)
-			}
+		if pods[i].serve != nil {
+			err = pods[i].serve(pod)
+		} else if pods[i].fault != "" {
+			err = pod.Break(pods[i].fault)
+		}
+		if err != nil {
+			return fmt.Errorf("change pod %s: %w", pod.Name, err)
 		}
 		if pod.Name == demoServer {
 			server = pod.IP.String()
@@ -103,7 +106,8 @@ func serveDemo(p *lab.Pod) error {
 type demoPod struct {
 	about    string
 	spec     lab.PodSpec
-	change   func(*lab.Pod) error // what is done to it, nil for nothing
+	serve    func(*lab.Pod) error // what it serves, nil for nothing
+	fault    string               // of the table of faults, "" for none
 	question string               // asked about its way to the server, "" for none
 	port     string               // of the server, as ":9090"; "" for 80
 }
@@ -114,9 +118,9 @@ func demoPods() []demoPod {
 	app := []lab.ContainerSpec{{Name: "app"}}
 	return []demoPod{
 		{
-			about:  "an HTTP server, routed as with Calico; its metrics port listens on 127.0.0.1 only",
-			spec:   lab.PodSpec{Name: demoServer, Namespace: "shop", Style: lab.Calico, Containers: app},
-			change: serveDemo,
+			about: "an HTTP server, routed as with Calico; its metrics port listens on 127.0.0.1 only",
+			spec:  lab.PodSpec{Name: demoServer, Namespace: "shop", Style: lab.Calico, Containers: app},
+			serve: serveDemo,
 		},
 		{
 			about:    "on the node's bridge, healthy",
@@ -126,7 +130,7 @@ func demoPods() []demoPod {
 		{
 			about:    "its veth was taken off the node's bridge",
 			spec:     lab.PodSpec{Name: "cart-0", Namespace: "shop", Containers: app},
-			change:   lab.Detach,
+			fault:    "veth on no bridge",
 			question: "Why does cart-0 not reach it?",
 		},
 		{
@@ -140,7 +144,7 @@ func demoPods() []demoPod {
 			spec: lab.PodSpec{Name: "worker-1", Namespace: "batch", Containers: []lab.ContainerSpec{
 				{Name: "worker", State: lab.Exited, ExitCode: 1, Restarts: 7},
 			}},
-			change: lab.PeerDown,
+			fault: "node's end of the veth down",
 		},
 	}
 }

@@ -25,7 +25,7 @@
 //	web.Handle, web.Path                                     // its network namespace, and the pin of it
 //	at, err := web.Serve(":80", handler)                     // a server inside the pod
 //	out, err := web.Output("ip", "-j", "addr")               // a program of this machine inside the pod
-//	err := lab.LinkDown(web)                                 // a fault
+//	err := web.Break("eth0 down")                            // a fault
 //
 // A [Lab] has one [Node] from the start, l.Node, and gets more by [Lab.AddNode].
 // A node is a network namespace with forwarding on, eth0 (172.18.0.N+1) on a
@@ -61,8 +61,9 @@
 // pods' resolv.conf names. [Node.Engine] serves a part of the Docker engine's
 // API that shows the node's containers on a unix socket, so that a client finds
 // a pod by its labels without Docker, and [StartRuntime] does so over the
-// Container Runtime Interface, in the manner of several runtimes. [Faults] lists what can be broken, with
-// the finding each has to lead to.
+// Container Runtime Interface, in the manner of several runtimes. [Faults] is the one table of
+// what can be broken, with what the tools have to say of it; a [Scene] is what one
+// of its rows needs.
 //
 // # Processes
 //

@@ -1,231 +1,118 @@
 package lab
 
 import (
-	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
 
-// Faults returns what the lab can break. Each is also a function by its own
-// name; a new one is such a function and a line here.
+// Faults returns the table: eval walks its rows, the tests of the tools hold each
+// tool to what the rows say, and the demo shows some. A new fault is a new row.
 func Faults() []Fault {
+	return slices.Concat(healthyPods(), linkFaults(), pathFaults(), firewallFaults(), serverFaults(), tlsFaults(), nameFaults())
+}
+
+// healthyPods are the controls: nothing may be said of them.
+func healthyPods() []Fault {
 	return []Fault{
-		{"link.missing", "eth0 is gone", LinkMissing},
-		{"link.down", "eth0 is down", LinkDown},
-		{"link.no_carrier", "the node's end of eth0's veth is down", PeerDown},
-		{"link.lo_down", "lo is down", LoopbackDown},
-		{"link.detached", "the node's end of eth0's veth is on no bridge", Detach},
-		{"link.isolated", "all ports of the bridge are isolated from each other", IsolatePorts},
-		{"link.mtu_mismatch", "the node's end of eth0's veth has a smaller MTU", ShrinkPeer},
-		{"addr.none", "eth0 has no IPv4 address", RemoveAddress},
-		{"addr.duplicate", "another pod has the same address", DuplicateAddress},
-		{"addr.wrong_prefix", "the prefix of eth0's address is too long, the gateway is outside", LongPrefix},
-		{"addr.wrong_prefix", "the prefix of eth0's address is too short, everything is on the link", ShortPrefix},
-		{"addr.tentative", "the IPv6 address failed duplicate address detection", FailDuplicateDetection},
-		{"addr.ipv6_disabled", "IPv6 is disabled in the pod", DisableIPv6},
-		{"route.no_default", "there is no default route", RemoveDefaultRoute},
-		{"route.blackhole", "the default route is a blackhole", BlackholeDefaultRoute},
-		{"route.gateway_unreachable", "the default route's gateway is nobody", WrongGateway},
-		{"fw.pod_drop", "the pod's own firewall drops what it sends to TCP port 80", DropOutgoing},
-		{"fw.pod_reject", "the pod's own firewall rejects what it sends to TCP port 80", RejectOutgoing},
-		{"fw.host_drop", "the node drops what it forwards to TCP port 80", DropForwarded},
-		{"fw.host_reject", "the node rejects what it forwards to TCP port 80", RejectForwarded},
+		{Name: "healthy: pod to pod", Says: []Answer{curl("ok")}},
+		{Name: "healthy: by name, service with two backends", Serve: byService},
+		{Name: "healthy: routed pod (Calico), its interfaces", Pod: calico, Ask: "netns_ip_addr"},
+		{Name: "healthy: HTTPS with a private authority", Pod: trusting, Serve: func(s *Scene) string { return s.secure(s.ca, nil) }, Says: []Answer{curl("ok")}},
+		{Name: "healthy: redirect, IPv6 beside IPv4", Pod: dualStack, Serve: redirecting},
+		{Name: "healthy network: the container crashes", Pod: crashing, Ask: "resolve_pod_pid"},
+		{Name: "healthy: pod of the node's network", Pod: onHost},
+		{Name: "healthy: server on another node", Far: true, Says: []Answer{curl("ok")}},
+		{Name: "healthy: server that closes, as PostgreSQL does", Serve: func(s *Scene) string { return s.Speak(readRequest) }, Says: []Answer{curl("not_http")}},
 	}
 }
 
-// LinkMissing deletes eth0.
-func LinkMissing(p *Pod) error { return p.onLink(podLink, (*netlink.Handle).LinkDel) }
-
-// LinkDown sets eth0 down; the kernel drops its routes.
-func LinkDown(p *Pod) error { return p.onLink(podLink, (*netlink.Handle).LinkSetDown) }
-
-// LoopbackDown sets lo down.
-func LoopbackDown(p *Pod) error { return p.onLink("lo", (*netlink.Handle).LinkSetDown) }
-
-// PeerDown sets the node's end of eth0 down; eth0 loses its carrier.
-func PeerDown(p *Pod) error { return p.onHostLink((*netlink.Handle).LinkSetDown) }
-
-// Detach takes the node's end of eth0 off the bridge.
-func Detach(p *Pod) error {
-	if p.Style != Bridge {
-		return wrongStyle(p)
-	}
-	return p.onHostLink((*netlink.Handle).LinkSetNoMaster)
-}
-
-// IsolatePorts isolates all ports of the pod's bridge: isolated ports reach only
-// the others, so pods reach the node but not one another.
-func IsolatePorts(p *Pod) error {
-	if p.Style != Bridge {
-		return wrongStyle(p)
-	}
-	return p.Node.rtnl(func(h *netlink.Handle) error {
-		links, err := h.LinkList()
-		if err != nil {
+// ip runs ip(8) commands, one a line, in the namespace.
+func (n *Netns) ip(commands string) error {
+	for command := range strings.Lines(commands) {
+		if _, err := n.Output("ip", strings.Fields(command)...); err != nil {
 			return err
 		}
-		for _, l := range links {
-			if l.Attrs().MasterIndex == 0 {
-				continue
-			}
-			if err := h.LinkSetIsolated(l, true); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-}
-
-// ShrinkPeer gives the node's end of eth0 an MTU 100 bytes smaller than eth0's.
-func ShrinkPeer(p *Pod) error {
-	return p.onHostLink(func(h *netlink.Handle, l netlink.Link) error {
-		return h.LinkSetMTU(l, l.Attrs().MTU-100)
-	})
-}
-
-// RemoveAddress removes the IPv4 address of eth0, and with it the routes.
-func RemoveAddress(p *Pod) error {
-	return p.onLink(podLink, func(h *netlink.Handle, l netlink.Link) error {
-		return h.AddrDel(l, address(prefix(p.IP, p.Bits)))
-	})
-}
-
-// DuplicateAddress makes another pod with the same address on the same node.
-func DuplicateAddress(p *Pod) error {
-	if p.Style != Bridge {
-		return wrongStyle(p)
 	}
-	_, err := p.lab.AddPod(PodSpec{Name: p.Name + "-twin", Namespace: p.Namespace, Node: p.Node, IP: p.IP})
-	return err
+	return nil
 }
 
-// LongPrefix makes eth0's address a /32 with the same default route: the gateway
-// is no longer on the link, so the kernel would refuse the route now.
-func LongPrefix(p *Pod) error { return p.changePrefix(32) }
-
-// ShortPrefix makes eth0's address a /8: addresses of other nodes' pods seem to
-// be on the link.
-func ShortPrefix(p *Pod) error { return p.changePrefix(8) }
-
-func (p *Pod) changePrefix(bits int) error {
-	if p.Style != Bridge {
-		return wrongStyle(p)
-	}
-	return p.onLink(podLink, func(h *netlink.Handle, l netlink.Link) error {
-		err := errors.Join(
-			h.AddrDel(l, address(prefix(p.IP, p.Bits))),
-			h.AddrAdd(l, address(prefix(p.IP, bits))),
-		)
-		if err != nil {
-			return err
-		}
+// inPod runs ip(8) commands in the pod. GATEWAY is the bridge's address, NOBODY one
+// of the pod's network that nobody has.
+func inPod(commands string) func(*Pod) error {
+	return func(p *Pod) error {
 		p4, _ := p.Node.PodPrefixes(Bridge)
-		err = h.RouteAdd(&netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(anywhere(p.IP)), Gw: gateway(p4).Addr().AsSlice()})
-		if errors.Is(err, unix.ENETUNREACH) && bits == p.IP.BitLen() {
-			return nil // what the prefix is about
+		names := strings.NewReplacer("GATEWAY", gateway(p4).Addr().String(), "NOBODY", withLast(p4.Addr(), 2).String(), "ADDRESS", prefix(p.IP, p.Bits).String())
+		return p.ip(names.Replace(commands))
+	}
+}
+
+// onNode runs ip(8) commands on the pod's node. HOST is the node's end of eth0.
+func onNode(commands string) func(*Pod) error {
+	return func(p *Pod) error { return p.Node.ip(strings.ReplaceAll(commands, "HOST", p.HostLink)) }
+}
+
+// onHostLink changes the node's end of eth0, without a program of this machine: the
+// demo does so too.
+func onHostLink(change func(*netlink.Handle, netlink.Link) error) func(*Pod) error {
+	return func(p *Pod) error {
+		if p.HostLink == "" {
+			return fmt.Errorf("a %s pod has no link on the node", p.Style)
 		}
-		return err
-	})
-}
-
-// DisableIPv6 disables IPv6 in the pod, which removes its addresses.
-func DisableIPv6(p *Pod) error { return p.SetSysctl("net/ipv6/conf/all/disable_ipv6", "1") }
-
-// RemoveDefaultRoute deletes the IPv4 default route.
-func RemoveDefaultRoute(p *Pod) error {
-	return p.rtnl(func(h *netlink.Handle) error {
-		return h.RouteDel(&netlink.Route{Dst: ipNet(anywhere(p.IP))})
-	})
-}
-
-// BlackholeDefaultRoute makes the IPv4 default route a blackhole.
-func BlackholeDefaultRoute(p *Pod) error {
-	return replaceDefault(p, &netlink.Route{Type: unix.RTN_BLACKHOLE})
-}
-
-// WrongGateway makes the default route lead to an address of the pod's network
-// that nobody has.
-func WrongGateway(p *Pod) error {
-	if p.Style != Bridge {
-		return wrongStyle(p)
+		return p.Node.onLink(p.HostLink, change)
 	}
-	return replaceDefault(p, &netlink.Route{Gw: withLast(p.IP, 2).AsSlice()})
 }
 
-// faultPort is the port that the firewall faults are about.
-const faultPort = 80
+// podRule is a firewall rule of the pod's own, nodeRule one of its node.
+func podRule(r FirewallRule) func(*Pod) error { return func(p *Pod) error { return p.Firewall(r) } }
 
-// DropOutgoing makes the pod drop what it sends to TCP port 80.
-func DropOutgoing(p *Pod) error {
-	return p.Firewall(FirewallRule{Hook: Outgoing, Port: faultPort})
+func nodeRule(r FirewallRule) func(*Pod) error {
+	return func(p *Pod) error { return p.Node.Firewall(r) }
 }
 
-// RejectOutgoing makes the pod reject what it sends to TCP port 80.
-func RejectOutgoing(p *Pod) error {
-	return p.Firewall(FirewallRule{Hook: Outgoing, Port: faultPort, Reject: true})
+func calico(_ *Scene, s *PodSpec) { s.Style, s.IP = Calico, netip.Addr{} }
+
+func plain(_ *Scene, s *PodSpec) { s.Style, s.IP = Plain, netip.Addr{} }
+
+func onHost(_ *Scene, s *PodSpec) { s.Style, s.IP = HostNetwork, netip.Addr{} }
+
+func dualStack(_ *Scene, s *PodSpec) { s.IPv6 = true }
+
+// crashing: the application ends again and again; the pause process stays.
+func crashing(_ *Scene, s *PodSpec) {
+	s.Containers = []ContainerSpec{{Name: "app", State: Exited, ExitCode: 1, Restarts: 7}}
 }
 
-// DropForwarded makes the pod's node drop what it forwards to TCP port 80, from
-// every pod. What one pod sends to another of the same bridge is not forwarded.
-func DropForwarded(p *Pod) error {
-	return p.Node.Firewall(FirewallRule{Hook: Forwarded, Port: faultPort})
+// trusting: the pod's CA bundle holds the scene's authority.
+func trusting(scene *Scene, s *PodSpec) {
+	s.Containers[0].Files.Extra = map[string]string{"etc/ssl/certs/ca-certificates.crt": scene.ca.PEM()}
 }
 
-// RejectForwarded is [DropForwarded] with an answer.
-func RejectForwarded(p *Pod) error {
-	return p.Node.Firewall(FirewallRule{Hook: Forwarded, Port: faultPort, Reject: true})
+func resolver(text string) func(*Scene, *PodSpec) {
+	return func(_ *Scene, s *PodSpec) { s.Files.ResolvConf = text + "\n" }
 }
 
-func replaceDefault(p *Pod, by *netlink.Route) error {
-	if err := RemoveDefaultRoute(p); err != nil {
-		return err
-	}
-	by.Dst = ipNet(anywhere(p.IP))
-	return p.rtnl(func(h *netlink.Handle) error { return h.RouteAdd(by) })
+func hosts(text string) func(*Scene, *PodSpec) {
+	return func(_ *Scene, s *PodSpec) { s.Files.Hosts = "127.0.0.1 localhost\n" + text + "\n" }
 }
 
-// FailDuplicateDetection gives eth0 a second IPv6 address, which is the
+// failDuplicateDetection gives eth0 a second IPv6 address, which is the
 // bridge's: duplicate address detection finds that out and the address stays
 // tentative for good (RFC 4862, section 5.4.5). It returns when it has, after up
 // to two seconds.
-func FailDuplicateDetection(p *Pod) error {
-	if p.Style != Bridge {
-		return wrongStyle(p)
-	}
+func failDuplicateDetection(p *Pod) error {
 	if err := p.SetSysctl("net/ipv6/conf/"+podLink+"/accept_dad", "1"); err != nil {
 		return err
 	}
 	_, p6 := p.Node.PodPrefixes(Bridge)
-	taken := gateway(p6)
 	return p.awaiting(unix.RTNLGRP_IPV6_IFADDR, "failed address", func() error {
-		return p.onLink(podLink, func(h *netlink.Handle, l netlink.Link) error { return h.AddrAdd(l, address(taken)) })
-	}, func() (bool, error) { return p.dadFailed(taken.Addr()) })
-}
-
-func (n *Netns) dadFailed(a netip.Addr) (failed bool, err error) {
-	err = n.onLink(podLink, func(h *netlink.Handle, l netlink.Link) error {
-		list, err := h.AddrList(l, netlink.FAMILY_V6)
-		for _, have := range list {
-			if have.IP.Equal(a.AsSlice()) {
-				failed = have.Flags&unix.IFA_F_DADFAILED != 0
-			}
-		}
-		return err
+		return p.ip("addr add " + gateway(p6).String() + " dev " + podLink)
+	}, func() (bool, error) {
+		failed, err := p.Output("ip", "-6", "addr", "show", "dev", podLink, "dadfailed")
+		return len(failed) > 0, err
 	})
-	return failed, err
-}
-
-// onHostLink runs fn with the node's end of eth0.
-func (n *Netns) onHostLink(fn func(*netlink.Handle, netlink.Link) error) error {
-	if n.HostLink == "" {
-		return fmt.Errorf("a %s pod has no link on the node", n.Style)
-	}
-	return n.Node.onLink(n.HostLink, fn)
-}
-
-func wrongStyle(p *Pod) error {
-	return fmt.Errorf("nothing to break of this kind in a %s pod", p.Style)
 }

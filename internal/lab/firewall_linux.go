@@ -1,7 +1,6 @@
 package lab
 
 import (
-	"encoding/binary"
 	"errors"
 
 	"github.com/google/nftables"
@@ -9,13 +8,37 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// FirewallRule treats the packets to one port, at one point of a namespace.
+// FirewallRule treats the packets of one port, at one point of a namespace.
 type FirewallRule struct {
 	Hook     FirewallHook
 	Protocol string // "tcp" (default) or "udp"
-	Port     uint16 // destination
+	Port     uint16 // destination; 0 for all
 	Answers  bool   // what comes from the port, not what goes there
-	Reject   bool   // answer "administratively prohibited"; else drop
+	Flags    uint8  // of TCP, one of which is set; 0 for all
+	Verdict  FirewallVerdict
+}
+
+// FirewallVerdict is what becomes of the packets.
+type FirewallVerdict int
+
+// The verdicts that the lab uses. The answers by ICMP are for both families.
+const (
+	Drop     FirewallVerdict = iota
+	Prohibit                 // answer ICMP "administratively prohibited"
+	Refuse                   // answer ICMP "port unreachable"
+	Reset                    // answer RST, TCP only
+)
+
+func (v FirewallVerdict) expression() expr.Any {
+	switch v {
+	case Prohibit:
+		return &expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: 3} // NFT_REJECT_ICMPX_ADMIN_PROHIBITED
+	case Refuse:
+		return &expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: 1} // NFT_REJECT_ICMPX_PORT_UNREACH
+	case Reset:
+		return &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}
+	}
+	return &expr.Verdict{Kind: expr.VerdictDrop}
 }
 
 // FirewallHook is where packets meet a rule.
@@ -60,23 +83,27 @@ func (r FirewallRule) expressions() []expr.Any {
 	if r.Protocol == "udp" {
 		protocol = unix.IPPROTO_UDP
 	}
-	port := uint32(2) // offset of the destination in TCP's and UDP's header
-	if r.Answers {
-		port = 0
-	}
-	const adminProhibited = uint8(3) // NFT_REJECT_ICMPX_ADMIN_PROHIBITED, for both families
-	verdict := expr.Any(&expr.Verdict{Kind: expr.VerdictDrop})
-	if r.Reject {
-		verdict = &expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: adminProhibited}
-	}
-	return []expr.Any{
+	rule := []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{protocol}},
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: port, Len: 2},
-		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binary.BigEndian.AppendUint16(nil, r.Port)},
-		&expr.Counter{},
-		verdict,
 	}
+	if r.Port != 0 {
+		offset := uint32(2) // of the destination in TCP's and UDP's header
+		if r.Answers {
+			offset = 0
+		}
+		rule = append(rule,
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: offset, Len: 2},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: port(r.Port)})
+	}
+	if r.Flags != 0 {
+		const flags = 13 // offset in TCP's header
+		rule = append(rule,
+			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: flags, Len: 1},
+			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{r.Flags}, Xor: []byte{0}},
+			&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{0}})
+	}
+	return append(rule, &expr.Counter{}, r.Verdict.expression())
 }
 
 // nftables opens a connection to the packet filter of the namespace. Its socket

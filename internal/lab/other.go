@@ -52,12 +52,6 @@ func (n *Node) setServices([]ServiceSpec) error { return nsexec.ErrUnsupported }
 // Faults returns none.
 func Faults() []Fault { return nil }
 
-// PeerDown fails with [nsexec.ErrUnsupported].
-func PeerDown(*Pod) error { return nsexec.ErrUnsupported }
-
-// Detach fails with [nsexec.ErrUnsupported].
-func Detach(*Pod) error { return nsexec.ErrUnsupported }
-
 // SetSysctl fails with [nsexec.ErrUnsupported].
 func (n *Netns) SetSysctl(name, value string) error {
 	return fmt.Errorf("%s = %s: %w", name, value, nsexec.ErrUnsupported)

@@ -160,7 +160,7 @@ func TestHostPeerIPv6(t *testing.T) {
 	t.Parallel()
 	l := lab.Start(t)
 	pod := l.Pod(t, lab.PodSpec{IPv6: true})
-	if err := lab.DisableIPv6(pod); err != nil {
+	if err := pod.Break("IPv6 disabled beside others that have it"); err != nil {
 		t.Fatal(err)
 	}
 	eth0 := findLink(t, withPeers(t, pod.Netns), "eth0")

@@ -3,6 +3,7 @@
 package eval
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"os"
@@ -10,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"nsenter-mcp/internal/lab"
 )
 
 var update = flag.Bool("update", false, "write docs/eval.md")
@@ -29,23 +32,23 @@ const (
 
 // outcome is a row of the table.
 type outcome struct {
-	scenario *scenario
-	verdict  string
-	steps    []step
+	fault   *lab.Fault
+	verdict string
+	steps   []step
 }
 
-// TestEval walks all scenarios side by side: most of the time is spent waiting
+// TestEval walks all faults side by side: most of the time is spent waiting
 // for answers that do not come.
 func TestEval(t *testing.T) {
-	all := scenarios()
+	all := lab.Faults()
 	rows := make([]outcome, len(all))
 	for i := range rows {
-		rows[i] = outcome{scenario: &all[i], verdict: verdictSetUp}
+		rows[i] = outcome{fault: &all[i], verdict: verdictSetUp}
 	}
 	var running sync.Mutex // rows are written by parallel tests
-	t.Run("scenario", func(t *testing.T) {
+	t.Run("fault", func(t *testing.T) {
 		for i := range all {
-			t.Run(all[i].name, func(t *testing.T) {
+			t.Run(all[i].Name, func(t *testing.T) {
 				t.Parallel()
 				row := walk(t, i, &all[i])
 				running.Lock()
@@ -62,25 +65,19 @@ func TestEval(t *testing.T) {
 	check(t, rows)
 }
 
-func walk(t *testing.T, number int, s *scenario) outcome {
+func walk(t *testing.T, number int, f *lab.Fault) outcome {
 	t.Helper()
-	w := newWorld(t, number, s)
-	url := s.serve(w)
-	if s.fault != nil {
-		w.must(s.fault(w.pod))
-	}
-	client := w.start()
-	first := ask("netns_curl")
-	if s.ask != nil {
-		first = s.ask
-	}
+	l := lab.Start(t)
+	scene := l.Scene(t, f, number)
+	client := start(t, l)
+	first := cmp.Or(f.Ask, "netns_curl")
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	steps, err := follow(ctx, client, first(w, url), s.found)
-	w.must(err)
-	row := outcome{scenario: s, steps: steps, verdict: s.judge(steps)}
+	steps, err := follow(ctx, client, call{first, scene.Arguments(first)}, func(steps []step) bool { return found(f, steps) })
+	must(t, err)
+	row := outcome{fault: f, steps: steps, verdict: judge(f, steps)}
 	if row.failed() {
-		t.Errorf("%s, want %q", row.verdict, s.code)
+		t.Errorf("%s, want %q", row.verdict, f.Code)
 		for _, step := range steps {
 			t.Logf("%s %v\n%s\nfindings %v\nerror %+v", step.Tool, step.Arguments, step.answer.Summary, step.answer.Findings, step.answer.Error)
 		}
@@ -90,12 +87,12 @@ func walk(t *testing.T, number int, s *scenario) outcome {
 
 // found reports whether the cause is known. A healthy pod is looked at until
 // nothing is proposed any more.
-func (s *scenario) found(steps []step) bool {
-	if s.code == "" {
+func found(f *lab.Fault, steps []step) bool {
+	if f.Code == "" {
 		return false
 	}
-	named := slices.ContainsFunc(steps, func(st step) bool { return slices.Contains(st.codes(), s.code) })
-	compared := s.node == "" || slices.ContainsFunc(steps, func(st step) bool { return st.onNode() && st.answer.Data.Outcome == s.node })
+	named := slices.ContainsFunc(steps, func(st step) bool { return slices.Contains(st.codes(), f.Code) })
+	compared := f.Node == "" || slices.ContainsFunc(steps, func(st step) bool { return st.onNode() && st.answer.Data.Outcome == f.Node })
 	return named && compared
 }
 
@@ -109,23 +106,23 @@ func (s *step) codes() []string {
 
 // judge holds a walk against what it should find, and against what it must not
 // claim.
-func (s *scenario) judge(steps []step) string {
+func judge(f *lab.Fault, steps []step) string {
 	for _, st := range steps {
 		if st.answer.Error != nil {
 			return verdictMiss // a proposal that cannot be followed leads nowhere
 		}
 		for _, code := range st.codes() {
-			if code != s.code && !slices.Contains(s.beside, code) {
+			if code != f.Code && !slices.Contains(f.Beside, code) {
 				return verdictFalseAlarm + ": " + code
 			}
 		}
 	}
 	switch {
-	case s.code == "":
+	case f.Code == "":
 		return verdictHealthy
-	case !s.found(steps):
+	case !found(f, steps):
 		return verdictMiss
-	case s.missing != "":
+	case f.Missing != "":
 		return verdictNarrowed
 	}
 	return verdictFound

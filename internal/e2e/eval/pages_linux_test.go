@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"regexp"
 	"strings"
@@ -54,9 +55,10 @@ func examples() []example {
 // TestToolsPage: the page shows what the tools answer today.
 func TestToolsPage(t *testing.T) {
 	t.Parallel()
-	w := &world{T: t, lab: lab.Start(t)}
+	l := lab.Start(t)
+	ip4 := func(last byte) netip.Addr { return netip.AddrFrom4([4]byte{10, 244, 1, last}) }
 	app := []lab.ContainerSpec{{Name: "app"}}
-	pods := w.lab.Pods(t,
+	pods := l.Pods(t,
 		lab.PodSpec{Name: "api-0", Namespace: "shop", Containers: app, IP: ip4(50)},
 		lab.PodSpec{Name: "web-0", Namespace: "shop", Containers: app, IP: ip4(51)},
 		lab.PodSpec{Name: "cart-0", Namespace: "shop", Containers: app, IP: ip4(52)},
@@ -64,15 +66,15 @@ func TestToolsPage(t *testing.T) {
 			{Name: "worker", State: lab.Exited, ExitCode: 1, Restarts: 7},
 		}},
 	)
-	w.server = pods[0]
-	w.serve(hello)
-	w.dns(true, names(map[string]string{"api.shop.svc.cluster.local.": w.service(w.server.IP)}))
-	w.must(lab.RemoveDefaultRoute(pods[2]))
-	w.must(lab.PeerDown(pods[3]))
+	s := &lab.Scene{TB: t, Lab: l, Server: pods[0]}
+	s.Serve(lab.Hello)
+	s.DNS(true, lab.Names(map[string]string{"api.shop.svc.cluster.local.": s.Service(s.Server.IP)}))
+	must(t, pods[2].Break("no default route"))
+	must(t, pods[3].Break("node's end of the veth down"))
 
-	client := w.start()
+	client := start(t, l)
 	recorded, err := os.ReadFile(toolsPage)
-	w.must(err)
+	must(t, err)
 	var page strings.Builder
 	page.WriteString(toolsPreface + argumentsIn(recorded, "every tool"))
 	heading := ""
@@ -81,10 +83,10 @@ func TestToolsPage(t *testing.T) {
 			heading = e.tool
 			fmt.Fprintf(&page, "\n## %s\n%s", heading, argumentsIn(recorded, heading))
 		}
-		w.must(e.write(&page, t, client))
+		must(t, e.write(&page, t, client))
 	}
 	if *update {
-		w.must(os.WriteFile(toolsPage, []byte(page.String()), 0o644))
+		must(t, os.WriteFile(toolsPage, []byte(page.String()), 0o644))
 		return
 	}
 	now, then := strings.Split(form(page.String()), "\n"), strings.Split(form(string(recorded)), "\n")

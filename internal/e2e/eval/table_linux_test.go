@@ -25,7 +25,7 @@ func sumUp(rows []outcome) sums {
 	var s sums
 	for i := range rows {
 		o := &rows[i]
-		if o.scenario.code == "" {
+		if o.fault.Code == "" {
 			s.controls++
 		} else {
 			s.faults++
@@ -74,14 +74,14 @@ func (o *outcome) cost() (calls, bytes int, took time.Duration) {
 
 // cause is what the walk found, for a reader.
 func (o *outcome) cause() string {
-	s := o.scenario
+	f := o.fault
 	switch {
-	case s.code == "":
+	case f.Code == "":
 		return "none"
-	case s.missing != "":
-		return fmt.Sprintf("%s; from the node: %s (missing: %s)", s.code, s.node, s.missing)
+	case f.Missing != "":
+		return fmt.Sprintf("%s; from the node: %s (missing: %s)", f.Code, f.Node, f.Missing)
 	}
-	return s.code
+	return f.Code
 }
 
 // tools are the calls of the walk, in their order.
@@ -102,10 +102,10 @@ func (o *outcome) tools() string {
 
 func printTable(out io.Writer, rows []outcome) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(w, "\nscenario\tverdict\tcause\tcalls\tbytes\ttime\twalk")
+	_, _ = fmt.Fprintln(w, "\nfault\tverdict\tcause\tcalls\tbytes\ttime\twalk")
 	for i := range rows {
 		calls, bytes, took := rows[i].cost()
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%.1f s\t%s\n", rows[i].scenario.name, rows[i].verdict, rows[i].cause(), calls, bytes,
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\t%.1f s\t%s\n", rows[i].fault.Name, rows[i].verdict, rows[i].cause(), calls, bytes,
 			took.Seconds(), rows[i].tools())
 	}
 	_ = w.Flush()
@@ -144,7 +144,7 @@ func page(rows []outcome) string {
 
 // head is the part of a line that is the same in every run.
 func (o *outcome) head() string {
-	return fmt.Sprintf("| %s | %s |", o.scenario.name, o.cause())
+	return fmt.Sprintf("| %s | %s |", o.fault.Name, o.cause())
 }
 
 func write(t *testing.T, rows []outcome) {
@@ -173,7 +173,7 @@ func check(t *testing.T, rows []outcome) {
 			continue
 		}
 		if calls, _, _ := rows[i].cost(); calls > most {
-			t.Errorf("%s: %d calls, docs/eval.md says %d", rows[i].scenario.name, calls, most)
+			t.Errorf("%s: %d calls, docs/eval.md says %d", rows[i].fault.Name, calls, most)
 		}
 	}
 }

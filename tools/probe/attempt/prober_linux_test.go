@@ -102,7 +102,7 @@ func TestCauses(t *testing.T) {
 		{"works over IPv6", func(s *scene) netip.AddrPort { return netip.AddrPortFrom(s.server.IP6, 80) }, enough, fact.OutcomeOK, "", ""},
 
 		{"no route", func(s *scene) netip.AddrPort {
-			s.must(lab.RemoveDefaultRoute(s.pod))
+			s.must(s.pod.Break("no default route"))
 			return netip.MustParseAddrPort("203.0.113.1:80")
 		}, enough, fact.OutcomeUnreachable, "ENETUNREACH", fact.CauseNoRoute},
 		{"blackhole", func(s *scene) netip.AddrPort {
@@ -118,42 +118,42 @@ func TestCauses(t *testing.T) {
 			return netip.MustParseAddrPort("203.0.113.1:80")
 		}, enough, fact.OutcomeUnreachable, "EACCES", fact.CauseProhibited},
 		{"IPv6 without address", func(s *scene) netip.AddrPort {
-			s.must(lab.DisableIPv6(s.pod))
+			s.must(s.pod.Break("IPv6 disabled beside others that have it"))
 			return netip.AddrPortFrom(s.server.IP6, 80)
 		}, enough, fact.OutcomeUnreachable, "EADDRNOTAVAIL", fact.CauseNoAddress},
 
 		{"dead gateway", func(s *scene) netip.AddrPort {
-			s.must(lab.WrongGateway(s.pod))
+			s.must(s.pod.Break("gateway does not answer ARP"))
 			return netip.MustParseAddrPort("203.0.113.1:80")
 		}, 5 * time.Second, fact.OutcomeUnreachable, "EHOSTUNREACH", fact.CauseGatewaySilent},
 		{"dead gateway, short", func(s *scene) netip.AddrPort {
-			s.must(lab.WrongGateway(s.pod))
+			s.must(s.pod.Break("gateway does not answer ARP"))
 			return netip.MustParseAddrPort("203.0.113.1:80")
 		}, 1500 * time.Millisecond, fact.OutcomeTimeout, "ETIMEDOUT", fact.CauseGatewaySilent},
 		{"nobody on the link", func(s *scene) netip.AddrPort {
 			return netip.AddrPortFrom(s.pod.IP.Next().Next().Next(), 80)
 		}, 1500 * time.Millisecond, fact.OutcomeTimeout, "ETIMEDOUT", fact.CauseNeighbourSilent},
 		{"detached", func(s *scene) netip.AddrPort {
-			s.must(lab.Detach(s.pod))
+			s.must(s.pod.Break("veth on no bridge"))
 			return s.to
 		}, 1500 * time.Millisecond, fact.OutcomeTimeout, "ETIMEDOUT", fact.CauseNeighbourSilent},
 		{"detached after it worked", func(s *scene) netip.AddrPort {
 			s.connect(s.to, time.Second)
-			s.must(lab.Detach(s.pod))
+			s.must(s.pod.Break("veth on no bridge"))
 			return s.to
 		}, enough, fact.OutcomeTimeout, "ETIMEDOUT", fact.CauseNeighbourSilent},
 		{"detached after it worked, over IPv6", func(s *scene) netip.AddrPort {
 			to := netip.AddrPortFrom(s.server.IP6, 80)
 			s.connect(to, time.Second)
-			s.must(lab.Detach(s.pod))
+			s.must(s.pod.Break("veth on no bridge"))
 			return to
 		}, enough, fact.OutcomeTimeout, "ETIMEDOUT", fact.CauseNeighbourSilent},
 		{"no carrier", func(s *scene) netip.AddrPort {
-			s.must(lab.PeerDown(s.pod))
+			s.must(s.pod.Break("node's end of the veth down"))
 			return s.to
 		}, 1500 * time.Millisecond, fact.OutcomeTimeout, "ETIMEDOUT", fact.CauseLinkDown},
 		{"link down", func(s *scene) netip.AddrPort {
-			s.must(lab.LinkDown(s.pod))
+			s.must(s.pod.Break("eth0 down"))
 			return s.to
 		}, enough, fact.OutcomeUnreachable, "ENETUNREACH", fact.CauseNoRoute},
 
@@ -264,7 +264,7 @@ func TestCauses(t *testing.T) {
 			return netip.MustParseAddrPort("127.0.0.1:80")
 		}, enough, fact.OutcomeBlockedLocally, "ETIMEDOUT", fact.CausePodDropIn},
 		{"loopback down", func(s *scene) netip.AddrPort {
-			s.must(lab.LoopbackDown(s.pod))
+			s.must(s.pod.Break("lo down"))
 			return netip.MustParseAddrPort("127.0.0.1:80")
 		}, 1500 * time.Millisecond, fact.OutcomeTimeout, "ETIMEDOUT", fact.CauseLinkDown},
 		{"accept queue full", func(s *scene) netip.AddrPort {

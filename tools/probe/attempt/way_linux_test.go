@@ -113,7 +113,7 @@ func TestWays(t *testing.T) {
 			return s.to
 		}, fact.OutcomeUnreachable, fact.CauseUnreachableRoute, "route.unreachable", []string{"meets a route of type unreachable (prefix 203.0.113.0/24)"}},
 		{"no route behind the target's own NAT", func(s *scene) netip.AddrPort {
-			s.must(lab.RemoveDefaultRoute(s.pod))
+			s.must(s.pod.Break("no default route"))
 			sendOn(s, 80, netip.MustParseAddr("203.0.113.7"))
 			return s.to
 		}, fact.OutcomeUnreachable, fact.CauseNoRoute, "route.no_default", []string{"meets no route after the target's own NAT"}},
@@ -133,7 +133,7 @@ func TestWays(t *testing.T) {
 			return netip.AddrPortFrom(service.IP, 80)
 		}, fact.OutcomeTimeout, fact.CauseLost, "tcp.timeout", []string{"the node let the SYN through, to SERVER:80 and saw no answer"}},
 		{"the node drops", func(s *scene) netip.AddrPort {
-			s.must(lab.DropForwarded(s.pod))
+			s.must(s.pod.Break("node drops what it forwards"))
 			return netip.AddrPortFrom(outside(s), 80)
 		}, fact.OutcomeTimeout, fact.CauseLost, "tcp.timeout", []string{"lost at the gateway, which is the node, or beyond"}},
 		{"the node rejects", func(s *scene) netip.AddrPort {
