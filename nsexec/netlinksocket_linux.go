@@ -87,7 +87,7 @@ const (
 // the list changed in each round, or is longer than 65,536 messages or 32 MB, of which
 // the rest is left out.
 func (s *NetlinkSocket) Dump(ctx context.Context, kind, want uint16, body ...nl.NetlinkRequestData) (payloads [][]byte, complete bool, err error) {
-	err = repeat(ctx, func() error {
+	err = RepeatDump(ctx, func() error {
 		payloads, complete = nil, true
 		left := s.limit
 		return s.Each(ctx, kind, want, func(payload []byte) bool {
@@ -108,9 +108,10 @@ func (s *NetlinkSocket) Dump(ctx context.Context, kind, want uint16, body ...nl.
 	return payloads, complete, nil
 }
 
-// repeat calls dump until nothing changes while it runs, and maxDumps times at
-// most. It fails with [netlink.ErrDumpInterrupted] where something changed each time.
-func repeat(ctx context.Context, dump func() error) error {
+// RepeatDump calls dump, which calls [NetlinkSocket.Each], until nothing changes while it
+// runs, and 10 times at most. It fails with [netlink.ErrDumpInterrupted] where something
+// changed each time.
+func RepeatDump(ctx context.Context, dump func() error) error {
 	for round := 1; ; round++ {
 		err := dump()
 		if !errors.Is(err, netlink.ErrDumpInterrupted) || round == maxDumps {
@@ -155,11 +156,15 @@ func (s *NetlinkSocket) execute(ctx context.Context, a *answer, flags int, kind 
 		return os.NewSyscallError("sendto", err)
 	}
 	for !a.complete {
-		messages, err := s.receive(ctx)
+		datagram, err := s.receive(ctx)
 		if err != nil {
 			return err
 		}
-		for _, m := range messages {
+		for len(datagram) > 0 {
+			var m syscall.NetlinkMessage
+			if m, datagram, err = cutMessage(datagram); err != nil {
+				return err
+			}
 			if err := a.add(m); err != nil {
 				return err
 			}
@@ -169,6 +174,23 @@ func (s *NetlinkSocket) execute(ctx context.Context, a *answer, flags int, kind 
 		return netlink.ErrDumpInterrupted
 	}
 	return nil
+}
+
+// cutMessage returns the first message of a datagram, and the rest. It keeps no list, as
+// syscall.ParseNetlinkMessage does: there may be hundreds of thousands.
+func cutMessage(b []byte) (m syscall.NetlinkMessage, rest []byte, err error) {
+	if len(b) < unix.SizeofNlMsghdr {
+		return m, nil, fmt.Errorf("netlink message: %w", unix.EINVAL)
+	}
+	order := binary.NativeEndian
+	m.Header = syscall.NlMsghdr{Len: order.Uint32(b), Type: order.Uint16(b[4:]), Flags: order.Uint16(b[6:]), Seq: order.Uint32(b[8:])}
+	length := uint64(m.Header.Len)
+	if length < unix.SizeofNlMsghdr || length > uint64(len(b)) {
+		return m, nil, fmt.Errorf("netlink message: %w", unix.EINVAL)
+	}
+	m.Data = b[unix.SizeofNlMsghdr:length]
+	aligned := (length + unix.NLMSG_ALIGNTO - 1) &^ (unix.NLMSG_ALIGNTO - 1)
+	return m, b[min(aligned, uint64(len(b))):], nil
 }
 
 // answer takes the messages that belong to one request. It does no I/O.
@@ -207,8 +229,8 @@ func (a *answer) add(m syscall.NetlinkMessage) error {
 	return nil
 }
 
-// receive returns the messages of the kernel's next datagram, valid until the next call.
-func (s *NetlinkSocket) receive(ctx context.Context) ([]syscall.NetlinkMessage, error) {
+// receive returns the kernel's next datagram, valid until the next call.
+func (s *NetlinkSocket) receive(ctx context.Context) ([]byte, error) {
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -228,11 +250,7 @@ func (s *NetlinkSocket) receive(ctx context.Context) ([]syscall.NetlinkMessage, 
 		case n > len(s.buffer):
 			return nil, fmt.Errorf("netlink answer of %d bytes: %w", n, unix.EMSGSIZE)
 		default:
-			messages, err := syscall.ParseNetlinkMessage(s.buffer[:n])
-			if err != nil {
-				return nil, os.NewSyscallError("netlink message", err)
-			}
-			return messages, nil
+			return s.buffer[:n], nil
 		}
 	}
 }

@@ -51,7 +51,7 @@ func TestRepeat(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			rounds := 0
-			err := repeat(t.Context(), func() error {
+			err := RepeatDump(t.Context(), func() error {
 				rounds++
 				if rounds <= len(test.answers) {
 					return test.answers[rounds-1]
@@ -66,7 +66,7 @@ func TestRepeat(t *testing.T) {
 	t.Run("canceled between rounds", func(t *testing.T) {
 		t.Parallel()
 		ctx, cancel := context.WithCancel(t.Context())
-		err := repeat(ctx, func() error {
+		err := RepeatDump(ctx, func() error {
 			cancel()
 			return netlink.ErrDumpInterrupted
 		})
@@ -147,6 +147,46 @@ func TestEach(t *testing.T) {
 		told = 0
 		if err := socket.Each(t.Context(), unix.RTM_GETRULE, unix.RTM_NEWRULE, take(c.more), nl.NewIfInfomsg(unix.AF_INET)); err != nil || told < c.least || !c.more && told > 1 {
 			t.Errorf("%v: %d rules, %v", c, told, err)
+		}
+	}
+}
+
+func TestCutMessage(t *testing.T) {
+	t.Parallel()
+	request := func(flags int, body ...byte) []byte {
+		r := nl.NewNetlinkRequest(unix.RTM_GETLINK, flags)
+		r.AddRawData(body)
+		return r.Serialize()
+	}
+	whole := slices.Concat(request(1, 1, 2, 3, 4), request(2), request(3, 5, 6, 7, 8))
+	want, err := syscall.ParseNetlinkMessage(whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for length := range len(whole) + 1 {
+		var got []syscall.NetlinkMessage
+		var err error
+		for rest := whole[:length]; len(rest) > 0 && err == nil; {
+			var m syscall.NetlinkMessage
+			if m, rest, err = cutMessage(rest); err == nil {
+				got = append(got, m)
+			}
+		}
+		for i, m := range got {
+			w := want[i]
+			if m.Header.Len != w.Header.Len || m.Header.Type != w.Header.Type || m.Header.Flags != w.Header.Flags || m.Header.Seq != w.Header.Seq || !bytes.Equal(m.Data, w.Data) {
+				t.Errorf("message %d is %+v, want %+v", i, m, w)
+			}
+		}
+		if atEnd := length == 0 || length == 20 || length == 36 || length == len(whole); atEnd != (err == nil) {
+			t.Errorf("%d bytes: %d messages, error %v", length, len(got), err)
+		}
+	}
+	for _, length := range []byte{0, 15, 255} {
+		bad := slices.Clone(whole)
+		bad[0] = length
+		if _, _, err := cutMessage(bad); err == nil {
+			t.Errorf("a message of %d bytes", length)
 		}
 	}
 }

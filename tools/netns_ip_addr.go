@@ -76,6 +76,7 @@ const (
 func showInterfaces(
 	ctx context.Context, options gather.LinkOptions, env *dispatch.Env, target *resolve.Target, in NetnsIPAddrIn,
 ) (dispatch.Answer[NetnsIPAddrOut], error) {
+	options.Routes = routeWindow(in)
 	list, err := gather.ReadInterfaces(ctx, env.Host, target, options)
 	if err != nil {
 		return dispatch.Answer[NetnsIPAddrOut]{}, err
@@ -86,7 +87,7 @@ func showInterfaces(
 		return dispatch.Answer[NetnsIPAddrOut]{}, noInterface(in.Interface, links)
 	}
 	var notes []dispatch.Note
-	if !list.Complete || !list.AllRoutes {
+	if !list.Complete || !list.AllDefaults {
 		notes = append(notes, dispatch.Note{Code: "incomplete", Message: "some interfaces, addresses or routes may be missing: the lists changed each time they were read, are too long, or the kernel gave none"})
 	}
 	if kind := diagnose.DefaultRejected(list.Routes); kind != "" {
@@ -110,7 +111,7 @@ func showInterfaces(
 		answer.Summary = strings.TrimSuffix(answer.Summary, ".") + "; this is the node's own network."
 	}
 	answer.Summary = nameFindings(answer.Findings) + answer.Summary
-	answer.Data = page(links, list.Routes, in)
+	answer.Data = page(links, list, in)
 	if end := ofPage(&answer.Data, in); in.Offset > 0 && in.Offset >= end {
 		answer.Notes = append(answer.Notes, beyondTheEnd(in.Offset, end))
 	}
@@ -200,17 +201,12 @@ func hasUnusable(addresses []fact.Addr) bool {
 
 // page cuts out what was asked for. For one interface, offset and limit count its
 // addresses and its routes.
-func page(links []fact.Link, routes []fact.Route, in NetnsIPAddrIn) NetnsIPAddrOut {
+func page(links []fact.Link, list gather.Interfaces, in NetnsIPAddrIn) NetnsIPAddrOut {
 	out := NetnsIPAddrOut{Interfaces: []InterfaceOut{}, Total: len(links)}
 	if in.Interface != "" {
-		most := manyEntries
-		if in.Details {
-			most = manyDetailedEntries
-		}
-		most = min(most, cmp.Or(in.Limit, most))
-		shown := show(links[0], routes, in, in.Offset, most)
+		shown := show(links[0], list, in)
 		out.Interfaces, out.Returned = append(out.Interfaces, shown), 1
-		if end := in.Offset + most; end < max(shown.AddrTotal, shown.RouteTotal) {
+		if end := in.Offset + entries(in); end < max(shown.AddrTotal, shown.RouteTotal) {
 			out.NextOffset = end
 		}
 		return out
@@ -224,7 +220,7 @@ func page(links []fact.Link, routes []fact.Route, in NetnsIPAddrIn) NetnsIPAddrO
 	}
 	size := 0
 	for _, l := range links[min(in.Offset, len(links)):] {
-		shown := show(l, routes, in, 0, fewEntries)
+		shown := show(l, list, in)
 		if min(limit, len(links)) > defaultDetailedLinks { // fewer fit, and most networks have two
 			b, _ := json.Marshal(shown) // fails nowhere: it is encoded again
 			size += len(b)
@@ -247,9 +243,32 @@ func ofPage(out *NetnsIPAddrOut, in NetnsIPAddrIn) int {
 	return max(out.Interfaces[0].AddrTotal, out.Interfaces[0].RouteTotal)
 }
 
+// entries is how many addresses and routes of an interface are shown at most.
+func entries(in NetnsIPAddrIn) int {
+	most := fewEntries
+	switch {
+	case in.Interface == "":
+		return most
+	case in.Details:
+		most = manyDetailedEntries
+	default:
+		most = manyEntries
+	}
+	return min(most, cmp.Or(in.Limit, most))
+}
+
+// routeWindow is which routes show needs.
+func routeWindow(in NetnsIPAddrIn) gather.RouteWindow {
+	w := gather.RouteWindow{Dev: in.Interface, Family: in.Family, LinkLocal: in.Details, Most: entries(in)}
+	if in.Interface != "" {
+		w.Offset = in.Offset
+	}
+	return w
+}
+
 // show leaves out of an interface what was not asked for, and cuts its addresses and
-// routes: most of each from offset on.
-func show(l fact.Link, routes []fact.Route, in NetnsIPAddrIn, offset, most int) InterfaceOut {
+// routes.
+func show(l fact.Link, list gather.Interfaces, in NetnsIPAddrIn) InterfaceOut {
 	if !in.Details {
 		l = l.Compact()
 	}
@@ -258,20 +277,22 @@ func show(l fact.Link, routes []fact.Route, in NetnsIPAddrIn, offset, most int) 
 		shown.AddrInfo = nil // absent: it was not asked for
 		return shown
 	}
-	wanted := func(family string) bool { return in.Family == "" || in.Family == family }
-	addresses, ways := []fact.Addr{}, []fact.Route{}
+	addresses, w := []fact.Addr{}, routeWindow(in)
 	for _, a := range l.AddrInfo {
-		if wanted(a.Family) {
+		if in.Family == "" || in.Family == a.Family {
 			addresses = append(addresses, a)
 		}
 	}
-	for _, r := range routes {
-		if r.Dev == l.Name && wanted(r.Family) && (in.Details || r.Dst != "fe80::/64") {
-			ways = append(ways, r)
+	shown.AddrInfo, shown.AddrTotal = window(addresses, w.Offset, w.Most)
+	shown.Routes = []fact.Route{}
+	for _, r := range list.Routes {
+		if r.Dev == l.Name && r.Index >= w.Offset && r.Index < w.Offset+w.Most {
+			shown.Routes = append(shown.Routes, r)
 		}
 	}
-	shown.AddrInfo, shown.AddrTotal = window(addresses, offset, most)
-	shown.Routes, shown.RouteTotal = window(ways, offset, most)
+	if total := list.RouteTotals[l.Name]; total > len(shown.Routes) {
+		shown.RouteTotal = total
+	}
 	return shown
 }
 

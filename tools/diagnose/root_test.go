@@ -43,7 +43,7 @@ func TestRoots(t *testing.T) {
 		}
 		e := fact.FetchEvidence{
 			Fetch: &fact.Fetch{Stage: fact.StageConnect, Attempts: []fact.Attempt{attempt}},
-			Links: &fact.LinkEvidence{Links: c.links, Routes: c.routes, AllRoutes: true},
+			Links: &fact.LinkEvidence{Links: c.links, Routes: c.routes, AllRoutes: true, AllDefaults: true},
 		}
 		if got := codes(Fetch(&e)); !slices.Equal(got, strings.Fields(c.want)) {
 			t.Errorf("%s: %v, want %s (%s)", c.name, got, c.want, e.Reason)
@@ -67,11 +67,11 @@ func TestLookupRoots(t *testing.T) {
 		want   string
 	}{
 		{"nothing known", nil, "10.96.0.10", "ENETUNREACH", "dns.nameserver_unreachable"},
-		{"link down", &fact.LinkEvidence{Links: []fact.Link{down}, AllRoutes: true}, "10.96.0.10", "ENETUNREACH", "link.down"},
-		{"no route", &fact.LinkEvidence{Links: []fact.Link{fine}, AllRoutes: true}, "10.96.0.10", "ENETUNREACH", "route.no_default"},
-		{"a router says so", &fact.LinkEvidence{Links: []fact.Link{fine}, Routes: near, AllRoutes: true}, "10.96.0.10", "ENETUNREACH", "dns.nameserver_unreachable"},
+		{"link down", &fact.LinkEvidence{Links: []fact.Link{down}, AllRoutes: true, AllDefaults: true}, "10.96.0.10", "ENETUNREACH", "link.down"},
+		{"no route", &fact.LinkEvidence{Links: []fact.Link{fine}, AllRoutes: true, AllDefaults: true}, "10.96.0.10", "ENETUNREACH", "route.no_default"},
+		{"a router says so", &fact.LinkEvidence{Links: []fact.Link{fine}, Routes: near, AllRoutes: true, AllDefaults: true}, "10.96.0.10", "ENETUNREACH", "dns.nameserver_unreachable"},
 		{"routes unknown", &fact.LinkEvidence{Links: []fact.Link{fine}}, "10.96.0.10", "ENETUNREACH", "dns.nameserver_unreachable"},
-		{"its own loopback", &fact.LinkEvidence{Links: []fact.Link{down}, AllRoutes: true}, "127.0.0.1", "EPERM", "dns.nameserver_unreachable"},
+		{"its own loopback", &fact.LinkEvidence{Links: []fact.Link{down}, AllRoutes: true, AllDefaults: true}, "127.0.0.1", "EPERM", "dns.nameserver_unreachable"},
 	} {
 		l := fact.DNSLookup{Outcome: "unreachable", Name: "a.", Resolver: fact.DNSResolver{File: "f", Servers: []string{c.server}}, Tried: []fact.DNSTry{{
 			Name: "a.", Server: c.server, Outcome: "unreachable", Reason: c.reason,

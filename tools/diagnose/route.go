@@ -21,7 +21,7 @@ func noDefaultRoute(e LinkEvidence) []fact.Finding {
 // withoutDefault is an interface that has an IPv4 address, in a namespace where no
 // table has a default route; nil for none.
 func (e LinkEvidence) withoutDefault() *fact.Link {
-	if !e.AllRoutes || slices.ContainsFunc(e.Routes, isDefault) {
+	if !e.AllDefaults || slices.ContainsFunc(e.Routes, isDefault) {
 		return nil
 	}
 	for l := range e.uplinks() {

@@ -44,14 +44,14 @@ func TestNoDefaultRoute(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			e := test.evidence
-			e.Pod, e.AllRoutes = true, true
+			e.Pod, e.AllDefaults = true, true
 			found := noDefaultRoute(e)
 			if (len(found) == 1) != (test.says != "") || len(found) == 1 && (found[0].Code != RouteNoDefault || !strings.Contains(found[0].Fact, test.says)) {
 				t.Errorf("found %v, want %q", found, test.says)
 			}
 			for _, change := range []func(*LinkEvidence){
 				func(e *LinkEvidence) { e.Pod = false },
-				func(e *LinkEvidence) { e.AllRoutes = false },
+				func(e *LinkEvidence) { e.AllDefaults = false },
 			} {
 				less := e
 				change(&less)
@@ -61,7 +61,7 @@ func TestNoDefaultRoute(t *testing.T) {
 			}
 		})
 	}
-	if slices.ContainsFunc(Links(LinkEvidence{Links: []fact.Link{lo(), eth0()}, Host: true, Pod: true, AllRoutes: true}), func(f fact.Finding) bool { return f.Code == RouteNoDefault }) {
+	if slices.ContainsFunc(Links(LinkEvidence{Links: []fact.Link{lo(), eth0()}, Host: true, Pod: true, AllDefaults: true}), func(f fact.Finding) bool { return f.Code == RouteNoDefault }) {
 		t.Error("a finding for the host's network")
 	}
 }

@@ -197,7 +197,8 @@ type LinkEvidence struct {
 	// Pod: the namespace is that of a Kubernetes pod. Other containers may be without
 	// a way out on purpose (docker network create --internal).
 	Pod bool
-	// Routes are those of all tables but local, AllRoutes whether none is missing.
-	Routes    []Route
-	AllRoutes bool
+	// Routes are those of all tables but local; AllRoutes: none is missing; AllDefaults: no
+	// default route is missing, nor a part of one.
+	Routes                 []Route
+	AllRoutes, AllDefaults bool
 }

@@ -9,6 +9,9 @@ type Route struct {
 	// Gateway is the next hop; absent where the destination is on the link.
 	Gateway string `json:"gateway,omitempty"`
 	Dev     string `json:"-"`
+	// Index is the position among the routes of its interface that were asked for; -1 is
+	// none of these.
+	Index   int    `json:"-"`
 	Table   int    `json:"table,omitempty" jsonschema:"routing table where it is not main"`
 	Prefsrc string `json:"prefsrc,omitempty" jsonschema:"source address"`
 	Metric  int    `json:"metric,omitempty"`

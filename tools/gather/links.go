@@ -12,14 +12,18 @@ import (
 // LinkOptions widens what is read of interfaces.
 type LinkOptions = probe.LinkOptions
 
+// RouteWindow is which routes of an interface are counted and kept.
+type RouteWindow = probe.RouteWindow
+
 // LinkName is an interface's name as answers write it.
 func LinkName(raw string) string { return probe.LinkName(raw) }
 
 // Interfaces are those of a target, with their ends on the host, and its routes.
 type Interfaces struct {
 	fact.LinkEvidence
-	Complete bool  // no interface and no address is missing
-	HostErr  error // why the ends on the host are not known
+	Complete    bool           // no interface and no address is missing
+	RouteTotals map[string]int // of each interface, as [RouteWindow] says
+	HostErr     error          // why the ends on the host are not known
 }
 
 // ReadInterfaces reads them. What a target sees of itself is true without the host too,
@@ -30,8 +34,9 @@ func ReadInterfaces(ctx context.Context, host *nsexec.Handle, target *resolve.Ta
 	if err != nil {
 		return Interfaces{}, err
 	}
-	found := Interfaces{Complete: list.Complete, LinkEvidence: fact.LinkEvidence{
-		Links: list.Links, Host: target.HostNetwork, Pod: ownNetworkOfPod(target), Routes: list.Routes, AllRoutes: list.AllRoutes,
+	found := Interfaces{Complete: list.Complete, RouteTotals: list.RouteTotals, LinkEvidence: fact.LinkEvidence{
+		Links: list.Links, Host: target.HostNetwork, Pod: ownNetworkOfPod(target),
+		Routes: list.Routes, AllRoutes: list.AllRoutes, AllDefaults: list.AllDefaults,
 	}}
 	if host != nil {
 		found.HostErr = host.Look(ctx, func() error { return probe.HostPeers(ctx, target.Net, host, list.Links, options) })
@@ -49,7 +54,7 @@ func Links(ctx context.Context, host *nsexec.Handle, target *resolve.Target) *fa
 	if err != nil {
 		return nil
 	}
-	found.AllRoutes = found.AllRoutes && found.Complete
+	found.AllRoutes, found.AllDefaults = found.AllRoutes && found.Complete, found.AllDefaults && found.Complete
 	return &found.LinkEvidence
 }
 

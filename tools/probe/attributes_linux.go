@@ -35,12 +35,18 @@ type attributes [][]byte
 
 func parseAttributes(b []byte, highest int) attributes {
 	table := make(attributes, highest+1)
+	table.fill(b)
+	return table
+}
+
+// fill parses b in place of what was there.
+func (t attributes) fill(b []byte) {
+	clear(t)
 	for kind, payload := range eachAttribute(b) {
-		if kind <= highest && table[kind] == nil {
-			table[kind] = payload
+		if kind < len(t) && t[kind] == nil {
+			t[kind] = payload
 		}
 	}
-	return table
 }
 
 // nested parses the payload of attribute i; without it everything is absent.

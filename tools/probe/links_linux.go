@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -42,20 +43,24 @@ func Links(ctx context.Context, h *nsexec.Handle, options LinkOptions) (LinkList
 			links[i].AddrInfo = []fact.Addr{}
 		}
 	}
-	messages, allRoutes, err := socket.Dump(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, nl.NewRtMsg())
 	list := LinkList{Links: links, Complete: allLinks && allAddresses}
-	if ctx.Err() != nil {
-		return LinkList{}, fmt.Errorf("list routes: %w", ctx.Err())
+	return list, list.readRoutes(ctx, socket, options.Routes)
+}
+
+// readRoutes fills in the routes, as far as the kernel tells these. Links are true without.
+func (list *LinkList) readRoutes(ctx context.Context, socket *nsexec.NetlinkSocket, window RouteWindow) error {
+	var found *routeList
+	err := nsexec.RepeatDump(ctx, func() error {
+		found = newRouteList(list.Links, window)
+		return socket.Each(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, found.add, nl.NewRtMsg())
+	})
+	if err := cmp.Or(ctx.Err(), found.err); err != nil {
+		return fmt.Errorf("list routes: %w", err)
 	}
-	if err != nil {
-		return list, nil //nolint:nilerr // links are told, even where routes are not; AllRoutes says so
-	}
-	routes, allParsed, err := parseRoutes(messages, links)
-	if err != nil {
-		return LinkList{}, fmt.Errorf("list routes: %w", err)
-	}
-	list.Routes, list.AllRoutes = routes, allRoutes && allParsed
-	return list, nil
+	list.Routes, list.RouteTotals = found.routes, found.totals
+	list.AllDefaults = err == nil && !found.cutDefault
+	list.AllRoutes = list.AllDefaults && !found.cut
+	return nil
 }
 
 func dumpLinks(ctx context.Context, socket *nsexec.NetlinkSocket, options LinkOptions) (links []fact.Link, all bool, err error) {

@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +57,48 @@ func TestSameRoutesAsIP(t *testing.T) {
 				t.Errorf("ours\n%q\ntheirs\n%q", ours, theirs)
 			}
 		})
+	}
+}
+
+// TestLinksManyRoutes: the routes of a target are counted, and few are kept, however many
+// there are; default routes are, wherever these stand. It runs alone, as it measures what
+// the whole process allocates.
+func TestLinksManyRoutes(t *testing.T) {
+	pod := lab.Start(t).Pod(t, lab.PodSpec{IPv6: true})
+	const count = 60_000
+	var commands strings.Builder
+	for i := range count {
+		fmt.Fprintf(&commands, "route add 11.0.%d.%d/32 dev eth0\n", i>>8, i&255)
+	}
+	batch(t, pod.Netns, commands.String())
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	list, err := Links(t.Context(), pod.Handle, LinkOptions{Routes: RouteWindow{Dev: "eth0", Family: "inet", Offset: count - 10, Most: 3}})
+	runtime.ReadMemStats(&after)
+	if err != nil || list.AllRoutes || !list.AllDefaults || len(list.Routes) > maxRoutes+10 {
+		t.Fatalf("%d routes, all %v, all default routes %v, %v", len(list.Routes), list.AllRoutes, list.AllDefaults, err)
+	}
+	const others = 2 // the default route, and that of the link
+	if total := list.RouteTotals["eth0"]; total != count+others {
+		t.Errorf("counted %d routes", total)
+	}
+	var shown []string
+	defaults := map[string]bool{}
+	for _, r := range list.Routes {
+		if r.Index >= count-10 {
+			shown = append(shown, r.Dst)
+		}
+		defaults[r.Family] = defaults[r.Family] || r.Dst == "default"
+	}
+	if len(shown) != 3 || !strings.HasPrefix(shown[0], "11.0.") {
+		t.Errorf("shown %v", shown)
+	}
+	if !defaults["inet"] || !defaults["inet6"] { // IPv6 comes last
+		t.Errorf("default routes of %v", defaults)
+	}
+	const most = 50 // bytes a route, with those that are kept; a message has 60
+	if used := after.TotalAlloc - before.TotalAlloc; used > most*count {
+		t.Errorf("%d bytes allocated", used)
 	}
 }
 
