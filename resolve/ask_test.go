@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"nsenter-mcp/nsexec"
+
 	"nsenter-mcp/internal/words"
 )
 
@@ -458,6 +460,7 @@ func TestDiscoverSources(t *testing.T) {
 			many = append(many, bare("many", fakeID(strings.Repeat("x", i))))
 		}
 		r := New(Config{
+			Home: testHome(t),
 			Root: t.TempDir(), Node: "node-1",
 			Sources: sources(knows("docker", time.Millisecond, many...), hangs("cri", false), fails("files", ErrAbsent), fails("dead", errors.New("refused"))),
 		})
@@ -507,7 +510,7 @@ func TestListsWithoutNames(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			root := t.TempDir()
-			r := New(Config{Root: root, Sources: append(sources(test.runtime), NewCgroups(root)), Cluster: sources(test.cluster)})
+			r := New(Config{Home: testHome(t), Root: root, Sources: append(sources(test.runtime), NewCgroups(root)), Cluster: sources(test.cluster)})
 			t.Cleanup(r.Close)
 			here, err := r.Discover(t.Context())
 			if err != nil || here.NoRuntime != test.noRuntime || here.NoNames != test.noNames {
@@ -563,4 +566,15 @@ func TestMessagesAreOneLine(t *testing.T) {
 			t.Errorf("%q is several lines", text)
 		}
 	}
+}
+
+// testHome is for resolvers that look at the node's files.
+func testHome(t *testing.T) *nsexec.Home {
+	t.Helper()
+	home, err := nsexec.NewHome()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = home.Close() })
+	return home
 }

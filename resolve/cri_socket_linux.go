@@ -3,7 +3,6 @@ package resolve
 import (
 	"fmt"
 	"io/fs"
-	"os"
 	"os/user"
 	"strconv"
 	"syscall"
@@ -12,15 +11,15 @@ import (
 // whoMayUse says of a socket which user and group may connect to it, "" if that
 // cannot be seen. Writing is what connecting needs (unix(7)).
 func whoMayUse(path string) string {
-	info, err := os.Stat(path)
+	info, err := stat(path)
 	if err != nil {
 		return ""
 	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
+	raw, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return ""
 	}
-	owner, group := strconv.FormatUint(uint64(stat.Uid), 10), strconv.FormatUint(uint64(stat.Gid), 10)
+	owner, group := strconv.FormatUint(uint64(raw.Uid), 10), strconv.FormatUint(uint64(raw.Gid), 10)
 	if u, err := user.LookupId(owner); err == nil {
 		owner = u.Username
 	}

@@ -475,7 +475,7 @@ func TestCRIFamily(t *testing.T) {
 		places = append(places, s)
 	}
 	said := func(sources ...Source) (steps, states string) {
-		r := New(Config{Root: t.TempDir(), Sources: sources})
+		r := New(Config{Home: testHome(t), Root: t.TempDir(), Sources: sources})
 		defer r.Close()
 		r.limits.source = time.Minute
 		reply := r.ask(t.Context(), question{query: Query{Pod: "web"}})

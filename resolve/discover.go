@@ -47,7 +47,7 @@ func (r *Resolver) Discover(ctx context.Context) (Inventory, error) {
 	}
 	all := merge(lists...)
 	slices.SortStableFunc(all, troubleFirst)
-	named := r.namedNetns()
+	named := r.namedNetns(ctx)
 	troubled := 0
 	for i := range all {
 		troubled += boolInt(all[i].Troubled())

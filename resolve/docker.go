@@ -263,7 +263,7 @@ func (d *Docker) namedHost(host string) (string, error) {
 }
 
 func isSocket(path string) bool {
-	info, err := os.Stat(path)
+	info, err := stat(path)
 	return err == nil && info.Mode()&os.ModeSocket != 0
 }
 

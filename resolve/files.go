@@ -2,7 +2,6 @@ package resolve
 
 import (
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
@@ -117,7 +116,7 @@ func (r *Resolver) openHostRoot(t *Target) (*nsexec.Files, error) {
 func (r *Resolver) netnsFiles(t *Target, name string) {
 	const all = "/etc/netns/"
 	dir, shown := all+name, all+words.Printable(name)
-	info, err := os.Stat(hostPath(r.cfg.Root, dir))
+	info, err := stat(hostPath(r.cfg.Root, dir))
 	var root *nsexec.Files
 	if err == nil && info.IsDir() {
 		root, err = r.openHostRoot(t)

@@ -121,7 +121,7 @@ func (r *Resolver) places(ctx context.Context) []place {
 	}
 	slices.SortFunc(all[1:], func(a, b place) int { return cmp.Compare(a.pids[0], b.pids[0]) })
 	// Most named ones have processes too; those are opened, and then skipped.
-	for _, n := range r.namedNetns() {
+	for _, n := range r.namedNetns(ctx) {
 		all = append(all, place{path: n.Path})
 	}
 	return all[:min(len(all), maxNetns)]

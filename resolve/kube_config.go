@@ -46,7 +46,7 @@ func (o *KubeOptions) origin() (*kubeOrigin, error) {
 	paths, named := o.kubeconfigs()
 	origin := &kubeOrigin{}
 	for _, p := range paths {
-		info, err := os.Stat(p)
+		info, err := stat(p)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // kubectl passes over them, too
@@ -209,7 +209,7 @@ func addMissing[T any](dst, src map[string]T) {
 // inClusterNamespace is the namespace of the pod that this runs in.
 func inClusterNamespace() string {
 	const file = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
-	data, err := os.ReadFile(file)
+	_, data, err := readBounded(file, maxWords)
 	if name := strings.TrimSpace(string(data)); err == nil && checkName("namespace", name, "") == nil {
 		return name
 	}

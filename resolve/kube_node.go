@@ -17,7 +17,7 @@ type machine struct {
 // thisMachine reads what identifies the machine whose files lie below root.
 func thisMachine(root string) (machine, error) {
 	// Of the kernel that runs us, wherever /proc is mounted.
-	data, err := os.ReadFile(filepath.Join(root, "proc/sys/kernel/random/boot_id"))
+	_, data, err := readBounded(filepath.Join(root, "proc/sys/kernel/random/boot_id"), maxWords)
 	if err != nil {
 		return machine{}, fmt.Errorf("identity of this machine: %w", err)
 	}
@@ -27,7 +27,7 @@ func thisMachine(root string) (machine, error) {
 	}
 	// Where the kubelet looks.
 	for _, name := range []string{"etc/machine-id", "var/lib/dbus/machine-id"} {
-		if data, err := os.ReadFile(filepath.Join(root, name)); err == nil && m.id == "" {
+		if _, data, err := readBounded(filepath.Join(root, name), maxWords); err == nil && m.id == "" {
 			m.id = parseMachineID(string(data))
 		}
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path"
 	"path/filepath"
 	"regexp"
@@ -77,7 +76,7 @@ func (r *Resolver) openNetns(ctx context.Context, t *Target, value string) *Erro
 	if inode, err := strconv.ParseUint(value, 10, 64); err == nil {
 		return r.openInode(ctx, t, inode)
 	}
-	return r.noSuchNetns(value)
+	return r.noSuchNetns(ctx, value)
 }
 
 // openHost takes the Resolver's own handle, which the target does not close, and
@@ -90,7 +89,7 @@ func (r *Resolver) openHost(t *Target) {
 		t.note(NoteNoFiles, "the host's files cannot be read: %v", err)
 		return
 	}
-	there := func(dir string) bool { _, err := os.Stat(hostPath(r.cfg.Root, dir)); return err == nil }
+	there := func(dir string) bool { _, err := stat(hostPath(r.cfg.Root, dir)); return err == nil }
 	switch {
 	case there("/usr") || filepath.Clean(r.cfg.Root) == "/":
 		t.Files = files
@@ -123,9 +122,9 @@ func (r *Resolver) openNetnsName(ctx context.Context, t *Target, name string) (b
 	return false, nil
 }
 
-func (r *Resolver) noSuchNetns(name string) *Error {
+func (r *Resolver) noSuchNetns(ctx context.Context, name string) *Error {
 	var names []string
-	for _, n := range r.namedNetns() {
+	for _, n := range r.namedNetns(ctx) {
 		if words.IsToken(n.Name) {
 			names = append(names, n.Name)
 		}
@@ -218,7 +217,7 @@ func (r *Resolver) openInode(ctx context.Context, t *Target, inode uint64) *Erro
 		return enterError(fmt.Sprintf("netns %d", inode), err)
 	}
 	t.Net, t.Process = nil, nil
-	for _, n := range r.namedNetns() {
+	for _, n := range r.namedNetns(ctx) {
 		if r.adoptPath(ctx, t, n.Path) == nil && t.Net.Identity().Inode == inode {
 			r.pathFiles(t)
 			return nil
@@ -325,23 +324,26 @@ func byAge(home *nsexec.Home, procRoot string, pids []int) []aged {
 	return all
 }
 
+// maxNamed bounds the names of one directory.
+const maxNamed = 1 << 16
+
 // namedNetns lists the named namespaces, each once, sorted. Nothing is opened,
 // so that what only looks like one is listed too.
-func (r *Resolver) namedNetns() []NamedNetns {
+func (r *Resolver) namedNetns(ctx context.Context) []NamedNetns {
+	files, err := r.cfg.Home.OpenFiles(r.cfg.Root)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = files.Close() }() // was only read from
 	var all []NamedNetns
 	seen := map[string]bool{}
 	for _, dir := range netnsDirs {
-		entries, err := os.ReadDir(hostPath(r.cfg.Root, dir))
-		if err != nil {
-			continue // that there is none is the usual case
-		}
+		entries, _ := files.ReadDir(ctx, dir, maxNamed, printable) // that there is none is the usual case
 		for _, e := range entries {
-			name := e.Name()
-			if seen[name] || e.IsDir() || !printable(name) {
-				continue
+			if !seen[e.Name] && !e.Dir {
+				seen[e.Name] = true
+				all = append(all, NamedNetns{Name: e.Name, Path: path.Join(dir, e.Name)})
 			}
-			seen[name] = true
-			all = append(all, NamedNetns{Name: name, Path: path.Join(dir, name)})
 		}
 	}
 	slices.SortFunc(all, func(a, b NamedNetns) int { return strings.Compare(a.Name, b.Name) })
