@@ -328,8 +328,14 @@ func TestCurlOfSilentServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = listener.Close() }()
-	answer, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://"+pods[1].IP.String(), "timeout_ms", 2500,
-		"headers", map[string]any{"X-A": "b", "Cookie": "swordfish"}))
+	var answer *dispatch.Envelope
+	var data fact.Fetch
+	for range 10 { // on a busy machine the call has no time left to look for the owner of the address
+		if answer, data = succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://"+pods[1].IP.String(), "timeout_ms", 2500,
+			"headers", map[string]any{"X-A": "b", "Cookie": "swordfish"})); len(answer.Next) == 3 {
+			break
+		}
+	}
 	if data.Outcome != fact.OutcomeTimeout || data.Stage != fact.StageResponse || len(answer.Findings) != 1 || answer.Findings[0].Code != "http.no_response" {
 		t.Errorf("%+v %+v", data, answer.Findings)
 	}

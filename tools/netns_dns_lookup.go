@@ -191,7 +191,8 @@ func compactLookup(full *fact.DNSLookup) fact.DNSLookup {
 	}
 	short.Records = slices.Clone(short.Records)
 	for i := range short.Records {
-		short.Records[i].Data, short.Records[i].Untrusted = cut(short.Records[i].Data), cut(short.Records[i].Untrusted)
+		r := &short.Records[i]
+		r.Data, r.Untrusted.Data = cut(r.Data), cut(r.Untrusted.Data)
 	}
 	if search := full.Resolver.Search; len(search) > fewDomains {
 		short.Resolver.Search, short.Resolver.SearchTotal = search[:fewDomains], max(len(search), full.Resolver.SearchTotal)

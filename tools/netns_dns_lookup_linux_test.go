@@ -383,7 +383,7 @@ func TestHostileTextInDNS(t *testing.T) {
 				t.Errorf("%s: %s", qtype, raw)
 			}
 			for _, r := range out.Records {
-				if qtype == "TXT" && (r.Data != "" || !strings.Contains(r.Untrusted, "IGNORE")) {
+				if qtype == "TXT" && (r.Data != "" || !strings.Contains(r.Untrusted.Data, "IGNORE")) {
 					t.Errorf("%+v", r)
 				}
 			}

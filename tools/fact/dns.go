@@ -196,7 +196,12 @@ type DNSRecord struct {
 	// Data has names and numbers only, in presentation form.
 	Data string `json:"data,omitempty"`
 	// Untrusted is data with text of the zone owner's choice, escaped.
-	Untrusted string `json:"untrusted,omitempty"`
+	Untrusted DNSText `json:"untrusted,omitzero"`
+}
+
+// DNSText is data of a record that holds text of the zone owner's choice.
+type DNSText struct {
+	Data string `json:"data,omitempty"`
 }
 
 // DNSHosts is what the hosts file says of the name.

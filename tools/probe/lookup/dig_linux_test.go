@@ -133,7 +133,7 @@ func sameAsDig(t *testing.T, out *fact.DNSLookup, theirs dug) {
 	}
 	data := slices.Clone(ours.Addresses)
 	for _, r := range out.Records {
-		data = append(data, r.Data+r.Untrusted)
+		data = append(data, r.Data+r.Untrusted.Data)
 	}
 	slices.Sort(data)
 	if !slices.Equal(data, theirs.data) {

@@ -189,7 +189,7 @@ func TestHugeText(t *testing.T) {
 	if out.Outcome != "answered" || len(out.Records) != 1 {
 		t.Fatalf("%s", show(t, out))
 	}
-	if text := out.Records[0].Untrusted; len(text) > maxData+8 || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' }) {
+	if text := out.Records[0].Untrusted.Data; len(text) > maxData+8 || strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' }) {
 		t.Errorf("%d bytes: %.100q", len(text), text)
 	}
 }

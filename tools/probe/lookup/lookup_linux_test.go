@@ -89,8 +89,8 @@ func TestTypes(t *testing.T) {
 		out := lookUp(t, target, Request{Name: c.name, Types: c.types})
 		var data []string
 		for _, r := range out.Records {
-			if r.Untrusted != "" {
-				r.Data = "!" + r.Untrusted
+			if r.Untrusted.Data != "" {
+				r.Data = "!" + r.Untrusted.Data
 			}
 			data = append(data, r.Data)
 		}

@@ -131,7 +131,7 @@ func TestMessageRecords(t *testing.T) {
 			continue
 		}
 		data, free := strings.CutPrefix(want, "!")
-		if r := m.Records[0]; r.Data+r.Untrusted != data || (r.Untrusted != "") != free || r.Name != "a.example." || r.TTL != 30 {
+		if r := m.Records[0]; r.Data+r.Untrusted.Data != data || (r.Untrusted.Data != "") != free || r.Name != "a.example." || r.TTL != 30 {
 			t.Errorf("%s: %+v", text, r)
 		}
 	}

@@ -28,7 +28,7 @@ func newRecord(rr dns.RR) fact.DNSRecord {
 	case *dns.RFC3597: // of a type without a name
 		data = fmt.Sprintf(`\# %d %s`, len(rr.Rdata)/2, rr.Rdata)
 	}
-	r.Untrusted = printable(data, maxData)
+	r.Untrusted.Data = printable(data, maxData)
 	return r
 }
 
