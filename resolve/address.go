@@ -139,7 +139,7 @@ func (s *Service) refuse(ip netip.Addr) *Error {
 
 func areOf(n int, thing string) string {
 	if n == 1 {
-		return plural(n, thing) + " is"
+		return words.Plural(n, thing) + " is"
 	}
-	return plural(n, thing) + " are"
+	return words.Plural(n, thing) + " are"
 }

@@ -295,7 +295,7 @@ func stepOf(g *guard, e event) Step {
 	case len(e.workloads) == 0:
 		s.Outcome = outcomeNone
 	default:
-		s.Reason = plural(len(e.workloads), "workload")
+		s.Reason = words.Plural(len(e.workloads), "workload")
 	}
 	return s
 }
@@ -343,11 +343,4 @@ func (w *round) giveUp(m *member, what request) string {
 func (w *round) addStep(m *member, what request, s Step) {
 	s.place = int(what)*len(w.members) + slices.Index(w.members, m)
 	w.reply.steps = append(w.reply.steps, s)
-}
-
-func plural(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }

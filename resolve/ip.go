@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"nsenter-mcp/internal/words"
 	"nsenter-mcp/nsexec"
 )
 
@@ -202,13 +203,13 @@ func hasEnded(err error) bool {
 func (s *ipSearch) result(ctx context.Context) (*Target, *Error) {
 	step := Step{
 		Action: "look for " + s.ip.String(), Outcome: outcomeOK,
-		Reason: fmt.Sprintf("%s without it", plural(s.looked, "network namespace")),
+		Reason: fmt.Sprintf("%s without it", words.Plural(s.looked, "network namespace")),
 		MS:     milliseconds(time.Since(s.began)),
 	}
 	if t := s.one(ctx); t != nil {
 		t.Steps = append(t.Steps, step)
 		if n := len(s.refused); n > 0 {
-			t.note("not_everywhere", "%s could not be looked into: %v", plural(n, "network namespace"), s.refused[0])
+			t.note("not_everywhere", "%s could not be looked into: %v", words.Plural(n, "network namespace"), s.refused[0])
 		}
 		return t, nil
 	}
@@ -243,7 +244,7 @@ func (s *ipSearch) one(ctx context.Context) *Target {
 			_ = t.Close() // was only looked at
 		}
 	}
-	here[0].note("other_owners", "%s of this machine, not attached to this node, have the address too", plural(len(s.owners)-1, "network namespace"))
+	here[0].note("other_owners", "%s of this machine, not attached to this node, have the address too", words.Plural(len(s.owners)-1, "network namespace"))
 	return here[0]
 }
 

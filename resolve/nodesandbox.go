@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"nsenter-mcp/internal/words"
 )
 
 // workload puts together what the logs say of a pod's containers and which of
@@ -63,7 +65,7 @@ func guessed(id string, pid, of, nameless int) string {
 	}
 	text := fmt.Sprintf("container %s, pid %d, is taken for the sandbox: %s", shortID(id), pid, why)
 	if nameless > 0 {
-		text += fmt.Sprintf("; it may be one of %s whose IDs no log tells", plural(nameless, "container"))
+		text += fmt.Sprintf("; it may be one of %s whose IDs no log tells", words.Plural(nameless, "container"))
 	}
 	return text + ". All containers of a pod share its network, so this is the right one in any case"
 }

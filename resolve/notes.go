@@ -34,7 +34,7 @@ func (e *entry) notes() {
 		t.note("netns_closed", "the runtime says that the pod's network is closed; the network only lives on in a process that is left")
 	}
 	if len(w.Attempts) > 0 {
-		t.note("older_attempts", "%s of this pod are listed, the newest one that runs was entered", plural(len(w.Attempts), "older sandbox"))
+		t.note("older_attempts", "%s of this pod are listed, the newest one that runs was entered", words.Plural(len(w.Attempts), "older sandbox"))
 	}
 	for i := range w.Containers {
 		switch c := &w.Containers[i]; {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"nsenter-mcp/internal/words"
 )
 
 // errNoOwner is what [ClusterSource.Owned] returns where the resource itself does
@@ -105,7 +107,7 @@ func (r *Resolver) namedAfter(ctx context.Context, q Query, p *ownedPod) []Workl
 	for _, s := range states {
 		step := Step{Source: s.Name, Action: list.String(), Outcome: s.State, Reason: s.Error, MS: s.MS}
 		if s.State == outcomeOK {
-			step.Reason = plural(s.Workloads, "workload")
+			step.Reason = words.Plural(s.Workloads, "workload")
 		}
 		p.steps = append(p.steps, step)
 	}
@@ -145,18 +147,18 @@ func (r *Resolver) oneOf(ctx context.Context, q Query, pods []Workload, p *owned
 	if len(pods) == 1 {
 		w := &pods[0]
 		if total > 1 {
-			p.note("one_of_several", "%s has %s; %s is taken as the only one that runs on this node, or at all", q.owner(), plural(total, "pod"), w.podName())
+			p.note("one_of_several", "%s has %s; %s is taken as the only one that runs on this node, or at all", q.owner(), words.Plural(total, "pod"), w.podName())
 		}
 		return w, nil
 	}
 	slices.SortStableFunc(pods, troubleFirst)
 	e := &Error{
 		Kind: KindAmbiguous, Steps: p.steps,
-		Message: fmt.Sprintf("%s has %s", q.owner(), plural(len(pods), "pod")),
+		Message: fmt.Sprintf("%s has %s", q.owner(), words.Plural(len(pods), "pod")),
 		Hint:    "Give pod as one of the candidates, trouble first.",
 	}
 	if q.kind == ownerService {
-		e.Message = fmt.Sprintf("a service has no network of its own; %s selects %s", q.owner(), plural(len(pods), "pod"))
+		e.Message = fmt.Sprintf("a service has no network of its own; %s selects %s", q.owner(), words.Plural(len(pods), "pod"))
 	}
 	if len(pods) > maxCandidates {
 		e.Message += fmt.Sprintf(", of which %d are shown", maxCandidates)
