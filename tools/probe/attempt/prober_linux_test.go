@@ -3,7 +3,6 @@ package attempt
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -268,18 +267,13 @@ func TestCauses(t *testing.T) {
 			return netip.MustParseAddrPort("127.0.0.1:80")
 		}, 1500 * time.Millisecond, fact.OutcomeTimeout, "ETIMEDOUT", fact.CauseLinkDown},
 		{"accept queue full", func(s *scene) netip.AddrPort {
-			return fillAcceptQueue(s, s.pod)
+			return s.pod.FillAcceptQueue(s, 8080)
 		}, enough, fact.OutcomeTimeout, "ETIMEDOUT", fact.CauseAcceptQueue},
 		{"accept queue full elsewhere", func(s *scene) netip.AddrPort {
-			return fillAcceptQueue(s, s.server)
+			return s.server.FillAcceptQueue(s, 8080)
 		}, enough, fact.OutcomeTimeout, "ETIMEDOUT", fact.CauseLost},
 		{"ports exhausted", func(s *scene) netip.AddrPort {
-			s.must(s.pod.SetSysctl("net/ipv4/ip_local_port_range", "40000 40001"))
-			for range 2 {
-				conn, err := s.pod.Handle.DialContext(s.Context(), "tcp", s.to.String())
-				s.must(err)
-				s.Cleanup(func() { _ = conn.Close() })
-			}
+			s.pod.TakePorts(s, s.to.String())
 			return s.to
 		}, enough, fact.OutcomeNoPort, "EADDRNOTAVAIL", fact.CausePortsExhausted},
 	} {
@@ -360,34 +354,4 @@ func neighbourOn(s *scene, h *netlink.Handle, dev string) error {
 func outside(s *scene) netip.Addr {
 	s.Helper()
 	return netip.MustParseAddr("172.18.0.1")
-}
-
-// fillAcceptQueue makes something in a pod listen and never accept, and fills
-// its queue.
-func fillAcceptQueue(s *scene, p *lab.Pod) netip.AddrPort {
-	s.Helper()
-	fd, err := p.Handle.Socket(unix.AF_INET, unix.SOCK_STREAM, 0)
-	s.must(err)
-	s.Cleanup(func() { _ = unix.Close(fd) })
-	s.must(unix.Bind(fd, &unix.SockaddrInet4{Port: 8080}))
-	s.must(unix.Listen(fd, 1))
-	at := netip.AddrPortFrom(p.IP, 8080)
-	for i := range 10 {
-		limit := time.Second
-		if i < 2 {
-			limit = 10 * time.Second // these are accepted
-		}
-		ctx, cancel := context.WithTimeout(s.Context(), limit)
-		conn, err := p.Handle.DialContext(ctx, "tcp", at.String())
-		cancel()
-		if err != nil {
-			if i < 2 {
-				s.Fatalf("connection %d: %v", i, err)
-			}
-			return at
-		}
-		s.Cleanup(func() { _ = conn.Close() })
-	}
-	s.Fatal(fmt.Errorf("the queue never fills"))
-	return netip.AddrPort{}
 }
