@@ -22,7 +22,7 @@ import (
 
 const netnsCurl dispatch.Name[NetnsCurlIn] = "netns_curl"
 
-func netnsCurlTool() dispatch.Tool {
+func netnsCurlTool(tracer *gather.Tracer) dispatch.Tool {
 	client := gather.NewHTTP()
 	tool := dispatch.Define(netnsCurl, dispatch.Spec{
 		Title: "HTTP request from inside",
@@ -36,7 +36,7 @@ func netnsCurlTool() dispatch.Tool {
 		MaxBytes:     512 << 10,
 		ReadsFiles:   true,
 	}, func(ctx context.Context, env *dispatch.Env, target *resolve.Target, in NetnsCurlIn) (dispatch.Answer[fact.Fetch], error) {
-		return curl(ctx, client, env, target, in)
+		return curl(ctx, client, thisNode(env, tracer), env, target, in)
 	})
 	tool.Adapt = adaptCurl
 	return tool
@@ -103,8 +103,8 @@ func (in *NetnsCurlIn) Permitted(p dispatch.Policy) error {
 	return nil
 }
 
-func curl(ctx context.Context, client *gather.HTTP, env *dispatch.Env, target *resolve.Target, in NetnsCurlIn) (dispatch.Answer[fact.Fetch], error) {
-	found, err := client.Do(ctx, thisNode(env), target, in.request(env.Policy))
+func curl(ctx context.Context, client *gather.HTTP, node gather.Node, env *dispatch.Env, target *resolve.Target, in NetnsCurlIn) (dispatch.Answer[fact.Fetch], error) {
+	found, err := client.Do(ctx, node, target, in.request(env.Policy))
 	if err != nil {
 		return dispatch.Answer[fact.Fetch]{}, curlError(err)
 	}
@@ -121,8 +121,11 @@ func curl(ctx context.Context, client *gather.HTTP, env *dispatch.Env, target *r
 }
 
 // thisNode is the machine from which a call looks at its target.
-func thisNode(env *dispatch.Env) gather.Node {
-	return gather.Node{Home: env.Home, Host: env.Host, Root: env.Root, Destinations: env.Policy.Destinations, NoJourney: env.Policy.NoJourney}
+func thisNode(env *dispatch.Env, tracer *gather.Tracer) gather.Node {
+	if env.Policy.NoJourney {
+		tracer = nil
+	}
+	return gather.Node{Home: env.Home, Host: env.Host, Root: env.Root, Destinations: env.Policy.Destinations, Tracer: tracer}
 }
 
 // next makes calls of the moves that are worth making.

@@ -21,7 +21,7 @@ import (
 
 const netnsDNSLookup dispatch.Name[NetnsDNSLookupIn] = "netns_dns_lookup"
 
-func netnsDNSLookupTool() dispatch.Tool {
+func netnsDNSLookupTool(tracer *gather.Tracer) dispatch.Tool {
 	return dispatch.Define(netnsDNSLookup, dispatch.Spec{
 		Title: "Look a name up as the application would",
 		Description: "What the application gets for a name, and why: by the application's own resolv.conf, search list, ndots and hosts file. " +
@@ -33,7 +33,9 @@ func netnsDNSLookupTool() dispatch.Tool {
 		Capabilities: []string{"CAP_SYS_ADMIN", "CAP_SYS_PTRACE"},
 		MaxBytes:     1 << 20,
 		ReadsFiles:   true,
-	}, lookUpName)
+	}, func(ctx context.Context, env *dispatch.Env, target *resolve.Target, in NetnsDNSLookupIn) (dispatch.Answer[fact.DNSLookup], error) {
+		return lookUpName(ctx, thisNode(env, tracer), env, target, in)
+	})
 }
 
 // NetnsDNSLookupIn are the arguments of netns_dns_lookup.
@@ -50,12 +52,12 @@ type NetnsDNSLookupIn struct {
 // maxTypes bounds the record types of one call.
 const maxTypes = 8
 
-func lookUpName(ctx context.Context, env *dispatch.Env, t *resolve.Target, in NetnsDNSLookupIn) (dispatch.Answer[fact.DNSLookup], error) {
+func lookUpName(ctx context.Context, node gather.Node, env *dispatch.Env, t *resolve.Target, in NetnsDNSLookupIn) (dispatch.Answer[fact.DNSLookup], error) {
 	request, err := in.request()
 	if err != nil {
 		return dispatch.Answer[fact.DNSLookup]{}, err
 	}
-	found, err := gather.LookUp(ctx, thisNode(env), t, request)
+	found, err := gather.LookUp(ctx, node, t, request)
 	if err != nil {
 		return dispatch.Answer[fact.DNSLookup]{}, deniedServer(err)
 	}
@@ -68,6 +70,7 @@ func lookUpName(ctx context.Context, env *dispatch.Env, t *resolve.Target, in Ne
 		answer.Notes = append(answer.Notes, dispatch.Note{Code: n.Code, Message: n.Message})
 	}
 	answer.Notes = append(answer.Notes, firewallNotRead(answer.Findings)...)
+	found.ShowJourney()
 	answer.Data = *found.DNSLookup
 	if !in.Details {
 		answer.Data = compactLookup(found.DNSLookup)
@@ -173,13 +176,17 @@ const (
 // what every server says about the deciding name.
 func compactLookup(full *fact.DNSLookup) fact.DNSLookup {
 	short := *full
+	if full.Journey != nil {
+		short.Journey = new(*full.Journey)
+		short.Journey.Compact()
+	}
 	short.Tried = []fact.DNSTry{}
 	for _, t := range full.Tried {
 		if t.Beside && t.Name != full.Name && (t.Outcome != "answered" || full.Outcome == "answered") {
 			continue
 		}
 		if len(short.Tried) < fewTries {
-			t.Answers = nil
+			t.Answers, t.Journey = nil, nil
 			short.Tried = append(short.Tried, t)
 		}
 	}

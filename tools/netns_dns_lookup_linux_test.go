@@ -24,7 +24,7 @@ const dnsLookupTool = "netns_dns_lookup"
 // withDNSLookup makes sure that the tool is listed.
 func withDNSLookup(c *dispatch.Config) {
 	if !slices.ContainsFunc(c.Tools, func(t dispatch.Tool) bool { return t.Name == dnsLookupTool }) {
-		c.Tools = append(c.Tools, netnsDNSLookupTool())
+		c.Tools = append(c.Tools, netnsDNSLookupTool(nil))
 	}
 }
 

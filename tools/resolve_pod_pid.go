@@ -134,7 +134,7 @@ func handleResolvePodPID(ctx context.Context, env *dispatch.Env, t *resolve.Targ
 	}
 	if t.Process != nil {
 		out.PIDStart = t.Process.Started().UTC().Format(time.RFC3339)
-		namespaces, err := gather.Namespaces(thisNode(env), t.Process)
+		namespaces, err := gather.Namespaces(thisNode(env, nil), t.Process)
 		if err != nil {
 			return dispatch.Answer[ResolvePodPIDOut]{}, err
 		}

@@ -103,8 +103,7 @@ func firewallFaults() []Fault {
 			Code: "fw.host_reject", Beside: []string{"tcp.refused"}, Node: "blocked_locally", Missing: "its endpoints: the Kubernetes API"},
 		{Name: "pod drops its DNS queries", Serve: byService, Break: podRule(FirewallRule{Hook: Outgoing, Protocol: "udp", Port: 53}), Code: "dns.nameserver_unreachable"},
 		// What a network policy that forgets DNS comes to.
-		{Name: "node drops DNS from pods", Serve: byService, Break: nodeRule(FirewallRule{Hook: Forwarded, Protocol: "udp", Port: 53}), Code: "dns.nameserver_timeout",
-			Node: "answered", Missing: "the rule: netns_firewall"},
+		{Name: "node drops DNS from pods", Serve: byService, Break: nodeRule(FirewallRule{Hook: Forwarded, Protocol: "udp", Port: 53}), Code: "fw.host_drop"},
 	}
 }
 

@@ -206,13 +206,20 @@ func nameserverUnreachable(l *fact.DNSLookup) []fact.Finding {
 	return findings
 }
 
-// dropped is what became of answers that came to an interface of the target, where no
-// socket got one: the code that this proves, or "" and what to add about the silence.
+// dropped is what became of the question on this node, or of answers that came to an
+// interface of the target, where no socket got one: the code that this proves, or "" and
+// what to add about the silence.
 // Counters are those of the whole namespace, so one has to have moved as often as
 // answers came.
 func (g *serverTries) dropped() (code fact.Code, text string) {
-	i := slices.IndexFunc(g.tries, func(t *fact.DNSTry) bool { return t.Wire != nil })
+	i := slices.IndexFunc(g.tries, func(t *fact.DNSTry) bool { return t.Wire != nil || t.Journey != nil })
 	if i < 0 {
+		return "", ""
+	}
+	if cause, text := fatalDrop(g.tries[i].Journey).judge("the question", g.server); cause != "" {
+		return causeCode(cause), text
+	}
+	if g.tries[i].Wire == nil {
 		return "", ""
 	}
 	wire := g.tries[i].Wire

@@ -23,36 +23,48 @@ const (
 // it, was dropped, and why.
 func (e explanation) droppedOnTheWay() bool {
 	drop := fatalDrop(e.Journey)
-	if drop == nil {
+	cause, text := drop.judge("the SYN", e.Address)
+	if cause == "" {
 		return false
 	}
-	what := fmt.Sprintf("the SYN to %s", e.Address)
-	if drop.Back {
-		what = "the answer of " + e.Address
+	outcome := fact.OutcomeTimeout
+	if drop.Place == fact.PlaceTarget {
+		outcome = fact.OutcomeBlockedLocally
 	}
-	if at := drop.addressOf(); !drop.Back && at != e.Address {
-		what += ", translated to " + at + ","
-	}
-	where := drop.where()
-	switch {
-	case drop.Reason == dropNetfilter && drop.Place == fact.PlaceTarget && (drop.Back || drop.arrived):
-		e.set(fact.OutcomeBlockedLocally, fact.CausePodDropIn, "%s is dropped by the target's own packet filter on its way in (%s)", what, drop.by())
-	case drop.Reason == dropNetfilter && drop.Place == fact.PlaceTarget:
-		e.set(fact.OutcomeBlockedLocally, fact.CausePodDropOut, "%s is dropped by the target's own packet filter on its way out (%s)", what, drop.by())
-	case drop.Reason == dropNetfilter && drop.Place == fact.PlaceNode:
-		e.set(fact.OutcomeTimeout, fact.CauseNodeDrop, "%s is dropped by a packet filter of the node, on %s (%s)", what, drop.Dev, drop.by())
-	case drop.Reason == dropNetfilter && drop.Place == fact.PlaceOther:
-		e.set(fact.OutcomeTimeout, fact.CausePeerDrop, "%s is dropped by a packet filter in the network of another pod on this node, on %s (%s)", what, drop.Dev, drop.by())
-	case drop.Reason == dropRPFilter && drop.Place == fact.PlaceTarget:
-		e.set(fact.OutcomeBlockedLocally, fact.CauseReversePath, "%s arrived at %s and is dropped by rp_filter: it came in by another interface than the route uses", what, drop.Dev)
-	case drop.Reason == dropRPFilter:
-		e.set(fact.OutcomeTimeout, fact.CauseReversePath, "%s is dropped by rp_filter %s: it came in by another interface than the one by which its sender is reached", what, where)
-	case drop.Reason == dropNeighbour && drop.Place != fact.PlaceTarget && !drop.Back:
-		e.set(fact.OutcomeTimeout, fact.CauseNeighbourSilent, "%s gets no further %s, which gets no link-layer address for it (%s)", what, where, drop.by())
-	default:
-		return false
-	}
+	e.set(outcome, cause, "%s", text)
 	return true
+}
+
+// judge says what the drop of a packet that was sent to an address, or of the answer to
+// it, proves; "" where that is nothing.
+func (d *dropped) judge(packet, address string) (fact.Cause, string) {
+	if d == nil {
+		return "", ""
+	}
+	what := packet + " to " + address
+	if d.Back {
+		what = "the answer of " + address
+	} else if d.translated(address) {
+		what += ", translated to " + d.Dst + ","
+	}
+	here := d.Place == fact.PlaceTarget
+	switch {
+	case d.Reason == dropNetfilter && here && (d.Back || d.arrived):
+		return fact.CausePodDropIn, fmt.Sprintf("%s is dropped by the target's own packet filter on its way in (%s)", what, d.by())
+	case d.Reason == dropNetfilter && here:
+		return fact.CausePodDropOut, fmt.Sprintf("%s is dropped by the target's own packet filter on its way out (%s)", what, d.by())
+	case d.Reason == dropNetfilter && d.Place == fact.PlaceNode:
+		return fact.CauseNodeDrop, fmt.Sprintf("%s is dropped by a packet filter of the node, on %s (%s)", what, d.Dev, d.by())
+	case d.Reason == dropNetfilter && d.Place == fact.PlaceOther:
+		return fact.CausePeerDrop, fmt.Sprintf("%s is dropped by a packet filter in the network of another pod on this node, on %s (%s)", what, d.Dev, d.by())
+	case d.Reason == dropRPFilter && here:
+		return fact.CauseReversePath, fmt.Sprintf("%s arrived at %s and is dropped by rp_filter: it came in by another interface than the route uses", what, d.Dev)
+	case d.Reason == dropRPFilter:
+		return fact.CauseReversePath, fmt.Sprintf("%s is dropped by rp_filter %s: it came in by another interface than the one by which its sender is reached", what, d.where())
+	case d.Reason == dropNeighbour && !here && !d.Back:
+		return fact.CauseNeighbourSilent, fmt.Sprintf("%s gets no further %s, which gets no link-layer address for it (%s)", what, d.where(), d.by())
+	}
+	return "", ""
 }
 
 // dropped is a step at which a packet ended.
@@ -61,15 +73,15 @@ type dropped struct {
 	arrived bool // a device had received the packet there
 }
 
-// fatalDrop is the drop that ended the last SYN, or the answer to it; nil where none
-// is known. A drop counts where nothing of the same way followed it: a frame that is
+// fatalDrop is the drop that ended the last SYN or datagram, or the answer to it; nil
+// where none is known. A drop counts where nothing of the same way followed it: a frame that is
 // flooded to all ports of a bridge is dropped by those whom it is not for.
 func fatalDrop(j *fact.Journey) *dropped {
 	if j == nil {
 		return nil
 	}
 	steps := slices.DeleteFunc(slices.Clone(j.Last()), func(s fact.JourneyStep) bool {
-		return s.Proto != "tcp" || s.Kind != "SYN" && s.Kind != "SYN-ACK" || s.Reason == dropOtherHost
+		return s.Reason == dropOtherHost || s.Proto != "udp" && s.Kind != "SYN" && s.Kind != "SYN-ACK"
 	})
 	if len(steps) == 0 {
 		return nil
@@ -102,10 +114,15 @@ func (d *dropped) by() string {
 	return d.Reason + " in " + d.Function
 }
 
-// addressOf is the destination as it was at the drop.
-func (d *dropped) addressOf() string {
-	if at, err := netip.ParseAddrPort(d.Dst); err == nil {
-		return at.String()
+// translated reports whether the destination was another one at the drop than address,
+// which may lack the port.
+func (d *dropped) translated(address string) bool {
+	at, err := netip.ParseAddrPort(d.Dst)
+	if err != nil {
+		return false
 	}
-	return d.Dst
+	if ip, err := netip.ParseAddr(address); err == nil {
+		return at.Addr() != ip
+	}
+	return at.String() != address
 }

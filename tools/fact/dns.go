@@ -39,6 +39,8 @@ type DNSLookup struct {
 	Resolver DNSResolver `json:"resolver" jsonschema:"what decides how the application asks"`
 	// Tried are the exchanges, first those that the application would have had.
 	Tried []DNSTry `json:"tried"`
+	// Journey is that of the first server of which nothing was heard.
+	Journey *Journey `json:"journey,omitempty" jsonschema:"where one more question without an answer went on this node, as its kernel saw it"`
 	// TriedTotal counts them where Tried is cut.
 	TriedTotal int `json:"tried_total,omitempty"`
 
@@ -61,6 +63,15 @@ type DNSLookup struct {
 	Types []string `json:"-"`
 	// Notes say what to know about the answer; they are no faults.
 	Notes []DNSNote `json:"-"`
+}
+
+// ShowJourney puts the journey of the first server that has one beside the tries.
+func (l *DNSLookup) ShowJourney() {
+	for i := range l.Tried {
+		if t := &l.Tried[i]; t.Journey != nil && l.Journey == nil {
+			l.Journey, t.Journey = t.Journey, nil
+		}
+	}
 }
 
 // LookupEvidence is a lookup with what explains it.
@@ -141,6 +152,9 @@ type DNSTry struct {
 	AnsweredBy string `json:"answered_by,omitempty" jsonschema:"the answer came from this address instead, so resolvers drop it"`
 	// Wire is what came to the interfaces where no socket got an answer.
 	Wire *DNSWire `json:"wire,omitempty" jsonschema:"answers at the interfaces of the target, where its socket got none"`
+	// Journey is where one more question went on this node, and its answer. An answer to
+	// the caller shows it beside the tries, and here those of other servers.
+	Journey *Journey `json:"journey,omitempty"`
 	// TCP is ok, refused, timeout, unreachable, silent, closed, or one_answer where TCP
 	// was used.
 	TCP string `json:"tcp,omitempty" jsonschema:"what became of TCP, where it was used"`

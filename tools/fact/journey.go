@@ -58,6 +58,27 @@ type JourneyStep struct {
 	Bytes int    `json:"bytes"`
 }
 
+// SetPlaces says whose network each step was in, by the inodes of the target's and the
+// node's; 0 is not known.
+func (j *Journey) SetPlaces(target, node uint64) {
+	if j == nil {
+		return
+	}
+	for i := range j.Steps {
+		switch s := &j.Steps[i]; s.NetnsInode {
+		case 0:
+		case target:
+			s.Place = PlaceTarget
+		case node:
+			s.Place = PlaceNode
+		default:
+			if s.Place = PlaceOther; node == 0 {
+				s.Place = ""
+			}
+		}
+	}
+}
+
 // Compact replaces the steps by the way of the last packet that began a connection.
 func (j *Journey) Compact() {
 	last := j.Last()

@@ -37,16 +37,28 @@ func LookUp(ctx context.Context, node Node, target *resolve.Target, r DNSRequest
 	r.Beside = besideNames(target, r.Name)
 	environ, cut := applicationEnviron(ctx, target)
 	whose := lookupTarget(target, environ, allowedFor(ctx, node.Destinations, target))
-	whose.EnvironCut = cut
+	whose.EnvironCut, whose.Tracer = cut, node.Tracer
 	found, err := lookup.Run(ctx, whose, r)
 	if err != nil {
 		return nil, err
 	}
+	placeJourneys(node, target, found)
 	e := &fact.LookupEvidence{DNSLookup: found, Host: target.HostNetwork, Namespace: target.Workload.Namespace}
 	if found.Unheard() {
 		e.Links = Links(ctx, node.Host, target)
 	}
 	return e, nil
+}
+
+// placeJourneys says whose network each step of a lookup's journeys was in.
+func placeJourneys(node Node, target *resolve.Target, found *fact.DNSLookup) {
+	host := uint64(0)
+	if node.Host != nil {
+		host = node.Host.Identity().Inode
+	}
+	for i := range found.Tried {
+		found.Tried[i].Journey.SetPlaces(target.Net.Identity().Inode, host)
+	}
 }
 
 // besideNames are where a service of the cluster would be found that the
@@ -83,13 +95,15 @@ func lookupTarget(target *resolve.Target, environ []byte, allow allowed) lookup.
 
 // nameLookup looks names up as the target's applications do. Each lookup is given
 // to tell too.
-func nameLookup(target *resolve.Target, environ []byte, allow allowed, tell func(*fact.DNSLookup)) fetch.Lookup {
+func nameLookup(node Node, target *resolve.Target, environ []byte, allow allowed, tell func(*fact.DNSLookup)) fetch.Lookup {
 	whose := lookupTarget(target, environ, allow)
+	whose.Tracer = node.Tracer
 	return func(ctx context.Context, name string) ([]netip.Addr, fact.Resolution, error) {
 		found, err := lookup.Run(ctx, whose, lookup.Request{Name: name, Hurry: true})
 		if err != nil {
 			return nil, fact.Resolution{}, err
 		}
+		placeJourneys(node, target, found)
 		tell(found)
 		how := fact.Resolution{
 			Name: name, Outcome: found.Outcome, Addresses: found.Addresses, Source: found.Source, AppWaitMS: found.AppWaitMS,

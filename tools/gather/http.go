@@ -52,18 +52,20 @@ type Node struct {
 	Host         *nsexec.Handle // its own network; nil where that is not known
 	Root         string         // the directory below which its files lie
 	Destinations destination.Policy
-	NoJourney    bool // packets are not followed through the node
+	// Tracer follows packets through the node; nil where the operator does not want it.
+	Tracer *Tracer
 }
+
+// Tracer makes the journeys of packets. One serves a whole process; the zero value is
+// ready.
+type Tracer = journey.Tracer
 
 // HTTP sends requests from inside. One serves a whole process; it is safe for
 // concurrent use.
-type HTTP struct {
-	prober *attempt.Prober
-	tracer *journey.Tracer
-}
+type HTTP struct{ prober *attempt.Prober }
 
 // NewHTTP returns an HTTP.
-func NewHTTP() *HTTP { return &HTTP{attempt.New(), &journey.Tracer{}} }
+func NewHTTP() *HTTP { return &HTTP{attempt.New()} }
 
 // Do sends a request and gathers what its answer is judged by. What the network did is
 // no error; errors are [*ArgumentError], [*DeniedError], and what kept from measuring.
@@ -74,17 +76,14 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 	var roots fetch.Roots
 	var lookups []*fact.DNSLookup // one after the other
 	client := fetch.Client{
-		Prober: h.prober, Target: target.Net, Allow: allow.probes, Environ: variables,
-		Lookup: nameLookup(target, environ, allow, func(l *fact.DNSLookup) { lookups = append(lookups, l) }),
+		Prober: h.prober, Tracer: node.Tracer, Target: target.Net, Allow: allow.probes, Environ: variables,
+		Lookup: nameLookup(node, target, environ, allow, func(l *fact.DNSLookup) { lookups = append(lookups, l) }),
 		Roots: func(ctx context.Context) fetch.Roots {
 			host, done := hostFileReader(node.Home, node.Root)
 			defer done()
 			roots = fetch.LoadRoots(ctx, fetch.RootFiles{Container: fileReader(target), CertFile: variables.CertFile(), Host: host})
 			return roots
 		},
-	}
-	if !node.NoJourney {
-		client.Tracer = h.tracer
 	}
 	answer, err := client.Do(ctx, r)
 	if err != nil {

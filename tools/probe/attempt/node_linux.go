@@ -22,7 +22,7 @@ func AskNode(ctx context.Context, node, target *nsexec.Handle, attempts []fact.A
 		return
 	}
 	for i := range attempts {
-		placeSteps(attempts[i].Journey, node.Identity().Inode)
+		attempts[i].Journey.SetPlaces(target.Identity().Inode, node.Identity().Inode)
 	}
 	if node.Identity().Same(target.Identity()) {
 		return
@@ -123,19 +123,4 @@ func readBridgeNF(node *nsexec.Handle, v6 bool) *bool {
 	}
 	on := !bytes.HasPrefix(text, []byte("0"))
 	return &on
-}
-
-// placeSteps says which steps were in the node's network and which in another one.
-func placeSteps(j *fact.Journey, node uint64) {
-	if j == nil {
-		return
-	}
-	for i := range j.Steps {
-		switch s := &j.Steps[i]; {
-		case s.NetnsInode == node:
-			s.Place = fact.PlaceNode
-		case s.NetnsInode != 0 && s.Place == "":
-			s.Place = fact.PlaceOther
-		}
-	}
 }

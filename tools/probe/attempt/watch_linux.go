@@ -59,11 +59,7 @@ func trace(tracer *journey.Tracer, h *nsexec.Handle, s *socket) (stop func() *fa
 	}
 	return func() *fact.Journey {
 		trail := recording.Stop()
-		for i := range trail.Steps {
-			if step := &trail.Steps[i]; step.NetnsInode == h.Identity().Inode {
-				step.Place = fact.PlaceTarget
-			}
-		}
+		trail.SetPlaces(h.Identity().Inode, 0)
 		return &trail
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"sync"
 	"time"
 
+	"nsenter-mcp/tools/fact"
 	"nsenter-mcp/tools/probe/conntrack"
+	"nsenter-mcp/tools/probe/journey"
 )
 
 // strangerTime is how long an answer from another address is waited for.
@@ -73,6 +75,13 @@ func (a *asker) askBeside(ctx context.Context, d *dialer, x *Exchange) {
 		return
 	}
 	isAnswer := func(packet []byte) bool { return readAnswer(packet, id, x.Name, x.Types[0]) != nil }
+	heard := false
+	trail := d.trace(conn.LocalAddr(), x)
+	defer func() {
+		if went := trail(); !heard {
+			x.Journey = went
+		}
+	}()
 	wire := watchPort(ctx, d.Handle, network == "udp6", conn.LocalAddr())
 	defer wire.close(ctx)
 	wait := strangerTime
@@ -87,8 +96,8 @@ func (a *asker) askBeside(ctx context.Context, d *dialer, x *Exchange) {
 		return
 	}
 	server := netip.AddrPortFrom(x.Server.Addr().Unmap().WithZone(""), x.Server.Port())
-	from, heard := answerFrom(conn, isAnswer)
-	if !heard {
+	var from netip.AddrPort
+	if from, heard = answerFrom(conn, isAnswer); !heard {
 		seen := wire.seen(isAnswer)
 		if !wake() {
 			return
@@ -105,6 +114,28 @@ func (a *asker) askBeside(ctx context.Context, d *dialer, x *Exchange) {
 	}
 	if heard && from != server {
 		x.AnsweredBy = from
+	}
+}
+
+// trace records the journey of a datagram to the server of x until stop is called.
+func (d *dialer) trace(local net.Addr, x *Exchange) (stop func() *fact.Journey) {
+	udp, ok := local.(*net.UDPAddr)
+	if d.Tracer == nil || !ok || !x.Local.IsValid() {
+		return func() *fact.Journey { return nil }
+	}
+	inode := d.Handle.Identity().Inode
+	recording, err := d.Tracer.Start(journey.Flow{
+		Proto: journey.UDP, NetnsInode: inode,
+		Src: netip.AddrPortFrom(x.Local.Addr().Unmap().WithZone(""), udp.AddrPort().Port()),
+		Dst: netip.AddrPortFrom(x.Server.Addr().Unmap().WithZone(""), x.Server.Port()),
+	})
+	if err != nil {
+		return func() *fact.Journey { return &fact.Journey{Status: fact.JourneyUnavailable, Why: err.Error()} }
+	}
+	return func() *fact.Journey {
+		trail := recording.Stop()
+		trail.SetPlaces(inode, 0)
+		return &trail
 	}
 }
 

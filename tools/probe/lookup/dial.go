@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"nsenter-mcp/nsexec"
+	"nsenter-mcp/tools/probe/journey"
 )
 
 // Network is where queries start.
@@ -19,6 +20,8 @@ type Network struct {
 	// it may be made. own says that the target's own resolv.conf names the server, on
 	// port 53. Nil allows everything.
 	Allow func(to netip.AddrPort, own bool) error
+	// Tracer records where a question without an answer goes; nil for none.
+	Tracer *journey.Tracer
 }
 
 // dialer makes connected sockets in the namespace.

@@ -95,6 +95,8 @@ type Exchange struct {
 	// Wire is what came to the target's interfaces, where no socket got an answer; nil
 	// where that was not watched.
 	Wire *fact.DNSWire
+	// Journey is where one more question went; nil where that was not recorded.
+	Journey *fact.Journey
 	// AnsweredBy is another address than the server's, from which the answer came; a
 	// connected socket does not get it.
 	AnsweredBy netip.AddrPort

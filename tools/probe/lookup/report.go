@@ -324,7 +324,7 @@ func (l *run) reportTry(name string, server netip.AddrPort) fact.DNSTry {
 		if x.AnsweredBy.IsValid() {
 			try.AnsweredBy = x.AnsweredBy.String()
 		}
-		try.Wire = cmp.Or(try.Wire, x.Wire)
+		try.Wire, try.Journey = cmp.Or(try.Wire, x.Wire), cmp.Or(try.Journey, x.Journey)
 		if x.SentTo.IsValid() {
 			try.SentTo = x.SentTo.String()
 		}

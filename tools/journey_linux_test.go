@@ -1,6 +1,8 @@
 package tools
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,6 +33,51 @@ func TestCurlShowsTheJourney(t *testing.T) {
 	args["details"] = true
 	if _, data = succeed[fact.Fetch](t, b, "netns_curl", args); data.Journey == nil || len(data.Journey.Steps) < 3 || data.Journey.Trail != nil {
 		t.Errorf("with details %+v", data.Journey)
+	}
+}
+
+// TestLookupShowsTheJourney: a question that nobody answers is followed like a
+// connection, to the nameserver's own network and to the backend of a service.
+func TestLookupShowsTheJourney(t *testing.T) {
+	t.Parallel()
+	lab.Kernel(t, new(journey.Tracer).Check())
+	for _, c := range []struct {
+		title, server string // SERVER is the nameserver's pod, SERVICE its service
+		at            lab.FirewallHook
+		answers       bool
+		node          bool // drops, else the nameserver's pod
+		code          fact.Code
+		says          string
+	}{
+		{"in the nameserver's pod", "SERVER", lab.Incoming, false, false, diagnose.FirewallPeerDrop, "the question to SERVER is dropped by a packet filter in the network of another pod"},
+		{"the answer, in the nameserver's pod", "SERVER", lab.Outgoing, true, false, diagnose.FirewallPeerDrop, "the answer of SERVER is dropped"},
+		{"on the node, behind a service", "SERVICE", lab.Forwarded, false, true, diagnose.FirewallHostDrop, "the question to SERVICE, translated to SERVER:53, is dropped by a packet filter of the node"},
+	} {
+		t.Run(c.title, func(t *testing.T) {
+			t.Parallel()
+			b := newDNSBed(t, zoneHandler(t, "api. 30 IN A 192.0.2.1"))
+			service, err := b.lab.AddService(lab.ServiceSpec{Port: 53, Protocol: "udp", Backends: []netip.Addr{b.server.IP}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			fill := strings.NewReplacer("SERVER", b.at, "SERVICE", service.IP.String()).Replace
+			b.web(t, nil, "nameserver "+fill(c.server))
+			ns := b.server.Netns
+			if c.node {
+				ns = b.lab.Node.Netns
+			}
+			if err := ns.Firewall(lab.FirewallRule{Hook: c.at, Protocol: "udp", Port: 53, Answers: c.answers}); err != nil {
+				t.Fatal(err)
+			}
+			answer, data := b.lookUp(t, map[string]any{"name": "api"})
+			if got := codes(answer.Findings); data.Outcome != "timeout" || !slices.Equal(got, []string{string(c.code)}) || !strings.Contains(answer.Findings[0].Fact, fill(c.says)) {
+				t.Errorf("%s %v", data.Outcome, answer.Findings)
+			}
+			if j := data.Journey; j == nil || len(j.Trail) < 3 || j.Steps != nil {
+				t.Errorf("%+v", j)
+			}
+			checkSize(t, answer)
+		})
 	}
 }
 
