@@ -33,6 +33,9 @@ func openProgram(t *testing.T) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = from.Close() }()
+	// A process that is forked meanwhile would hold the file open: "text file busy".
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY, 0o755)
 	if err != nil {
 		t.Fatal(err)

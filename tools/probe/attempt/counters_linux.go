@@ -87,13 +87,19 @@ func readPortRange() []int {
 // read. It runs inside the namespace.
 func readRouteLocalnet() *bool {
 	const conf = "/proc/sys/net/ipv4/conf"
-	devices, err := os.ReadDir(conf)
+	dir, err := os.Open(conf)
 	if err != nil {
+		return nil
+	}
+	defer func() { _ = dir.Close() }() // was only read
+	const most = 1000
+	devices, err := dir.Readdirnames(most + 1)
+	if err != nil || len(devices) > most {
 		return nil
 	}
 	on := false
 	for _, dev := range devices {
-		text, err := readInto(make([]byte, 8), filepath.Join(conf, dev.Name(), "route_localnet"))
+		text, err := readInto(make([]byte, 8), filepath.Join(conf, dev, "route_localnet"))
 		on = on || err != nil || !bytes.HasPrefix(text, []byte("0")) // unknown claims nothing
 	}
 	return &on
