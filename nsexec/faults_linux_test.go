@@ -7,15 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 
+	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/nsexec"
 )
 
@@ -202,7 +201,7 @@ func workWithFault() error {
 		}
 	}
 	report.Before = open()
-	if err := failCall(uint32(number), uint16(code)); err != nil {
+	if err := lab.FailCall(uintptr(number), unix.Errno(code)); err != nil {
 		return err
 	}
 	limit = 300 * time.Millisecond
@@ -230,28 +229,4 @@ func workWithFault() error {
 	for {
 		time.Sleep(time.Hour)
 	}
-}
-
-// failCall makes a system call fail in every thread of this process (seccomp(2)).
-func failCall(number uint32, errno uint16) error {
-	const loadNumber, jumpEqual, result = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
-	filter := []unix.SockFilter{
-		{Code: loadNumber}, // the first field of struct seccomp_data
-		{Code: jumpEqual, Jf: 1, K: number},
-		{Code: result, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
-		{Code: result, K: unix.SECCOMP_RET_ALLOW},
-	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return err
-	}
-	const setFilter, allThreads = 1, 1
-	failed, _, errnoGot := unix.Syscall(unix.SYS_SECCOMP, setFilter, allThreads, uintptr(unsafe.Pointer(&program)))
-	runtime.KeepAlive(filter)
-	if errnoGot != 0 || failed != 0 {
-		return fmt.Errorf("seccomp: %w, thread %d", errnoGot, failed)
-	}
-	return nil
 }

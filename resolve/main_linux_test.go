@@ -29,6 +29,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if os.Getenv(faultyVariable) != "" {
+		if err := resolveWithFault(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	lab.TestMain(m)
 }
 
