@@ -17,13 +17,13 @@ func printableWorkloads(ws []Workload) {
 		for s := range sandboxes(w) {
 			hide(&s.Name, &s.Runtime)
 			drop(&s.NetnsPath)
-			s.State = s.State.known()
+			s.State.clear()
 		}
 		for k := range w.Containers {
 			c := &w.Containers[k]
 			hide(&c.Name, &c.RuntimeName, &c.Reason, &c.Waiting, &c.Runtime)
 			drop(&c.NetnsPath)
-			c.State = c.State.known()
+			c.State.clear()
 		}
 		if w.Status != nil {
 			w.Status.printable()
@@ -62,12 +62,11 @@ func (s *PodStatus) printable() {
 	}
 }
 
-// known is "" for what is none of the states that there are.
-func (s State) known() State {
-	if slices.Contains(states[:], s) {
-		return s
+// clear takes away what is none of the states that there are.
+func (s *State) clear() {
+	if *s != "" && !slices.Contains(states[:], *s) {
+		*s = ""
 	}
-	return ""
 }
 
 func (c *Condition) printable() { hide(&c.Type, &c.Status, &c.Reason) }

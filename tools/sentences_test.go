@@ -47,7 +47,7 @@ func TestDescriptionsAreShort(t *testing.T) {
 // plainUntrusted are text of others alone, and no objects of it: the members beside are
 // held to what they may be by whoever fills them in.
 var plainUntrusted = map[string]string{
-	"sources.untrusted": "a version is words.IsVersion, the rest is ours", "records.untrusted": "names of records are DNS names",
+	"sources.untrusted": "a version is words.IsVersion, the rest is ours",
 }
 
 // TestSentencesAreListed holds the types of all answers against that list.
