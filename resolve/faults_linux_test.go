@@ -57,7 +57,8 @@ func TestFaults(t *testing.T) {
 		"statx": unix.SYS_STATX, "getdents64": unix.SYS_GETDENTS64, "readlinkat": unix.SYS_READLINKAT, "pread64": unix.SYS_PREAD64, "fcntl": unix.SYS_FCNTL, "dup3": unix.SYS_DUP3,
 		"socket": unix.SYS_SOCKET, "connect": unix.SYS_CONNECT, "getsockname": unix.SYS_GETSOCKNAME, "getpeername": unix.SYS_GETPEERNAME,
 		"getsockopt": unix.SYS_GETSOCKOPT, "setsockopt": unix.SYS_SETSOCKOPT, "sendto": unix.SYS_SENDTO, "recvfrom": unix.SYS_RECVFROM, "recvmsg": unix.SYS_RECVMSG,
-		"setns": unix.SYS_SETNS, "pidfd_open": unix.SYS_PIDFD_OPEN, "pidfd_send_signal": unix.SYS_PIDFD_SEND_SIGNAL, "ioctl": unix.SYS_IOCTL, "uname": unix.SYS_UNAME,
+		"setns":      unix.SYS_SETNS, //nolint:forbidigo // it is made to fail
+		"pidfd_open": unix.SYS_PIDFD_OPEN, "pidfd_send_signal": unix.SYS_PIDFD_SEND_SIGNAL, "ioctl": unix.SYS_IOCTL, "uname": unix.SYS_UNAME,
 	} {
 		for _, errno := range []unix.Errno{unix.EPERM, unix.EMFILE, unix.ENOSYS, unix.EINTR} {
 			if errno == unix.EINTR && (name == "openat" || name == "fstat" || name == "getdents64") {

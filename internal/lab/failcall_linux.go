@@ -13,8 +13,8 @@ import (
 func FailCall(number uintptr, errno unix.Errno) error {
 	const loadNumber, jumpEqual, result = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, unix.BPF_RET | unix.BPF_K
 	filter := []unix.SockFilter{
-		{Code: loadNumber},                          // the first field of struct seccomp_data
-		{Code: jumpEqual, Jf: 1, K: uint32(number)}, //nolint:gosec // numbers of system calls are small
+		{Code: loadNumber}, // the first field of struct seccomp_data
+		{Code: jumpEqual, Jf: 1, K: uint32(number)},
 		{Code: result, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
 		{Code: result, K: unix.SECCOMP_RET_ALLOW},
 	}

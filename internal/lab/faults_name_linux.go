@@ -13,7 +13,7 @@ func nameFaults() []Fault {
 		{Name: "nameserver silent", Serve: asking(func(dns.ResponseWriter, *dns.Msg) {}), Code: "dns.nameserver_timeout",
 			Says: []Answer{lookup("timeout", "dns.nameserver_timeout")}},
 		{Name: "pod drops the answers of its nameserver", Serve: byService, Break: podRule(FirewallRule{Hook: Incoming, Protocol: "udp", Port: 53, Answers: true}),
-			Code: "fw.pod_drop", Says: []Answer{lookup("timeout", "fw.pod_drop")}},
+			Code: "fw.pod_drop", Beside: []string{"dns.nameserver_timeout"}, Says: []Answer{lookup("timeout", "fw.pod_drop")}},
 		{Name: "nobody listens at the nameserver", Pod: resolver("nameserver 10.244.1.1"), Serve: nameless, Code: "dns.nameserver_refused",
 			Says: []Answer{lookup("unreachable", "dns.nameserver_refused")}},
 		{Name: "nameserver is the node's stub resolver", Pod: resolver("nameserver 127.0.0.53"), Serve: nameless, Code: "dns.nameserver_refused",

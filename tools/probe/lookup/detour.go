@@ -13,7 +13,7 @@ import (
 )
 
 // strangerTime is how long an answer from another address is waited for.
-const strangerTime = 400 * time.Millisecond
+const strangerTime = time.Second
 
 // findDetours looks for what became of the queries of servers from which no answer
 // came: where the target's own NAT sent them, and whether something else answered.
