@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
 	runtime "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -57,6 +59,9 @@ func criPods(ctx context.Context, c runtime.RuntimeServiceClient) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 	for _, p := range all.Items {
 		s, err := c.PodSandboxStatus(ctx, &runtime.PodSandboxStatusRequest{PodSandboxId: p.Id, Verbose: true})
+		if status.Code(err) == codes.NotFound {
+			continue // it went between the list and the question
+		}
 		if err != nil {
 			return err
 		}
@@ -76,6 +81,9 @@ func criContainers(ctx context.Context, c runtime.RuntimeServiceClient) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 8, 2, ' ', 0)
 	for _, one := range all.Containers {
 		s, err := c.ContainerStatus(ctx, &runtime.ContainerStatusRequest{ContainerId: one.Id, Verbose: true})
+		if status.Code(err) == codes.NotFound {
+			continue // it went between the list and the question
+		}
 		if err != nil {
 			return err
 		}
