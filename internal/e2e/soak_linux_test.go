@@ -24,6 +24,9 @@ import (
 // no such test.
 const soakTime = "NSENTER_MCP_SOAK"
 
+// silentPort is one whose packets the server's own firewall drops.
+const silentPort = 8008
+
 // hostileServers answer in ways that no client expects, each for as long as the
 // client stays.
 func hostileServers() map[string]func(net.Conn) {
@@ -75,7 +78,7 @@ func (s *soak) ask(ctx context.Context, tool string, arguments map[string]any) {
 func (s *soak) mixed(ctx context.Context) {
 	pod, peer := s.pods[rand.IntN(len(s.pods))], s.pods[0]
 	url := func(port int) string { return fmt.Sprintf("http://%s:%d/", peer.IP, port) }
-	switch rand.IntN(8) {
+	switch rand.IntN(9) {
 	case 0:
 		s.ask(ctx, "list_pods", map[string]any{})
 	case 1:
@@ -92,6 +95,8 @@ func (s *soak) mixed(ctx context.Context) {
 		short, cancel := context.WithTimeout(ctx, time.Duration(rand.IntN(20))*time.Millisecond)
 		defer cancel()
 		s.ask(short, "netns_curl", map[string]any{"pod": pod.Name, "url": url(8001)})
+	case 8: // silent for long enough that the journey of its packets is recorded
+		s.ask(ctx, "netns_curl", map[string]any{"pod": pod.Name, "url": url(silentPort), "timeout_ms": 1800})
 	}
 }
 
@@ -149,6 +154,9 @@ func TestSoak(t *testing.T) {
 		if _, err := pods[0].ServeConns(at, handle); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if err := pods[0].Firewall(lab.FirewallRule{Hook: lab.Incoming, Port: silentPort}); err != nil {
+		t.Fatal(err)
 	}
 	names, err := pods[0].ListenPacket("udp", ":53")
 	if err != nil {
