@@ -114,14 +114,6 @@ func workWithFault() error {
 		return err
 	}
 	report := faultReport{Untyped: map[string]string{}}
-	open := func() (n int) {
-		for fd := range 256 {
-			if _, err := unix.Seek(fd, 0, unix.SEEK_CUR); !errors.Is(err, unix.EBADF) {
-				n++
-			}
-		}
-		return n
-	}
 	// A fault can make a step try without end, or wait (connect(2) after EINTR).
 	limit := time.Minute
 	short := func() context.Context {
@@ -200,7 +192,7 @@ func workWithFault() error {
 			return fmt.Errorf("without a fault: %s: %w", name, err)
 		}
 	}
-	report.Before = open()
+	report.Before = lab.OpenFiles()
 	if err := lab.FailCall(uintptr(number), unix.Errno(code)); err != nil {
 		return err
 	}
@@ -216,7 +208,7 @@ func workWithFault() error {
 	}
 	// What a step has left to others to close is closed soon.
 	for range 1000 {
-		if report.After = open(); report.After <= report.Before {
+		if report.After = lab.OpenFiles(); report.After <= report.Before {
 			break
 		}
 		time.Sleep(time.Millisecond)

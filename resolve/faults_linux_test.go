@@ -174,7 +174,7 @@ func resolveWithFault() error {
 	for name, wrong := range take() {
 		return fmt.Errorf("without a fault: %s: %s", name, wrong)
 	}
-	report := faultReport{Before: openFiles()}
+	report := faultReport{Before: lab.OpenFiles()}
 	if err := lab.FailCall(told.Call, told.Errno); err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func resolveWithFault() error {
 	_ = docker.Close()
 	// What a step has left to others to close is closed soon.
 	for range 5000 {
-		if report.After = openFiles(); report.After <= report.Before {
+		if report.After = lab.OpenFiles(); report.After <= report.Before {
 			break
 		}
 		time.Sleep(time.Millisecond)
@@ -194,14 +194,4 @@ func resolveWithFault() error {
 	}
 	fmt.Println(string(text))
 	return nil
-}
-
-// openFiles counts descriptors without opening one.
-func openFiles() (n int) {
-	for fd := range 1024 {
-		if _, err := unix.Seek(fd, 0, unix.SEEK_CUR); !errors.Is(err, unix.EBADF) {
-			n++
-		}
-	}
-	return n
 }

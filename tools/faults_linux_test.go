@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"nsenter-mcp/internal/dispatch"
@@ -90,10 +91,13 @@ func TestTableOfFaults(t *testing.T) {
 	}
 }
 
+// noJourney says why this kernel shows no journey to this user. It is tried once.
+var noJourney = sync.OnceValue(func() error { return new(journey.Tracer).Check() })
+
 // seen replaces codes that the journey of packets alone proves, where this kernel shows
 // none to this user.
 func seen(codes ...string) []string {
-	if new(journey.Tracer).Check() == nil {
+	if noJourney() == nil {
 		return append([]string{}, codes...)
 	}
 	less := []string{}

@@ -10,7 +10,6 @@ import (
 	"nsenter-mcp/internal/lab"
 	"nsenter-mcp/tools/diagnose"
 	"nsenter-mcp/tools/fact"
-	"nsenter-mcp/tools/probe/journey"
 )
 
 // TestCurlShowsTheJourney: of a packet that the node drops the answer says where and
@@ -18,7 +17,7 @@ import (
 func TestCurlShowsTheJourney(t *testing.T) {
 	t.Parallel()
 	b, args := droppedByNode(t, func(*dispatch.Config) {})
-	lab.Kernel(t, new(journey.Tracer).Check())
+	lab.Kernel(t, noJourney())
 	answer, data := succeed[fact.Fetch](t, b, "netns_curl", args)
 	j := data.Journey
 	if j == nil || j.Status != fact.JourneyRecorded || len(j.Trail) < 3 || j.Steps != nil {
@@ -40,7 +39,7 @@ func TestCurlShowsTheJourney(t *testing.T) {
 // connection, to the nameserver's own network and to the backend of a service.
 func TestLookupShowsTheJourney(t *testing.T) {
 	t.Parallel()
-	lab.Kernel(t, new(journey.Tracer).Check())
+	lab.Kernel(t, noJourney())
 	for _, c := range []struct {
 		title, server string // SERVER is the nameserver's pod, SERVICE its service
 		at            lab.FirewallHook
@@ -49,7 +48,7 @@ func TestLookupShowsTheJourney(t *testing.T) {
 		code          fact.Code
 		says          string
 	}{
-		{"in the nameserver's pod", "SERVER", lab.Incoming, false, false, diagnose.FirewallPeerDrop, "the question to SERVER is dropped by a packet filter in the network of another pod"},
+		{"in the nameserver's pod", "SERVER", lab.Incoming, false, false, diagnose.FirewallPeerDrop, "the question to SERVER is dropped by a packet filter in another network on this node"},
 		{"the answer, in the nameserver's pod", "SERVER", lab.Outgoing, true, false, diagnose.FirewallPeerDrop, "the answer of SERVER is dropped"},
 		{"on the node, behind a service", "SERVICE", lab.Forwarded, false, true, diagnose.FirewallHostDrop, "the question to SERVICE, translated to SERVER:53, is dropped by a packet filter of the node"},
 	} {

@@ -150,7 +150,7 @@ func Codes() []CodeInfo {
 		{FirewallPodRedirect, Critical, settled, "The pod redirects the connection to a port where nothing listens", "Start the sidecar, or remove the sidecar's redirection.", append(unresolved[:len(unresolved):len(unresolved)], TCPRefused)},
 		{FirewallHostDrop, Critical, settled, "A firewall of the node drops packets", "Look at the node's rules and at network policies.", both},
 		{FirewallHostReject, Critical, open, "A firewall of the node rejects the connection", "Look at the node's rules and at network policies.", []fact.Code{TCPRefused}},
-		{FirewallPeerDrop, Critical, settled, "A firewall in another pod drops packets", "Look at the rules inside the network of the destination (a service mesh, a sidecar).", both},
+		{FirewallPeerDrop, Critical, settled, "A firewall in another network on this node drops packets", "Look at the rules inside the network of the destination (a service mesh, a sidecar).", both},
 		{FirewallConnectDenied, Critical, settled, "The kernel forbids the connection (a cgroup program or a security module)", "Look at the BPF programs of the pod's cgroup and at its security profile.", nil},
 		{NetBridgeNFOff, Critical, settled, "The answer comes from the backend's own address, as bridged packets bypass the node's NAT", "Load br_netfilter and set net.bridge.bridge-nf-call-iptables to 1 on the node.", both},
 		{NATNotReversed, Critical, open, "The answer comes from another address than the one asked", "Find out where answers bypass NAT.", both},

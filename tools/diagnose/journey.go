@@ -56,7 +56,7 @@ func (d *dropped) judge(packet, address string) (fact.Cause, string) {
 	case d.Reason == dropNetfilter && d.Place == fact.PlaceNode:
 		return fact.CauseNodeDrop, fmt.Sprintf("%s is dropped by a packet filter of the node, on %s (%s)", what, d.Dev, d.by())
 	case d.Reason == dropNetfilter && d.Place == fact.PlaceOther:
-		return fact.CausePeerDrop, fmt.Sprintf("%s is dropped by a packet filter in the network of another pod on this node, on %s (%s)", what, d.Dev, d.by())
+		return fact.CausePeerDrop, fmt.Sprintf("%s is dropped by a packet filter in another network on this node, on %s (%s)", what, d.Dev, d.by())
 	case d.Reason == dropRPFilter && here:
 		return fact.CauseReversePath, fmt.Sprintf("%s arrived at %s and is dropped by rp_filter: it came in by another interface than the route uses", what, d.Dev)
 	case d.Reason == dropRPFilter:
@@ -74,10 +74,11 @@ type dropped struct {
 }
 
 // fatalDrop is the drop that ended the last SYN or datagram, or the answer to it; nil
-// where none is known. A drop counts where nothing of the same way followed it: a frame that is
-// flooded to all ports of a bridge is dropped by those whom it is not for.
+// where none is known. A drop counts where nothing of the same way followed it: a frame
+// that is flooded to all ports of a bridge is dropped by those whom it is not for. Where
+// records are missing, what followed is not known.
 func fatalDrop(j *fact.Journey) *dropped {
-	if j == nil {
+	if j == nil || j.Missed > 0 {
 		return nil
 	}
 	steps := slices.DeleteFunc(slices.Clone(j.Last()), func(s fact.JourneyStep) bool {

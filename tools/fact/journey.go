@@ -10,7 +10,7 @@ type Journey struct {
 	Why   string        `json:"why,omitempty"`
 	Steps []JourneyStep `json:"steps,omitempty"`
 	// Trail is the last packet's way, a step a line, instead of Steps in a short answer.
-	Trail []string `json:"trail,omitempty" jsonschema:"the last SYN's steps: place, device, what, packet"`
+	Trail []string `json:"trail,omitempty" jsonschema:"the last SYN or question, its last steps: place, device, what, packet"`
 	// Missed counts records that were not kept: the trail has gaps.
 	Missed int `json:"missed,omitempty"`
 }
@@ -53,7 +53,7 @@ type JourneyStep struct {
 	Proto string `json:"proto"`
 	Src   string `json:"src" jsonschema:"as it was there, with the port"`
 	Dst   string `json:"dst"`
-	// Kind is "SYN", "SYN-ACK", "ICMP type 3 code 1"; empty for data.
+	// Kind is "SYN", "SYN-ACK", "port-unreachable"; empty for data.
 	Kind  string `json:"kind,omitempty"`
 	Bytes int    `json:"bytes"`
 }
@@ -79,10 +79,11 @@ func (j *Journey) SetPlaces(target, node uint64) {
 	}
 }
 
-// Compact replaces the steps by the way of the last packet that began a connection.
+// Compact replaces the steps by the way of the last packet that began a connection. Of a
+// long way, as over a bridge that floods, the end stays: it is what is judged.
 func (j *Journey) Compact() {
 	last := j.Last()
-	for _, s := range last[:min(len(last), maxTrail)] {
+	for _, s := range last[max(len(last)-maxTrail, 0):] {
 		j.Trail = append(j.Trail, s.String())
 	}
 	j.Steps = nil

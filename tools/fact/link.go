@@ -4,7 +4,8 @@ import "slices"
 
 // Link is one network interface as one netlink dump showed it. Names and types
 // are those of `ip -json -details -statistics -statistics addr` of iproute2
-// 6.1, which prints more of rare kinds; the exceptions are said at their fields. [Link.Compact] leaves the fields that fit into a short answer.
+// 6.1, which prints more of rare kinds; the exceptions are said at their fields.
+// [Link.Compact] leaves the fields that fit into a short answer.
 type Link struct {
 	Index int    `json:"ifindex"`
 	Name  string `json:"ifname" jsonschema:"what cannot be shown is escaped"`

@@ -197,7 +197,7 @@ func (r *replies) readICMP(local, remote netip.AddrPort) *fact.Answer {
 		}
 		found = &fact.Answer{
 			Kind: "icmp", ICMP: about.String(), From: p.from.String(), TTL: p.ttl,
-			Dev: interfaceName(r.icmp, p.index),
+			Dev: probe.InterfaceName(r.icmp, p.index),
 		}
 	})
 	return found
@@ -225,7 +225,7 @@ func (r *replies) readTCP(local, remote netip.AddrPort, at *observed) *fact.Answ
 				syns++
 			}
 		case seg.has(flagRST) && sameFlow(seg.dst, seg.src, local, remote):
-			found = &fact.Answer{Kind: "rst", From: seg.src.String(), TTL: seg.ttl, Dev: interfaceName(r.tcp, p.index)}
+			found = &fact.Answer{Kind: "rst", From: seg.src.String(), TTL: seg.ttl, Dev: probe.InterfaceName(r.tcp, p.index)}
 			if len(p.data) < int(shortest(r.v6)) {
 				found.Dev, found.Own = "lo", true
 			}
@@ -263,19 +263,6 @@ func synHeader(from, to uint16) []byte {
 	binary.BigEndian.PutUint16(header[2:], to)
 	header[12], header[13] = 5<<4, flagSYN // its length in words of 32 bits
 	return header
-}
-
-// interfaceName names an interface of the socket's namespace.
-func interfaceName(fd int, index uint32) string {
-	request, err := unix.NewIfreq("")
-	if err != nil {
-		return ""
-	}
-	request.SetUint32(index)
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFNAME, request); err != nil {
-		return ""
-	}
-	return probe.LinkName(request.Name())
 }
 
 // received is a packet that a raw socket got.

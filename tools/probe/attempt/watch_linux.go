@@ -14,6 +14,7 @@ import (
 
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe"
 	"nsenter-mcp/tools/probe/journey"
 )
 
@@ -253,7 +254,7 @@ func (s *sightings) record(ctx context.Context, file *os.File) *observed {
 		s.drain(int(fd))
 		var index int
 		if found, index = s.flows.mine(); index != 0 {
-			found.wire.Dev = interfaceName(int(fd), uint32(index)) //nolint:gosec // as the kernel gave it
+			found.wire.Dev = probe.InterfaceName(int(fd), uint32(index)) //nolint:gosec // as the kernel gave it
 		}
 	})
 	requests := asked()

@@ -131,7 +131,7 @@ func (w *portWatch) seen(isAnswer func([]byte) bool) (list []arrival) {
 			}
 			sender, payload := readUDP(packet[:n])
 			if payload != nil && isAnswer(payload) {
-				list = append(list, arrival{sender, interfaceName(int(fd), uint32(link.Ifindex)), link.Pkttype == unix.PACKET_OTHERHOST}) //nolint:gosec // as the kernel gave it
+				list = append(list, arrival{sender, probe.InterfaceName(int(fd), uint32(link.Ifindex)), link.Pkttype == unix.PACKET_OTHERHOST}) //nolint:gosec // as the kernel gave it
 			}
 		}
 	})
@@ -152,18 +152,6 @@ func readUDP(packet []byte) (from netip.AddrPort, payload []byte) {
 		return from, nil
 	}
 	return netip.AddrPortFrom(ip, binary.BigEndian.Uint16(packet[head:])), packet[head+8:]
-}
-
-func interfaceName(fd int, index uint32) string {
-	request, err := unix.NewIfreq("")
-	if err != nil {
-		return ""
-	}
-	request.SetUint32(index)
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFNAME, request); err != nil {
-		return ""
-	}
-	return probe.LinkName(request.Name())
 }
 
 // report is what came; nil where nothing was watched.
