@@ -216,7 +216,7 @@ func (g *serverTries) dropped() (code fact.Code, text string) {
 	if i < 0 {
 		return "", ""
 	}
-	if cause, text := fatalDrop(g.tries[i].Journey).judge("the question", g.server); cause != "" {
+	if cause, text := newTrail(g.tries[i].Journey, "the question", g.server).judge(); cause != "" {
 		return causeCode(cause), text
 	}
 	if g.tries[i].Wire == nil {

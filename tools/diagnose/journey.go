@@ -19,52 +19,115 @@ const (
 	dropUnspecific = "NOT_SPECIFIED"
 )
 
-// droppedOnTheWay: the kernel says where on this node the last SYN, or the answer to
-// it, was dropped, and why.
-func (e explanation) droppedOnTheWay() bool {
-	drop := fatalDrop(e.Journey)
-	cause, text := drop.judge("the SYN", e.Address)
+// trail is the way of the last SYN or question of a probe on this node, and of the
+// answers to it, as far as the kernel told.
+type trail struct {
+	*fact.Journey
+	steps   []fact.JourneyStep // of the last one, with what followed
+	drop    *dropped           // what ended it, nil where that is not known
+	packet  string             // "the SYN" or "the question"
+	address string             // that was asked for, of a nameserver without the port
+}
+
+// newTrail reads a journey; nil where there is none to judge, as where records are
+// missing: what followed a step is not known then.
+func newTrail(j *fact.Journey, packet, address string) *trail {
+	if j == nil || j.Missed > 0 || len(j.Steps) == 0 {
+		return nil
+	}
+	steps := j.Last()
+	return &trail{Journey: j, steps: steps, drop: fatalDrop(steps), packet: packet, address: address}
+}
+
+// trailRules say what a trail proves: a cause and its wording, "" for nothing. The
+// first that says something is right, for connections and questions alike. What a rule
+// needs beside the steps it takes from the facts of the journey.
+var trailRules = [...]func(*trail) (fact.Cause, string){
+	packetFilter,
+	reversePathFilter,
+	neighbourOnTheWay,
+}
+
+// judge is what the trail proves, by the first rule that says something.
+func (t *trail) judge() (fact.Cause, string) {
+	if t == nil {
+		return "", ""
+	}
+	for _, rule := range trailRules {
+		if cause, text := rule(t); cause != "" {
+			return cause, text
+		}
+	}
+	return "", ""
+}
+
+// endsInTarget reports whether the packet was dropped in the target itself.
+func (t *trail) endsInTarget() bool { return t.drop != nil && t.drop.Place == fact.PlaceTarget }
+
+// subject names the packet that ended, as it was there.
+func (t *trail) subject() string {
+	switch {
+	case t.drop.Back:
+		return "the answer of " + t.address
+	case t.drop.translated(t.address):
+		return t.packet + " to " + t.address + ", translated to " + t.drop.Dst + ","
+	}
+	return t.packet + " to " + t.address
+}
+
+// onTheWay: the kernel says what became of the last SYN, or of the answer to it, on this
+// node.
+func (e explanation) onTheWay() bool {
+	t := newTrail(e.Journey, "the SYN", e.Address)
+	cause, text := t.judge()
 	if cause == "" {
 		return false
 	}
 	outcome := fact.OutcomeTimeout
-	if drop.Place == fact.PlaceTarget {
+	if t.endsInTarget() {
 		outcome = fact.OutcomeBlockedLocally
 	}
 	e.set(outcome, cause, "%s", text)
 	return true
 }
 
-// judge says what the drop of a packet that was sent to an address, or of the answer to
-// it, proves; "" where that is nothing.
-func (d *dropped) judge(packet, address string) (fact.Cause, string) {
-	if d == nil {
+// packetFilter: a packet filter dropped, and in whose network.
+func packetFilter(t *trail) (fact.Cause, string) {
+	d := t.drop
+	if d == nil || d.Reason != dropNetfilter {
 		return "", ""
 	}
-	what := packet + " to " + address
-	if d.Back {
-		what = "the answer of " + address
-	} else if d.translated(address) {
-		what += ", translated to " + d.Dst + ","
-	}
-	here := d.Place == fact.PlaceTarget
-	switch {
-	case d.Reason == dropNetfilter && here && (d.Back || d.arrived):
-		return fact.CausePodDropIn, fmt.Sprintf("%s is dropped by the target's own packet filter on its way in (%s)", what, d.by())
-	case d.Reason == dropNetfilter && here:
-		return fact.CausePodDropOut, fmt.Sprintf("%s is dropped by the target's own packet filter on its way out (%s)", what, d.by())
-	case d.Reason == dropNetfilter && d.Place == fact.PlaceNode:
-		return fact.CauseNodeDrop, fmt.Sprintf("%s is dropped by a packet filter of the node, on %s (%s)", what, d.Dev, d.by())
-	case d.Reason == dropNetfilter && d.Place == fact.PlaceOther:
-		return fact.CausePeerDrop, fmt.Sprintf("%s is dropped by a packet filter in another network on this node, on %s (%s)", what, d.Dev, d.by())
-	case d.Reason == dropRPFilter && here:
-		return fact.CauseReversePath, fmt.Sprintf("%s arrived at %s and is dropped by rp_filter: it came in by another interface than the route uses", what, d.Dev)
-	case d.Reason == dropRPFilter:
-		return fact.CauseReversePath, fmt.Sprintf("%s is dropped by rp_filter %s: it came in by another interface than the one by which its sender is reached", what, d.where())
-	case d.Reason == dropNeighbour && !here && !d.Back:
-		return fact.CauseNeighbourSilent, fmt.Sprintf("%s gets no further %s, which gets no link-layer address for it (%s)", what, d.where(), d.by())
+	switch d.Place {
+	case fact.PlaceTarget:
+		if d.Back || d.arrived {
+			return fact.CausePodDropIn, fmt.Sprintf("%s is dropped by the target's own packet filter on its way in (%s)", t.subject(), d.by())
+		}
+		return fact.CausePodDropOut, fmt.Sprintf("%s is dropped by the target's own packet filter on its way out (%s)", t.subject(), d.by())
+	case fact.PlaceNode:
+		return fact.CauseNodeDrop, fmt.Sprintf("%s is dropped by a packet filter of the node, on %s (%s)", t.subject(), d.Dev, d.by())
+	case fact.PlaceOther:
+		return fact.CausePeerDrop, fmt.Sprintf("%s is dropped by a packet filter in another network on this node, on %s (%s)", t.subject(), d.Dev, d.by())
 	}
 	return "", ""
+}
+
+// reversePathFilter: rp_filter dropped.
+func reversePathFilter(t *trail) (fact.Cause, string) {
+	switch {
+	case t.drop == nil || t.drop.Reason != dropRPFilter:
+		return "", ""
+	case t.endsInTarget():
+		return fact.CauseReversePath, fmt.Sprintf("%s arrived at %s and is dropped by rp_filter: it came in by another interface than the route uses", t.subject(), t.drop.Dev)
+	}
+	return fact.CauseReversePath, fmt.Sprintf("%s is dropped by rp_filter %s: it came in by another interface than the one by which its sender is reached", t.subject(), t.drop.where())
+}
+
+// neighbourOnTheWay: beyond the target, a next hop has no link-layer address.
+func neighbourOnTheWay(t *trail) (fact.Cause, string) {
+	if t.drop == nil || t.drop.Reason != dropNeighbour || t.endsInTarget() || t.drop.Back {
+		return "", ""
+	}
+	return fact.CauseNeighbourSilent, fmt.Sprintf("%s gets no further %s, which gets no link-layer address for it (%s)", t.subject(), t.drop.where(), t.drop.by())
 }
 
 // dropped is a step at which a packet ended.
@@ -73,15 +136,11 @@ type dropped struct {
 	arrived bool // a device had received the packet there
 }
 
-// fatalDrop is the drop that ended the last SYN or datagram, or the answer to it; nil
-// where none is known. A drop counts where nothing of the same way followed it: a frame
-// that is flooded to all ports of a bridge is dropped by those whom it is not for. Where
-// records are missing, what followed is not known.
-func fatalDrop(j *fact.Journey) *dropped {
-	if j == nil || j.Missed > 0 {
-		return nil
-	}
-	steps := slices.DeleteFunc(slices.Clone(j.Last()), func(s fact.JourneyStep) bool {
+// fatalDrop is the drop that ended a SYN or datagram, or the answer to it; nil where none
+// is known. A drop counts where nothing of the same way followed it: a frame that is
+// flooded to all ports of a bridge is dropped by those whom it is not for.
+func fatalDrop(steps []fact.JourneyStep) *dropped {
+	steps = slices.DeleteFunc(slices.Clone(steps), func(s fact.JourneyStep) bool {
 		return s.Reason == dropOtherHost || s.Proto != "udp" && s.Kind != "SYN" && s.Kind != "SYN-ACK"
 	})
 	if len(steps) == 0 {

@@ -7,9 +7,9 @@ import (
 	"nsenter-mcp/tools/fact"
 )
 
-// TestFatalDrop: a drop is judged where it ended the last packet, and not where anything
+// TestTrailRules: a drop is judged where it ended the last packet, and not where anything
 // may have followed it.
-func TestFatalDrop(t *testing.T) {
+func TestTrailRules(t *testing.T) {
 	t.Parallel()
 	const address = "10.96.0.10:80"
 	syn := func(ms float64, place, what, reason string) fact.JourneyStep {
@@ -49,7 +49,7 @@ func TestFatalDrop(t *testing.T) {
 		{"no link-layer address", []fact.JourneyStep{sent, syn(2, fact.PlaceNode, fact.StepDropped, dropNeighbour)}, 0, fact.CauseNeighbourSilent, "on the node, at eth0"},
 		{"a question, translated", []fact.JourneyStep{question(sent), question(dropped)}, 0, fact.CauseNodeDrop, "translated to 10.0.0.9:80"},
 	} {
-		cause, text := fatalDrop(&fact.Journey{Steps: c.steps, Missed: c.missed}).judge("the SYN", address)
+		cause, text := newTrail(&fact.Journey{Steps: c.steps, Missed: c.missed}, "the SYN", address).judge()
 		if cause != c.cause || !strings.Contains(text, c.says) {
 			t.Errorf("%s: %s %q, want %s %q", c.title, cause, text, c.cause, c.says)
 		}

@@ -18,7 +18,7 @@ func (e explanation) silent() {
 		wire = &fact.Wire{}
 	}
 	switch {
-	case e.droppedOnTheWay():
+	case e.onTheWay():
 	case e.notSent():
 	case wire.SYNACKIn > 0:
 		e.answerLost()
