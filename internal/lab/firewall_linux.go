@@ -11,7 +11,7 @@ import (
 // FirewallRule treats the packets of one port, at one point of a namespace.
 type FirewallRule struct {
 	Hook     FirewallHook
-	Protocol string // "tcp" (default) or "udp"
+	Protocol string // "tcp" (default), "udp", "icmp" or "icmpv6"
 	Port     uint16 // destination; 0 for all
 	Answers  bool   // what comes from the port, not what goes there
 	Flags    uint8  // of TCP, one of which is set; 0 for all
@@ -80,8 +80,13 @@ func (n *Netns) Firewall(r FirewallRule) error {
 
 func (r FirewallRule) expressions() []expr.Any {
 	protocol := byte(unix.IPPROTO_TCP)
-	if r.Protocol == "udp" {
+	switch r.Protocol {
+	case "udp":
 		protocol = unix.IPPROTO_UDP
+	case "icmp":
+		protocol = unix.IPPROTO_ICMP
+	case "icmpv6":
+		protocol = unix.IPPROTO_ICMPV6
 	}
 	rule := []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},

@@ -1,6 +1,9 @@
 package fact
 
-import "cmp"
+import (
+	"cmp"
+	"strconv"
+)
 
 // Journey is the trail of the packets of one flow through a node, as the kernel saw
 // them: at each device of each namespace, through NAT, and where one was dropped.
@@ -28,6 +31,13 @@ const (
 	StepDropped  = "dropped"  // thrown away (kfree_skb)
 )
 
+// Kinds of packets.
+const (
+	KindEchoRequest = "echo-request"
+	KindEchoReply   = "echo-reply"
+	KindFragment    = "fragment"
+)
+
 // The places of a [JourneyStep].
 const (
 	PlaceTarget = "target"
@@ -53,9 +63,15 @@ type JourneyStep struct {
 	Proto string `json:"proto"`
 	Src   string `json:"src" jsonschema:"as it was there, with the port"`
 	Dst   string `json:"dst"`
-	// Kind is "SYN", "SYN-ACK", "port-unreachable"; empty for data.
-	Kind  string `json:"kind,omitempty"`
-	Bytes int    `json:"bytes"`
+	// Kind is "SYN", "SYN-ACK", "echo-request", "port-unreachable"; empty for data.
+	Kind string `json:"kind,omitempty"`
+	// ID is an echo's identifier, as it was there.
+	ID int `json:"id,omitempty" jsonschema:"an echo's identifier, as it was there"`
+	// Bytes counts from the IP header on.
+	Bytes int `json:"bytes"`
+	// SegmentBytes is the payload of each of the packets that this one is to be split
+	// into; 0 where it goes as it is (segmentation offload).
+	SegmentBytes int `json:"segment_bytes,omitempty" jsonschema:"payload of each packet that this one is split into later"`
 }
 
 // SetPlaces says whose network each step was in, by the inodes of the target's and the
@@ -121,6 +137,9 @@ func (s *JourneyStep) String() string {
 	}
 	if s.Kind != "" {
 		text += " " + s.Kind
+	}
+	if s.ID != 0 {
+		text += " " + strconv.Itoa(s.ID)
 	}
 	return text + " " + s.Src + " > " + s.Dst
 }

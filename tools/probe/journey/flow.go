@@ -8,8 +8,11 @@ import (
 // Flow is what is recorded: packets from Src to Dst and their answers, whatever NAT
 // makes of the addresses on the way.
 type Flow struct {
-	Proto    Proto
-	Src, Dst netip.AddrPort // of an echo, both ports are its identifier
+	Proto Proto
+	// Src and Dst are where the flow begins and is sent to. Of an echo, both ports are
+	// the identifier. NAT may change it: the packet is known again by its type, its
+	// number, and 24 bytes of content, which are to be random.
+	Src, Dst netip.AddrPort
 	// NetnsInode is the namespace in which the flow begins.
 	NetnsInode uint64
 }

@@ -9,11 +9,12 @@ import (
 
 // offsets are where the running kernel keeps what a record holds, in bytes.
 type offsets struct {
-	skbDev, skbSk, skbLen, skbHead, skbTail, skbNetwork uint32
-	devNet, devIndex, devName                           uint32
-	sockNet                                             uint32
-	netInode                                            uint32
-	reasons                                             map[uint32]string // enum skb_drop_reason, without its prefix
+	skbDev, skbSk, skbLen, skbHead, skbData, skbTail, skbEnd, skbNetwork uint32
+	sharedSegment                                                        uint32
+	devNet, devIndex, devName                                            uint32
+	sockNet                                                              uint32
+	netInode                                                             uint32
+	reasons                                                              map[uint32]string // enum skb_drop_reason, without its prefix
 }
 
 // readOffsets reads the kernel's BTF. It takes some 10 ms and tens of megabytes, which
@@ -33,8 +34,11 @@ func readOffsets() (*offsets, error) {
 		{&o.skbSk, "sk_buff", []string{"sk"}},
 		{&o.skbLen, "sk_buff", []string{"len"}},
 		{&o.skbHead, "sk_buff", []string{"head"}},
+		{&o.skbData, "sk_buff", []string{"data"}},
 		{&o.skbTail, "sk_buff", []string{"tail"}},
+		{&o.skbEnd, "sk_buff", []string{"end"}},
 		{&o.skbNetwork, "sk_buff", []string{"network_header"}},
+		{&o.sharedSegment, "skb_shared_info", []string{"gso_size"}},
 		{&o.devNet, "net_device", []string{"nd_net"}},
 		{&o.devIndex, "net_device", []string{"ifindex"}},
 		{&o.devName, "net_device", []string{"name"}},

@@ -10,11 +10,12 @@ import (
 // key is what the maps are looked up with: struct { proto, 3 x 0; ports; addresses }
 // in network byte order, addresses in 16 bytes.
 const (
-	atParsed   = -72 // what parse writes: flags, ident, address of the transport header, key
+	atParsed   = -72 // what parse writes: flags, ident, address of the transport header, key, fragment
 	atFlags    = atParsed
 	atIdent    = atParsed + 8
 	atL4       = atParsed + 16
 	atKey      = atParsed + 24
+	atFragment = atParsed + 64 // identification, and 1 for the first one
 	atHead     = -80
 	atNetwork  = -88
 	atIdentKey = -104 // ident, proto
@@ -26,8 +27,10 @@ const (
 	atDevice   = -184
 )
 
-// Offsets in a key.
+// Offsets in a key. A later fragment has no ports: its key is marked and has the
+// identification of its packet instead.
 const (
+	keyLater = 1
 	keyPorts = 4
 	keySrc   = 8
 	keyDst   = 24
@@ -37,7 +40,7 @@ const (
 )
 
 // mapFDs are the descriptors of the maps that a program uses.
-type mapFDs struct{ events, flows, idents, places, format int }
+type mapFDs struct{ events, flows, idents, places, format, lost int }
 
 // storeDouble stores a number in 8 bytes, which the library's StoreImm refuses.
 func storeDouble(dst asm.Register, offset int16, value int64) asm.Instruction {
@@ -75,7 +78,8 @@ func program(o *offsets, m mapFDs, reason int32) asm.Instructions {
 	add(probeRead(atTail, 4, asm.R7, o.skbTail)...)
 	add(asm.LoadMem(asm.R8, asm.RFP, atHead, asm.DWord), asm.LoadMem(asm.R1, asm.RFP, atNetwork, asm.Half), asm.Add.Reg(asm.R8, asm.R1))
 	parse := func() {
-		add(asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, atParsed), asm.Call.Label("parse"))
+		add(asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, atParsed), asm.LoadMem(asm.R3, asm.RFP, atHead, asm.DWord),
+			asm.LoadMem(asm.R4, asm.RFP, atTail, asm.Word), asm.Add.Reg(asm.R3, asm.R4), asm.Call.Label("parse"))
 	}
 	add(asm.Mov.Imm(asm.R9, 0), asm.Mov.Reg(asm.R1, asm.R8))
 	parse()
@@ -90,7 +94,8 @@ func program(o *offsets, m mapFDs, reason int32) asm.Instructions {
 	}
 	update := func(fd int, key, value int32) {
 		add(asm.LoadMapPtr(asm.R1, fd), asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, key),
-			asm.Mov.Reg(asm.R3, asm.RFP), asm.Add.Imm(asm.R3, value), asm.Mov.Imm(asm.R4, 0), asm.FnMapUpdateElem.Call())
+			asm.Mov.Reg(asm.R3, asm.RFP), asm.Add.Imm(asm.R3, value), asm.Mov.Imm(asm.R4, 0), asm.FnMapUpdateElem.Call(),
+			asm.JNE.Imm(asm.R0, 0, "lost")) // the map is full
 	}
 	label("look", asm.LoadMem(asm.R1, asm.RFP, atIdent, asm.DWord))
 	add(asm.StoreMem(asm.RFP, atIdentKey, asm.R1, asm.DWord), asm.LoadMem(asm.R1, asm.RFP, atKey, asm.Byte), asm.StoreMem(asm.RFP, atIdentKey+8, asm.R1, asm.DWord))
@@ -149,8 +154,17 @@ func program(o *offsets, m mapFDs, reason int32) asm.Instructions {
 	add(asm.LoadMem(asm.R1, asm.RFP, atFlags, asm.DWord), asm.JEq.Imm(asm.R1, 0, "emit"))
 	update(m.idents, atIdentKey, atValue)
 
-	label("emit", asm.LoadMapPtr(asm.R1, m.events))
-	add(asm.Mov.Imm(asm.R2, recordSize), asm.Mov.Imm(asm.R3, 0), asm.FnRingbufReserve.Call(), asm.JEq.Imm(asm.R0, 0, "out"))
+	label("emit", asm.LoadMem(asm.R1, asm.RFP, atFragment+4, asm.Word))
+	add(asm.JEq.Imm(asm.R1, 0, "reserve"))
+	for at := int16(0); at < keySize; at += 8 { // what later fragments will be known by
+		add(asm.LoadMem(asm.R1, asm.RFP, atKey+at, asm.DWord), asm.StoreMem(asm.RFP, atReverse+at, asm.R1, asm.DWord))
+	}
+	add(asm.StoreImm(asm.RFP, atReverse+keyLater, 1, asm.Byte))
+	add(asm.LoadMem(asm.R1, asm.RFP, atFragment, asm.Word), asm.StoreMem(asm.RFP, atReverse+keyPorts, asm.R1, asm.Word))
+	update(m.flows, atReverse, atValue)
+
+	label("reserve", asm.LoadMapPtr(asm.R1, m.events))
+	add(asm.Mov.Imm(asm.R2, recordSize), asm.Mov.Imm(asm.R3, 0), asm.FnRingbufReserve.Call(), asm.JEq.Imm(asm.R0, 0, "lost"))
 	add(asm.LoadMem(asm.R1, asm.RFP, atValue, asm.Word), asm.StoreMem(asm.R0, recordID, asm.R1, asm.Word))
 	add(asm.LoadMem(asm.R1, asm.RFP, atValue+4, asm.Word), asm.Or.Reg(asm.R1, asm.R9), asm.StoreMem(asm.R0, recordWay, asm.R1, asm.Word))
 	add(asm.Mov.Reg(asm.R9, asm.R0))
@@ -170,13 +184,21 @@ func program(o *offsets, m mapFDs, reason int32) asm.Instructions {
 		add(asm.Mov.Reg(asm.R1, asm.R9), asm.Add.Imm(asm.R1, at), asm.Mov.Imm(asm.R2, size),
 			asm.Mov.Reg(asm.R3, src), asm.Add.Imm(asm.R3, int32(offset)), asm.FnProbeReadKernel.Call()) //nolint:gosec // offsets of structs are small
 	}
+	// Its length from the network header on: where the packet begins for the kernel
+	// differs from place to place.
 	into(recordLen, 4, asm.R7, o.skbLen)
+	add(readPointer(asm.R1, asm.R7, o.skbData)...)
+	add(asm.Sub.Reg(asm.R1, asm.R8), asm.LoadMem(asm.R2, asm.R9, recordLen, asm.Word), asm.Add.Reg(asm.R1, asm.R2), asm.StoreMem(asm.R9, recordLen, asm.R1, asm.Word))
 	// The packet from its network header on, and nothing behind its end.
 	add(asm.LoadMem(asm.R2, asm.RFP, atTail, asm.Word), asm.LoadMem(asm.R1, asm.RFP, atNetwork, asm.Half), asm.JLE.Reg(asm.R2, asm.R1, "device"))
 	add(asm.Sub.Reg(asm.R2, asm.R1), asm.JLE.Imm(asm.R2, packetBytes, "copy"), asm.Mov.Imm(asm.R2, packetBytes))
 	label("copy", asm.StoreMem(asm.R9, recordCopied, asm.R2, asm.Word))
 	add(asm.Mov.Reg(asm.R1, asm.R9), asm.Add.Imm(asm.R1, recordPacket), asm.Mov.Reg(asm.R3, asm.R8), asm.FnProbeReadKernel.Call())
-	label("device", asm.LoadMem(asm.R8, asm.RFP, atDevice, asm.DWord))
+	label("device", storeDouble(asm.RFP, atScratch, 0))
+	add(probeRead(atScratch, 4, asm.R7, o.skbEnd)...) // where struct skb_shared_info is
+	add(asm.LoadMem(asm.R8, asm.RFP, atHead, asm.DWord), asm.LoadMem(asm.R1, asm.RFP, atScratch, asm.DWord), asm.Add.Reg(asm.R8, asm.R1))
+	into(recordSegment, 2, asm.R8, o.sharedSegment)
+	add(asm.LoadMem(asm.R8, asm.RFP, atDevice, asm.DWord))
 	add(asm.JEq.Imm(asm.R8, 0, "submit"))
 	into(recordIndex, 4, asm.R8, o.devIndex)
 	into(recordName, 16, asm.R8, o.devName)
@@ -186,18 +208,20 @@ func program(o *offsets, m mapFDs, reason int32) asm.Instructions {
 		add(asm.Add.Imm(asm.R1, recordFunction), asm.Mov.Imm(asm.R2, functionBytes), asm.LoadMapValue(asm.R3, m.format, 0),
 			asm.Mov.Reg(asm.R4, asm.RFP), asm.Add.Imm(asm.R4, atScratch), asm.Mov.Imm(asm.R5, 8), asm.FnSnprintf.Call(), asm.Mov.Reg(asm.R1, asm.R9))
 	}
-	add(asm.Mov.Imm(asm.R2, 0), asm.FnRingbufSubmit.Call())
+	add(asm.Mov.Imm(asm.R2, 0), asm.FnRingbufSubmit.Call(), asm.Ja.Label("out"))
+	label("lost", asm.LoadMapValue(asm.R1, m.lost, 0))
+	add(asm.Mov.Imm(asm.R2, 1), asm.AddAtomic.Mem(asm.R1, asm.R2, asm.DWord, 0))
 	label("out", asm.Mov.Imm(asm.R0, 0))
 	add(asm.Return())
 	return append(p, parser()...)
 }
 
 // parser is a function: R1 is the kernel's address of an IP header, R2 where the
-// result goes. R0 is 1 for a packet with a key, 2 for an ICMP error, 0 for all else.
-// Flags are not 0 where ident identifies the packet.
+// result goes, R3 where the packet's bytes end. R0 is 1 for a packet with a key, 2 for
+// an ICMP error, 0 for all else. Flags are not 0 where ident identifies the packet.
 func parser() asm.Instructions {
-	const ip, l4 = -40, -72
-	const flags, ident, address, key = 0, 8, 16, 24
+	const ip, l4, end = -40, -72, -80
+	const flags, ident, address, key, fragment = 0, 8, 16, 24, 64
 	var p asm.Instructions
 	add := func(is ...asm.Instruction) { p = append(p, is...) }
 	label := func(name string, i asm.Instruction) { add(i.WithSymbol(name)) }
@@ -206,31 +230,43 @@ func parser() asm.Instructions {
 	}
 
 	label("parse", asm.Mov.Reg(asm.R6, asm.R1))
-	add(asm.Mov.Reg(asm.R7, asm.R2))
-	for at := int16(0); at < key+keySize; at += 8 {
+	add(asm.Mov.Reg(asm.R7, asm.R2), asm.StoreMem(asm.RFP, end, asm.R3, asm.DWord))
+	for at := int16(0); at <= fragment; at += 8 {
 		add(storeDouble(asm.R7, at, 0))
 	}
 	add(probeRead(ip, 40, asm.R6, 0)...)
 	add(asm.LoadMem(asm.R1, asm.RFP, ip, asm.Byte), asm.RSh.Imm(asm.R1, 4), asm.JEq.Imm(asm.R1, 6, "v6"), asm.JNE.Imm(asm.R1, 4, "none"))
-	// A fragment but the first has no ports.
-	offsetBits := int32(binary.NativeEndian.Uint16([]byte{0x1f, 0xff}))
-	add(asm.LoadMem(asm.R1, asm.RFP, ip+6, asm.Half), asm.And.Imm(asm.R1, offsetBits), asm.JNE.Imm(asm.R1, 0, "none"))
 	add(asm.LoadMem(asm.R8, asm.RFP, ip, asm.Byte), asm.And.Imm(asm.R8, 15), asm.LSh.Imm(asm.R8, 2))
 	add(asm.LoadMem(asm.R9, asm.RFP, ip+9, asm.Byte))
 	for _, a := range [][2]int16{{keySrc, 12}, {keyDst, 16}} { // ::ffff:a.b.c.d
 		add(asm.StoreImm(asm.R7, key+a[0]+10, -1, asm.Half))
 		copyTo(key+a[0]+12, ip+a[1], asm.Word)
 	}
-	add(asm.Ja.Label("transport"))
+	// RFC 791: more fragments, and the offset of this one.
+	add(asm.LoadMem(asm.R2, asm.RFP, ip+4, asm.Half), asm.LoadMem(asm.R1, asm.RFP, ip+6, asm.Half))
+	add(asm.And.Imm(asm.R1, networkOrder(0x3fff)), asm.JEq.Imm(asm.R1, 0, "transport"), asm.And.Imm(asm.R1, networkOrder(0x1fff)), asm.Ja.Label("fragment"))
+
 	label("v6", asm.Mov.Imm(asm.R8, 40))
 	add(asm.LoadMem(asm.R9, asm.RFP, ip+6, asm.Byte))
 	for at := int16(0); at < 32; at += 8 {
 		copyTo(key+keySrc+at, ip+8+at, asm.DWord)
 	}
+	add(asm.JNE.Imm(asm.R9, headerFragment, "transport"))
+	add(probeRead(l4, 8, asm.R6, 40)...)
+	add(asm.Mov.Imm(asm.R8, 48), asm.LoadMem(asm.R9, asm.RFP, l4, asm.Byte), asm.LoadMem(asm.R2, asm.RFP, l4+4, asm.Word))
+	add(asm.LoadMem(asm.R1, asm.RFP, l4+2, asm.Half), asm.And.Imm(asm.R1, networkOrder(0xfff8)))
+	label("fragment", asm.StoreMem(asm.R7, fragment, asm.R2, asm.Word))
+	add(asm.JNE.Imm(asm.R1, 0, "later"), asm.StoreImm(asm.R7, fragment+4, 1, asm.Word))
 
 	label("transport", asm.Add.Reg(asm.R8, asm.R6))
 	add(asm.StoreMem(asm.R7, address, asm.R8, asm.DWord), asm.StoreMem(asm.R7, key, asm.R9, asm.Byte))
-	add(probeRead(l4, 32, asm.R8, 0)...)
+	for at := int16(0); at < 32; at += 8 {
+		add(storeDouble(asm.RFP, l4+at, 0))
+	}
+	add(asm.LoadMem(asm.R2, asm.RFP, end, asm.DWord), asm.Sub.Reg(asm.R2, asm.R8), asm.JSLT.Imm(asm.R2, 8, "none"))
+	add(asm.JLE.Imm(asm.R2, 32, "read"), asm.Mov.Imm(asm.R2, 32))
+	label("read", asm.Mov.Reg(asm.R1, asm.RFP))
+	add(asm.Add.Imm(asm.R1, l4), asm.Mov.Reg(asm.R3, asm.R8), asm.FnProbeReadKernel.Call())
 	add(asm.JEq.Imm(asm.R9, int32(TCP), "tcp"), asm.JEq.Imm(asm.R9, int32(UDP), "udp"))
 	add(asm.LoadMem(asm.R1, asm.RFP, l4, asm.Byte), asm.JEq.Imm(asm.R9, int32(ICMPv6), "icmp6"), asm.JNE.Imm(asm.R9, int32(ICMP), "none"))
 	for _, echo := range []int32{8, 0} {
@@ -245,19 +281,26 @@ func parser() asm.Instructions {
 	label("error", asm.Mov.Imm(asm.R0, 2))
 	add(asm.Return())
 
+	label("later", asm.StoreMem(asm.R7, key, asm.R9, asm.Byte))
+	add(asm.StoreImm(asm.R7, key+keyLater, 1, asm.Byte), asm.StoreMem(asm.R7, key+keyPorts, asm.R2, asm.Word))
+	add(asm.Mov.Imm(asm.R0, 1), asm.Return())
+
 	label("tcp", asm.LoadMem(asm.R1, asm.RFP, l4, asm.Word))
 	add(asm.StoreMem(asm.R7, key+keyPorts, asm.R1, asm.Word))
 	copyTo(ident, l4+4, asm.Word)   // sequence
 	copyTo(ident+4, l4+8, asm.Word) // acknowledgement
 	add(asm.Ja.Label("identified"))
-	label("echo", asm.LoadMem(asm.R1, asm.RFP, l4+4, asm.Half))
-	add(asm.StoreMem(asm.R7, key+keyPorts, asm.R1, asm.Half), asm.StoreMem(asm.R7, key+keyPorts+2, asm.R1, asm.Half), asm.Ja.Label("content"))
+	// What NAT leaves of an echo beside its content: the type, and the number behind the
+	// identifier.
+	label("echo", asm.LoadMem(asm.R2, asm.RFP, l4+4, asm.Half))
+	add(asm.StoreMem(asm.R7, key+keyPorts, asm.R2, asm.Half), asm.StoreMem(asm.R7, key+keyPorts+2, asm.R2, asm.Half))
+	add(asm.LSh.Imm(asm.R1, 16), asm.LoadMem(asm.R2, asm.RFP, l4+6, asm.Half), asm.Or.Reg(asm.R1, asm.R2), asm.Ja.Label("content"))
 	label("udp", asm.LoadMem(asm.R1, asm.RFP, l4, asm.Word))
-	add(asm.StoreMem(asm.R7, key+keyPorts, asm.R1, asm.Word))
+	add(asm.StoreMem(asm.R7, key+keyPorts, asm.R1, asm.Word), asm.Mov.Imm(asm.R1, 0))
 	// A hash of the first 24 bytes: of a DNS question the ID, and where the name begins.
-	label("content", asm.LoadMem(asm.R1, asm.RFP, l4+8, asm.DWord))
-	for _, at := range []int16{16, 24} {
-		add(asm.Mul.Imm(asm.R1, 0x5bd1e995), asm.LoadMem(asm.R2, asm.RFP, l4+at, asm.DWord), asm.Xor.Reg(asm.R1, asm.R2))
+	label("content", asm.Mul.Imm(asm.R1, 0x5bd1e995))
+	for _, at := range []int16{8, 16, 24} {
+		add(asm.LoadMem(asm.R2, asm.RFP, l4+at, asm.DWord), asm.Xor.Reg(asm.R1, asm.R2), asm.Mul.Imm(asm.R1, 0x5bd1e995))
 	}
 	add(asm.StoreMem(asm.R7, ident, asm.R1, asm.DWord))
 	label("identified", storeDouble(asm.R7, flags, 1))
@@ -265,4 +308,9 @@ func parser() asm.Instructions {
 	label("none", asm.Mov.Imm(asm.R0, 0))
 	add(asm.Return())
 	return p
+}
+
+// networkOrder is a constant to compare a loaded header's 16 bits with.
+func networkOrder(bits uint16) int32 {
+	return int32(binary.NativeEndian.Uint16(binary.BigEndian.AppendUint16(nil, bits)))
 }

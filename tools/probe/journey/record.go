@@ -37,6 +37,7 @@ const (
 	recordLen      = 32
 	recordWay      = 36
 	recordCopied   = 40
+	recordSegment  = 44
 	recordName     = 48
 	recordFunction = 64
 	functionBytes  = 64
@@ -57,6 +58,10 @@ const (
 	reasonReceived = 1<<31 - 2
 )
 
+// headerFragment is an IPv6 packet's next header where a fragment header follows
+// (RFC 8200, section 4.5).
+const headerFragment = 44
+
 const tcpSYN, tcpRST, tcpFIN, tcpACK = 0x02, 0x04, 0x01, 0x10
 
 // decode reads a record. It is pure.
@@ -70,7 +75,7 @@ func decode(b []byte, reasons map[uint32]string) (record, error) {
 		id:   word(recordID), reason: word(recordReason), way: word(recordWay),
 	}
 	name, _, _ := strings.Cut(string(b[recordName:recordName+16]), "\x00")
-	r.step = fact.JourneyStep{NetnsInode: uint64(word(recordNetns)), Ifindex: int(word(recordIndex)), Dev: probe.LinkName(name), Bytes: int(word(recordLen))}
+	r.step = fact.JourneyStep{NetnsInode: uint64(word(recordNetns)), Ifindex: int(word(recordIndex)), Dev: probe.LinkName(name), Bytes: int(word(recordLen)), SegmentBytes: int(binary.NativeEndian.Uint16(b[recordSegment:]))}
 	switch r.reason {
 	case reasonQueued:
 		r.step.What = fact.StepQueued
@@ -93,13 +98,20 @@ func (r *record) packet(b []byte) error {
 	var src, dst netip.Addr
 	var proto Proto
 	var rest []byte
+	var fragment, later bool
 	switch {
 	case len(b) >= 20 && b[0]>>4 == 4:
 		src, dst = netip.AddrFrom4([4]byte(b[12:])), netip.AddrFrom4([4]byte(b[16:]))
 		proto, rest = Proto(b[9]), b[min(int(b[0]&15)*4, len(b)):]
+		bits := binary.BigEndian.Uint16(b[6:])
+		fragment, later = bits&0x3fff != 0, bits&0x1fff != 0
 	case len(b) >= 40 && b[0]>>4 == 6:
 		src, dst = netip.AddrFrom16([16]byte(b[8:])), netip.AddrFrom16([16]byte(b[24:]))
 		proto, rest = Proto(b[6]), b[40:]
+		if proto == headerFragment && len(rest) >= 8 {
+			fragment, later = true, binary.BigEndian.Uint16(rest[2:])&0xfff8 != 0
+			proto, rest = Proto(rest[0]), rest[8:]
+		}
 	default:
 		return errShortRecord
 	}
@@ -108,10 +120,15 @@ func (r *record) packet(b []byte) error {
 	if r.way&wayQuoted != 0 { // an error goes to where its packet came from
 		s.Back = !s.Back
 	}
+	if fragment {
+		s.Kind = fact.KindFragment
+	}
+	if s.Src, s.Dst = src.String(), dst.String(); later { // it has no ports
+		return nil
+	}
 	if len(rest) < 8 {
 		return errShortRecord
 	}
-	ports := [2]uint16{binary.BigEndian.Uint16(rest), binary.BigEndian.Uint16(rest[2:])}
 	switch proto {
 	case TCP:
 		if len(rest) < 14 {
@@ -120,24 +137,26 @@ func (r *record) packet(b []byte) error {
 		r.tcp(rest)
 	case UDP:
 	default:
-		s.Kind = kindOf(proto, rest[0], rest[1])
-		s.Src, s.Dst = src.String(), dst.String()
+		if s.Kind = kindOf(proto, rest[0], rest[1]); s.Kind == fact.KindEchoRequest || s.Kind == fact.KindEchoReply {
+			s.ID = int(binary.BigEndian.Uint16(rest[4:]))
+		}
 		return nil
 	}
-	s.Src, s.Dst = netip.AddrPortFrom(src, ports[0]).String(), netip.AddrPortFrom(dst, ports[1]).String()
+	s.Src = netip.AddrPortFrom(src, binary.BigEndian.Uint16(rest)).String()
+	s.Dst = netip.AddrPortFrom(dst, binary.BigEndian.Uint16(rest[2:])).String()
 	return nil
 }
 
 // kindOf names an ICMP message as nft(8) does (RFC 792, RFC 4443).
 func kindOf(proto Proto, kind, code byte) string {
 	names := map[[2]byte]string{
-		{0}: "echo-reply", {8}: "echo-request", {5}: "redirect", {11}: "time-exceeded", {12}: "parameter-problem",
+		{0}: fact.KindEchoReply, {8}: fact.KindEchoRequest, {5}: "redirect", {11}: "time-exceeded", {12}: "parameter-problem",
 		{3}: "net-unreachable", {3, 1}: "host-unreachable", {3, 2}: "prot-unreachable", {3, 3}: "port-unreachable",
 		{3, 4}: "frag-needed", {3, 9}: "net-prohibited", {3, 10}: "host-prohibited", {3, 13}: "admin-prohibited",
 	}
 	if proto == ICMPv6 {
 		names = map[[2]byte]string{
-			{128}: "echo-request", {129}: "echo-reply", {2}: "packet-too-big", {3}: "time-exceeded", {4}: "parameter-problem",
+			{128}: fact.KindEchoRequest, {129}: fact.KindEchoReply, {2}: "packet-too-big", {3}: "time-exceeded", {4}: "parameter-problem",
 			{1}: "no-route", {1, 1}: "admin-prohibited", {1, 3}: "addr-unreachable", {1, 4}: "port-unreachable",
 			{1, 5}: "policy-fail", {1, 6}: "reject-route",
 		}

@@ -52,6 +52,7 @@ type Recording struct {
 	flow    Flow
 	id      uint32
 	began   uint64
+	lost    uint64 // by all recordings, before this one
 	records []record
 	missed  int
 }
@@ -76,7 +77,7 @@ func (t *Tracer) Start(flow Flow) (*Recording, error) {
 		return nil, err
 	}
 	t.lastID++
-	r := &Recording{tracer: t, session: t.session, flow: flow, id: t.lastID, began: now}
+	r := &Recording{tracer: t, session: t.session, flow: flow, id: t.lastID, began: now, lost: t.session.lost()}
 	t.session.add(r)
 	if err := t.session.choose(r); err != nil {
 		t.remove(r)
@@ -100,6 +101,7 @@ func (t *Tracer) Check() error {
 func (r *Recording) Stop() fact.Journey {
 	r.session.flush()
 	r.tracer.mutex.Lock()
+	r.missed += int(r.session.lost() - r.lost) //nolint:gosec // far less
 	r.tracer.remove(r)
 	r.tracer.mutex.Unlock()
 	return fact.Journey{Status: fact.JourneyRecorded, Steps: assemble(r.records, r.flow, r.began), Missed: r.missed}
@@ -124,6 +126,7 @@ func (t *Tracer) attach() (_ *session, err error) {
 		{Name: "flows", Type: ebpf.Hash, KeySize: keySize, ValueSize: 8, MaxEntries: maxKeys},
 		{Name: "places", Type: ebpf.Hash, KeySize: placeSize, ValueSize: 8, MaxEntries: maxKeys},
 		{Name: "idents", Type: ebpf.LRUHash, KeySize: 16, ValueSize: 8, MaxEntries: maxKeys},
+		{Name: "lost", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1},
 	} {
 		m, err := ebpf.NewMap(&spec)
 		if err != nil {
@@ -146,7 +149,7 @@ func (t *Tracer) attach() (_ *session, err error) {
 	if err := format.Freeze(); err != nil {
 		return nil, err
 	}
-	descriptors := mapFDs{events: s.maps["events"].FD(), flows: s.maps["flows"].FD(), idents: s.maps["idents"].FD(), places: s.maps["places"].FD(), format: format.FD()}
+	descriptors := mapFDs{events: s.maps["events"].FD(), flows: s.maps["flows"].FD(), idents: s.maps["idents"].FD(), places: s.maps["places"].FD(), format: format.FD(), lost: s.maps["lost"].FD()}
 	for name, reason := range map[string]int32{"kfree_skb": 0, "net_dev_queue": reasonQueued, "netif_receive_skb": reasonReceived} {
 		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.RawTracepoint, License: "GPL", Instructions: program(t.offsets, descriptors, reason)})
 		if err != nil {
@@ -190,6 +193,13 @@ func (t *Tracer) remove(r *Recording) {
 	}
 	t.session = nil
 	go s.detach() // which waits in the kernel for all CPUs
+}
+
+// lost counts what was not recorded since the programs were attached, of whichever
+// recording: the ring or a map was full.
+func (s *session) lost() (count uint64) {
+	_ = s.maps["lost"].Lookup(uint32(0), &count) // an array has all its elements
+	return count
 }
 
 func (s *session) add(r *Recording) {

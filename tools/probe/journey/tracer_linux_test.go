@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -39,6 +40,16 @@ func TestTrails(t *testing.T) {
 		{name: "nobody listens", want: []string{"queued client eth0 SYN to server", "received server eth0 SYN to server", "queued server eth0 RST to client", "dropped server NO_SOCKET to server", "received client eth0 RST to client"}},
 		{name: "nobody listens, by service", to: (*scene).service, want: []string{"received server eth0 SYN to server", "queued server eth0 RST", "received client eth0 RST to client"}},
 		{name: "nobody listens on UDP", proto: UDP, want: []string{"queued client eth0 to server", "received server eth0 to server", "queued server eth0 port-unreachable to client", "received client eth0 port-unreachable to client"}},
+		{name: "echo", proto: ICMP, want: echoed},
+		{name: "echo of IPv6", ipv6: true, proto: ICMPv6, want: echoed},
+		{name: "echo, masqueraded", proto: ICMP, fault: masquerade, to: (*scene).outside,
+			want: []string{"queued client eth0 echo-request 34567 to outside", "queued node eth0 echo-request other to outside", "received node eth0 echo-reply other to node", "received client eth0 echo-reply 34567 to client"}},
+		{name: "echo of IPv6, masqueraded", ipv6: true, proto: ICMPv6, fault: masquerade, to: (*scene).outside,
+			want: []string{"queued client eth0 echo-request 34567 to outside", "queued node eth0 echo-request other to outside", "received node eth0 echo-reply other to node", "received client eth0 echo-reply 34567 to client"}},
+		{name: "echo, prohibited", proto: ICMP, fault: func(t *testing.T, s *scene) { s.refuseEchoes(t, "icmp") },
+			to: (*scene).outside, want: prohibited},
+		{name: "echo of IPv6, prohibited", ipv6: true, proto: ICMPv6, fault: func(t *testing.T, s *scene) { s.refuseEchoes(t, "icmpv6") },
+			to: (*scene).outside, want: prohibited},
 		{name: "IPv6", ipv6: true, fault: func(t *testing.T, s *scene) { s.firewall(t, s.lab.Node.Netns, lab.Forwarded) },
 			want: []string{"queued client eth0 SYN to server", "received node veth SYN to server", "dropped node NETFILTER_DROP to server"}},
 	} {
@@ -118,6 +129,9 @@ func (s *scene) firewall(t *testing.T, ns *lab.Netns, hook lab.FirewallHook) {
 func (s *scene) record(t *testing.T, proto Proto, to netip.AddrPort) fact.Journey {
 	t.Helper()
 	client, _ := s.addresses()
+	if proto == ICMP || proto == ICMPv6 {
+		return s.recordEcho(t, proto, to.Addr())
+	}
 	network, local := "tcp", net.Addr(net.TCPAddrFromAddrPort(netip.AddrPortFrom(client, 34567)))
 	if proto == UDP {
 		network, local = "udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(client, 34567))
@@ -151,7 +165,10 @@ func (s *scene) describe(j fact.Journey) []string {
 	places := map[uint64]string{
 		s.client.Handle.Identity().Inode: "client", s.server.Handle.Identity().Inode: "server", s.lab.Node.Handle.Identity().Inode: "node",
 	}
-	whose := map[string]string{client.String(): "client", server.String(): "server", s.serviceIP.String(): "service"}
+	whose := map[string]string{
+		client.String(): "client", server.String(): "server", s.serviceIP.String(): "service", s.outside().Addr().String(): "outside",
+		s.lab.Node.IP.String(): "node", s.lab.Node.IP6.String(): "node",
+	}
 	var lines []string
 	for _, step := range j.Steps {
 		parts := []string{step.What, places[step.NetnsInode]}
@@ -166,6 +183,13 @@ func (s *scene) describe(j fact.Journey) []string {
 		}
 		if step.Kind != "" && step.What != fact.StepDropped {
 			parts = append(parts, step.Kind)
+		}
+		switch step.ID {
+		case 0:
+		case testID:
+			parts = append(parts, strconv.Itoa(testID))
+		default:
+			parts = append(parts, "other")
 		}
 		dst := step.Dst
 		if at, err := netip.ParseAddrPort(dst); err == nil {
