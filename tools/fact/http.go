@@ -47,7 +47,7 @@ type Fetch struct {
 	TLS              *TLS        `json:"tls,omitempty"`
 	Redirects        []Redirect  `json:"redirects" jsonschema:"answers that led elsewhere, in their order"`
 	Proxy            *Proxy      `json:"proxy,omitempty"`
-	Conn             *ConnState  `json:"connection,omitempty" jsonschema:"state of the connection where the answer is missing, or with details"`
+	Conn             *ConnState  `json:"connection,omitempty" jsonschema:"state of the connection (tcp_info)"`
 
 	// BodyBytes counts what was received, after any transfer encoding.
 	BodyBytes *int64 `json:"body_bytes,omitempty" jsonschema:"received; reading stops at 1 MiB"`
@@ -241,8 +241,8 @@ type Proxy struct {
 	Status      int    `json:"status,omitempty" jsonschema:"its answer to CONNECT"`
 }
 
-// ConnState is what the kernel knows of a connection (TCP_INFO) on which an
-// answer is missing.
+// ConnState is what the kernel knows of an established connection (TCP_INFO), when the
+// answer had come or was given up.
 type ConnState struct {
 	BytesSent     uint64 `json:"bytes_sent"`
 	BytesAcked    uint64 `json:"bytes_acked" jsonschema:"confirmed by the other kernel"`

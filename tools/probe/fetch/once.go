@@ -84,17 +84,10 @@ func (s *step) notHTTP(stage fact.Stage, code, reason string) {
 	s.say(stage, code, reason)
 }
 
-// addState adds what the kernel knows of the connection, where an answer is
-// missing on one that was established, or details are wanted.
+// addState adds what the kernel knows of the connection that was established.
 func (s *step) addState() {
 	if s.conn == nil {
 		return
-	}
-	switch s.answer.Outcome {
-	case fact.OutcomeOK, fact.OutcomeHTTPError:
-		if !s.Details {
-			return
-		}
 	}
 	s.answer.Conn = s.conn.kernelState()
 	if s.answer.Outcome == fact.OutcomeTimeout {
