@@ -437,7 +437,4 @@ func TestThousandHangingDNSLookups(t *testing.T) {
 	if most >= lab.ManyThreads {
 		t.Errorf("%d threads", most)
 	}
-	if longest > 5*deadline { // the machine may be busy with other tests
-		t.Errorf("the longest call took %s", longest)
-	}
 }

@@ -57,7 +57,7 @@ func pathFaults() []Fault {
 			Says: []Answer{curl("unreachable", "route.unreachable")}},
 		{Name: "policy rule prohibits", Far: true, Break: inPod("rule add to 10.244.2.0/24 priority 80 prohibit"), Code: "route.prohibit",
 			Says: []Answer{curl("unreachable", "route.prohibit")}},
-		{Name: "policy rule for the port leads nowhere", Break: inPod("rule add ipproto tcp dport 80 priority 90 lookup 100\nroute add unreachable default table 100"),
+		{Name: "policy rule for the port leads nowhere", Break: inPod("rule add ipproto 6 dport 80 priority 90 lookup 100\nroute add unreachable default table 100"),
 			Code: "route.unreachable", Says: []Answer{curl("unreachable", "route.unreachable")}},
 		{Name: "gateway does not answer ARP", Far: true, Break: inPod("route replace default via NOBODY"), Code: "neigh.gateway_failed",
 			Says: []Answer{curl("unreachable", "neigh.gateway_failed")}},

@@ -75,10 +75,10 @@ func (a *asker) askBeside(ctx context.Context, d *dialer, x *Exchange) {
 		return
 	}
 	isAnswer := func(packet []byte) bool { return readAnswer(packet, id, x.Name, x.Types[0]) != nil }
-	heard := false
+	asked, heard := false, false
 	trail := d.trace(conn.LocalAddr(), x)
 	defer func() {
-		if went := trail(); !heard {
+		if went := trail(); asked && !heard {
 			x.Journey = went
 		}
 	}()
@@ -92,6 +92,7 @@ func (a *asker) askBeside(ctx context.Context, d *dialer, x *Exchange) {
 	if !wake() {
 		return
 	}
+	asked = true // one that the target's own filter refuses has a trail too
 	if _, err := conn.WriteTo(query, to); err != nil {
 		return
 	}
