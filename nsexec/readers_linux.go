@@ -17,11 +17,15 @@ const (
 	// maxNodeReaders bounds the accesses to the node's own files. They have turns of
 	// their own, so that targets cannot take them, however many targets hang.
 	maxNodeReaders = 8
+	// maxHung bounds the accesses that go on without a caller. They keep no turn from
+	// others: whoever has many mount namespaces has many targets, and could take all.
+	maxHung = 256
 )
 
 // readers runs what may hang in the kernel, and bounds it for each target and in all.
 type readers struct {
 	all     *turns
+	hung    atomic.Int64 // accesses whose caller has given up, and that have no turn of all
 	mu      sync.Mutex
 	targets map[readTarget]*turns // those that are in use
 }
@@ -60,7 +64,12 @@ func (r *readers) run(ctx context.Context, of readTarget, access func() error, u
 		r.end(of, target)
 		return err
 	}
-	if err := r.all.take(ctx); err != nil {
+	err := r.all.take(ctx)
+	if err == nil && r.hung.Load() >= maxHung {
+		r.all.give()
+		err = ErrReadersBusy
+	}
+	if err != nil {
 		target.give()
 		r.end(of, target)
 		return err
@@ -75,16 +84,17 @@ func (r *readers) run(ctx context.Context, of readTarget, access func() error, u
 	go func() {
 		err := access()
 		done <- err
-		if !state.CompareAndSwap(running, finished) {
+		if state.CompareAndSwap(running, finished) {
+			r.all.give()
+		} else {
 			if err == nil && undo != nil {
 				undo()
 			}
-			r.all.hung.Add(-1)
+			r.hung.Add(-1)
 			target.hung.Add(-1)
 		}
 		target.give()
 		r.end(of, target)
-		r.all.give()
 	}()
 	select {
 	case err := <-done:
@@ -93,8 +103,9 @@ func (r *readers) run(ctx context.Context, of readTarget, access func() error, u
 		if !state.CompareAndSwap(running, abandoned) {
 			return <-done
 		}
-		r.all.giveUp()
+		r.hung.Add(1)
 		target.giveUp()
+		r.all.give()
 		return ctx.Err()
 	}
 }

@@ -3,6 +3,7 @@ package nsexec
 import (
 	"context"
 	"errors"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,51 +29,47 @@ func endsWhenAwaited(t *testing.T) context.Context {
 // targetOfRead returns one of many targets.
 func targetOfRead(i int) readTarget { return readTarget{mountns: Identity{Inode: uint64(i)}} }
 
+// TestReadersGiveUp: reads that are waited for have a turn each; those that are not keep
+// none from others, until there are too many of them.
 func TestReadersGiveUp(t *testing.T) {
 	t.Parallel()
 	r := newReaders(maxReaders)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
 	var undone atomic.Int64
 	release := make(chan struct{})
-	var running, callers sync.WaitGroup
-	running.Add(maxReaders)
-	for i := range maxReaders {
-		callers.Go(func() {
-			err := r.run(ctx, targetOfRead(i/maxReadersOf), func() error { running.Done(); <-release; return nil }, func() { undone.Add(1) })
-			if !errors.Is(err, context.Canceled) {
-				t.Errorf("error %v, want canceled", err)
-			}
-		})
-	}
-	running.Wait()
-	other := targetOfRead(maxReaders)
 	nothing := func() error { return nil }
-	// Somebody waits for each of them, so there is hope.
-	for _, of := range []readTarget{other, targetOfRead(0)} {
-		if err := r.run(endsWhenAwaited(t), of, nothing, nil); !errors.Is(err, ErrReadersBusy) || !errors.Is(err, context.Canceled) {
-			t.Errorf("%v: error %v, want ErrReadersBusy and canceled", of, err)
+	other := targetOfRead(maxHung)
+	for hung := 0; hung < maxHung; hung += maxReaders {
+		ctx, cancel := context.WithCancel(t.Context())
+		var running, callers sync.WaitGroup
+		running.Add(maxReaders)
+		for i := range maxReaders {
+			callers.Go(func() {
+				err := r.run(ctx, targetOfRead((hung+i)/maxReadersOf), func() error { running.Done(); <-release; return nil }, func() { undone.Add(1) })
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("error %v, want canceled", err)
+				}
+			})
+		}
+		running.Wait()
+		for _, of := range []readTarget{other, targetOfRead(hung / maxReadersOf)} {
+			if err := r.run(endsWhenAwaited(t), of, nothing, nil); !errors.Is(err, ErrReadersBusy) || !errors.Is(err, context.Canceled) {
+				t.Errorf("%v: error %v, want ErrReadersBusy and canceled", of, err)
+			}
+		}
+		cancel()
+		callers.Wait()
+		if err := r.run(t.Context(), other, nothing, nil); hung+maxReaders < maxHung && err != nil {
+			t.Errorf("another target, while %d reads hang: %v", hung+maxReaders, err)
+		} else if hung+maxReaders >= maxHung && !errors.Is(err, ErrReadersBusy) {
+			t.Errorf("error %v, want ErrReadersBusy", err)
 		}
 	}
-	cancel()
-	callers.Wait()
-	if err := r.run(t.Context(), other, nothing, nil); !errors.Is(err, ErrReadersBusy) {
-		t.Errorf("error %v, want ErrReadersBusy", err)
-	}
 	close(release)
-	// Each turn that comes free gives up one that hung; with all of them taken
-	// at once, everything was given back.
-	for range maxReaders {
-		r.all.free <- struct{}{}
+	for r.hung.Load() > 0 { // they end one by one, and each says so last
+		runtime.Gosched()
 	}
-	if n := undone.Load(); n != maxReaders {
-		t.Errorf("%d results were taken back, want %d", n, maxReaders)
-	}
-	if n := r.all.hung.Load(); n != 0 {
-		t.Errorf("%d still count as hung", n)
-	}
-	for range maxReaders {
-		<-r.all.free
+	if n := undone.Load(); n != maxHung {
+		t.Errorf("%d results were taken back, want %d", n, maxHung)
 	}
 	failure := errors.New("failure")
 	if err := r.run(t.Context(), other, func() error { return failure }, func() { t.Error("undone") }); !errors.Is(err, failure) {
@@ -127,16 +124,10 @@ func TestReadersOfOneTarget(t *testing.T) {
 	}
 	close(release)
 	// Nothing is kept of a target that is not in use.
-	for range cap(r.all.free) {
-		r.all.free <- struct{}{}
-	}
-	r.mu.Lock()
-	if n := len(r.targets); n != 0 {
-		t.Errorf("%d targets are kept", n)
-	}
-	r.mu.Unlock()
-	for range cap(r.all.free) {
-		<-r.all.free
+	for kept := 1; kept > 0; runtime.Gosched() {
+		r.mu.Lock()
+		kept = len(r.targets)
+		r.mu.Unlock()
 	}
 	if err := r.run(t.Context(), bad, nothing, nil); err != nil {
 		t.Errorf("after its reads have ended: %v", err)

@@ -123,7 +123,9 @@ func (r *reading) read(ctx context.Context, files Files, path string, limit int6
 		return false, fmt.Errorf("read the target's files: %w", err)
 	case errors.Is(err, nsexec.ErrNotRegular):
 		r.trouble = append(r.trouble, path+" is no regular file and was not read")
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nsexec.ErrReadersBusy):
+	case errors.Is(err, nsexec.ErrReadersBusy):
+		r.trouble = append(r.trouble, path+" was not read: too many reads of files hang")
+	case errors.Is(err, context.DeadlineExceeded):
 		r.trouble = append(r.trouble, path+" could not be read in time: its file system hangs")
 	default:
 		r.trouble = append(r.trouble, path+" could not be read")
