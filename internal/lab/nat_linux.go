@@ -72,8 +72,11 @@ func (t *natTable) write(list []ServiceSpec) {
 		for i, backend := range s.Backends {
 			t.rule(translate, t.to(s), chance(len(s.Backends)-i), t.dnat(backend, s.TargetPort))
 			// A pod that reached itself would answer itself, not the service.
-			self := netip.PrefixFrom(backend, backend.BitLen())
-			t.rule(post, t.between(self), translated(), masquerade())
+			self, verdict := netip.PrefixFrom(backend, backend.BitLen()), masquerade()
+			if s.Unmasked {
+				verdict = []expr.Any{&expr.Verdict{Kind: expr.VerdictAccept}}
+			}
+			t.rule(post, t.between(self), translated(), verdict)
 		}
 	}
 	// The same between two pods of one bridge: their answers would not pass the

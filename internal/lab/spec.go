@@ -111,4 +111,6 @@ type ServiceSpec struct {
 	// connections are refused, as kube-proxy does for a service without
 	// endpoints.
 	Backends []netip.Addr
+	// Unmasked leaves a pod that reaches itself its own address as the source.
+	Unmasked bool
 }

@@ -36,6 +36,7 @@ const (
 	NetBridgeNFOff           fact.Code = "net.bridge_nf_off"
 	NATNotReversed           fact.Code = "nat.not_reversed"
 	ServiceHairpin           fact.Code = "svc.hairpin"
+	ServiceDeadBackend       fact.Code = "svc.dead_backend"
 	SysctlRPFilter           fact.Code = "sysctl.rp_filter"
 	SysctlRouteLocalnet      fact.Code = "sysctl.route_localnet"
 	TCPRefused               fact.Code = "tcp.refused"
@@ -155,6 +156,7 @@ func Codes() []CodeInfo {
 		{NetBridgeNFOff, Critical, settled, "The answer comes from the backend's own address, as bridged packets bypass the node's NAT", "Load br_netfilter and set net.bridge.bridge-nf-call-iptables to 1 on the node.", both},
 		{NATNotReversed, Critical, open, "The answer comes from another address than the one asked", "Find out where answers bypass NAT.", both},
 		{ServiceHairpin, Critical, settled, "A pod that calls its own service gets its own packets back", "Masquerade such connections, or enable hairpin mode of the network plugin.", []fact.Code{TCPTimeout}},
+		{ServiceDeadBackend, Critical, settled, "NAT leads to a backend that is not there", "Look at the service's endpoints: that address is of no running pod, or the pod's network does not answer.", both},
 		{SysctlRPFilter, Critical, settled, "The reverse path filter drops packets", "Correct the route back to the source, or set rp_filter to 2.", both},
 		{SysctlRouteLocalnet, Critical, settled, "NAT leads a connection from 127.0.0.1 out of the target, and route_localnet forbids that", "Use the node's address, or set route_localnet to 1.", unanswered},
 		{TCPRefused, Warning, open, "The destination refuses the connection", "See whether the application listens on that port.", nil},

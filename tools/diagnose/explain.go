@@ -172,6 +172,7 @@ func (e explanation) unreachable() {
 		kind = e.Route.Type
 	}
 	switch answer := e.Answer; {
+	case answer != nil && !answer.Own && e.onTheWay():
 	case answer != nil && !answer.Own:
 		e.byICMP(fact.OutcomeUnreachable)
 	case e.Neigh.Failed():

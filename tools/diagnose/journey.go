@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"fmt"
-	"net/netip"
 	"slices"
 
 	"nsenter-mcp/tools/fact"
@@ -43,6 +42,8 @@ func newTrail(j *fact.Journey, packet, address string) *trail {
 // first that says something is right, for connections and questions alike. What a rule
 // needs beside the steps it takes from the facts of the journey.
 var trailRules = [...]func(*trail) (fact.Cause, string){
+	ownBackend,
+	deadBackend,
 	packetFilter,
 	reversePathFilter,
 	neighbourOnTheWay,
@@ -69,7 +70,7 @@ func (t *trail) subject() string {
 	switch {
 	case t.drop.Back:
 		return "the answer of " + t.address
-	case t.drop.translated(t.address):
+	case translated(t.drop.Dst, t.address):
 		return t.packet + " to " + t.address + ", translated to " + t.drop.Dst + ","
 	}
 	return t.packet + " to " + t.address
@@ -83,8 +84,8 @@ func (e explanation) onTheWay() bool {
 	if cause == "" {
 		return false
 	}
-	outcome := fact.OutcomeTimeout
-	if t.endsInTarget() {
+	outcome := e.Outcome
+	if t.endsInTarget() && cause != fact.CauseReturned {
 		outcome = fact.OutcomeBlockedLocally
 	}
 	e.set(outcome, cause, "%s", text)
@@ -172,17 +173,4 @@ func (d *dropped) by() string {
 		return d.Reason
 	}
 	return d.Reason + " in " + d.Function
-}
-
-// translated reports whether the destination was another one at the drop than address,
-// which may lack the port.
-func (d *dropped) translated(address string) bool {
-	at, err := netip.ParseAddrPort(d.Dst)
-	if err != nil {
-		return false
-	}
-	if ip, err := netip.ParseAddr(address); err == nil {
-		return at.Addr() != ip
-	}
-	return at.String() != address
 }

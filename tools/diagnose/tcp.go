@@ -27,8 +27,10 @@ func causeCode(c fact.Cause) fact.Code {
 		return NeighFailed
 	case fact.CauseWrongMAC, fact.CauseOtherMAC:
 		return NeighWrongMAC
-	case fact.CauseReturned:
+	case fact.CauseReturned, fact.CauseHairpin:
 		return ServiceHairpin
+	case fact.CauseDeadBackend:
+		return ServiceDeadBackend
 	case fact.CauseLocalnet:
 		return SysctlRouteLocalnet
 	case fact.CausePodDropOut, fact.CausePodDropIn:

@@ -48,6 +48,8 @@ const (
 	CauseOtherSource      Cause = "other_source"      // the answer came from another address than was asked
 	CauseOtherMAC         Cause = "other_mac"         // the answer came in frames for another link-layer address
 	CauseReturned         Cause = "returned"          // the SYN came back to the target, under the target's own address
+	CauseHairpin          Cause = "hairpin"           // the node's bridge does not send the SYN back to the target
+	CauseDeadBackend      Cause = "dead_backend"      // the backend that NAT leads to does not answer on its link
 	CauseNodeDrop         Cause = "node_drop"         // dropped by a packet filter in the node's network
 	CausePeerDrop         Cause = "peer_drop"         // dropped by a packet filter in another network of the node
 	CauseReversePath      Cause = "rp_filter"         // the answer came by an interface that rp_filter rejects

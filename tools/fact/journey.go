@@ -14,6 +14,9 @@ type Journey struct {
 	Steps []JourneyStep `json:"steps,omitempty"`
 	// Trail is the last packet's way, a step a line, instead of Steps in a short answer.
 	Trail []string `json:"trail,omitempty" jsonschema:"the last SYN or question, its last steps: place, device, what, packet"`
+	// NextHop is the node's neighbour entry on the way on from where the node dropped a
+	// packet.
+	NextHop *AttemptNeigh `json:"next_hop,omitempty" jsonschema:"the node's, on from where the node dropped"`
 	// Missed counts records that were not kept: the trail has gaps.
 	Missed int `json:"missed,omitempty"`
 }

@@ -9,6 +9,7 @@ import (
 
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
+	"nsenter-mcp/tools/probe/attempt"
 	"nsenter-mcp/tools/probe/fetch"
 	"nsenter-mcp/tools/probe/lookup"
 )
@@ -42,7 +43,7 @@ func LookUp(ctx context.Context, node Node, target *resolve.Target, r DNSRequest
 	if err != nil {
 		return nil, err
 	}
-	placeJourneys(node, target, found)
+	placeJourneys(ctx, node, target, found)
 	e := &fact.LookupEvidence{DNSLookup: found, Host: target.HostNetwork, Namespace: target.Workload.Namespace}
 	if found.Unheard() {
 		e.Links = Links(ctx, node.Host, target)
@@ -50,14 +51,10 @@ func LookUp(ctx context.Context, node Node, target *resolve.Target, r DNSRequest
 	return e, nil
 }
 
-// placeJourneys says whose network each step of a lookup's journeys was in.
-func placeJourneys(node Node, target *resolve.Target, found *fact.DNSLookup) {
-	host := uint64(0)
-	if node.Host != nil {
-		host = node.Host.Identity().Inode
-	}
+// placeJourneys says where each step of a lookup's journeys was.
+func placeJourneys(ctx context.Context, node Node, target *resolve.Target, found *fact.DNSLookup) {
 	for i := range found.Tried {
-		found.Tried[i].Journey.SetPlaces(target.Net.Identity().Inode, host)
+		attempt.AskJourney(ctx, node.Host, target.Net, found.Tried[i].Journey)
 	}
 }
 
@@ -103,7 +100,7 @@ func nameLookup(node Node, target *resolve.Target, environ []byte, allow allowed
 		if err != nil {
 			return nil, fact.Resolution{}, err
 		}
-		placeJourneys(node, target, found)
+		placeJourneys(ctx, node, target, found)
 		tell(found)
 		how := fact.Resolution{
 			Name: name, Outcome: found.Outcome, Addresses: found.Addresses, Source: found.Source, AppWaitMS: found.AppWaitMS,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/netip"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 
@@ -22,7 +23,7 @@ func AskNode(ctx context.Context, node, target *nsexec.Handle, attempts []fact.A
 		return
 	}
 	for i := range attempts {
-		attempts[i].Journey.SetPlaces(target.Identity().Inode, node.Identity().Inode)
+		AskJourney(ctx, node, target, attempts[i].Journey)
 	}
 	if node.Identity().Same(target.Identity()) {
 		return
@@ -40,6 +41,31 @@ func AskNode(ctx context.Context, node, target *nsexec.Handle, attempts []fact.A
 			a.Node = &known
 		}
 		r.Close()
+	}
+}
+
+// AskJourney says of a journey that began in the target whose network each step was in,
+// and adds the next hop where the node dropped a packet. node may be nil, as j may be.
+// It ends with ctx.
+func AskJourney(ctx context.Context, node, target *nsexec.Handle, j *fact.Journey) {
+	if node == nil || j == nil {
+		j.SetPlaces(target.Identity().Inode, 0)
+		return
+	}
+	j.SetPlaces(target.Identity().Inode, node.Identity().Inode)
+	for i := range slices.Backward(j.Steps) {
+		s := &j.Steps[i]
+		to, err := netip.ParseAddrPort(s.Dst)
+		if err != nil || s.What != fact.StepDropped || s.Place != fact.PlaceNode || s.Back {
+			continue
+		}
+		if r, err := openRoutes(node); err == nil {
+			if way, err := r.measure(ctx, lookup{to: to}); err == nil {
+				j.NextHop = way.neigh
+			}
+			r.Close()
+		}
+		return
 	}
 }
 

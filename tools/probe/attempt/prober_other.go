@@ -24,6 +24,9 @@ func Gateways(context.Context, *nsexec.Handle) ([]netip.Addr, error) {
 // AskNode does nothing.
 func AskNode(_ context.Context, _, _ *nsexec.Handle, _ []fact.Attempt) {}
 
+// AskJourney does nothing.
+func AskJourney(context.Context, *nsexec.Handle, *nsexec.Handle, *fact.Journey) {}
+
 // MeasureWays does nothing.
 func MeasureWays(context.Context, *nsexec.Handle, []fact.Attempt) {}
 

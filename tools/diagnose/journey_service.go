@@ -1,0 +1,72 @@
+package diagnose
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"nsenter-mcp/tools/fact"
+)
+
+// deadBackend: NAT leads to an address that nobody on its link has, or whose owner is
+// silent.
+func deadBackend(t *trail) (fact.Cause, string) {
+	hop := t.NextHop
+	i := slices.IndexFunc(t.steps, func(s fact.JourneyStep) bool {
+		return isUnresolved(&s) && s.Place == fact.PlaceNode && !s.Back && translated(s.Dst, t.address)
+	})
+	if i < 0 || hop == nil || hop.Dst != hostOf(t.steps[i].Dst) || t.answered() {
+		return "", ""
+	}
+	s := &t.steps[i]
+	return fact.CauseDeadBackend, fmt.Sprintf("%s to %s is translated to %s, which does not answer on its link: the node gets no link-layer address for %s on %s (%s)",
+		t.packet, t.address, s.Dst, hop.Dst, s.Dev, (&dropped{JourneyStep: s}).by())
+}
+
+// ownBackend: NAT leads back to the pod that asks, and its packet does not come back to
+// it, or comes back under its own address.
+func ownBackend(t *trail) (fact.Cause, string) {
+	own := hostOf(t.steps[0].Src)
+	for i := range t.steps {
+		s := &t.steps[i]
+		if s.Back || hostOf(s.Dst) != own || !translated(s.Dst, t.address) || t.answered() {
+			continue
+		}
+		switch {
+		case s.What == fact.StepDropped && s.Place == fact.PlaceNode && s.Reason == dropUnspecific && strings.HasPrefix(s.Function, "br_"):
+			return fact.CauseHairpin, fmt.Sprintf("%s to %s is translated to %s, the target's own address, and the node's bridge drops it at %s (%s): "+
+				"the bridge sends nothing back by the port that it came from (hairpin mode)", t.packet, t.address, s.Dst, s.Dev, s.Function)
+		case s.Place == fact.PlaceTarget && s.What != fact.StepQueued && hostOf(s.Src) == own:
+			return fact.CauseReturned, fmt.Sprintf("%s to %s came back, sent on to %s: "+
+				"nobody masquerades the connection, so that it comes from the target's own address", t.packet, t.address, s.Dst)
+		}
+	}
+	return "", ""
+}
+
+// isUnresolved reports whether a packet was dropped because its next hop answers neither
+// ARP nor neighbour discovery. Kernels give no reason for IPv6 (ndisc_error_report in
+// net/ipv6/ndisc.c, which neigh_invalidate in net/core/neighbour.c calls).
+func isUnresolved(s *fact.JourneyStep) bool {
+	return s.What == fact.StepDropped && (s.Reason == dropNeighbour ||
+		s.Reason == dropUnspecific && slices.Contains([]string{"neigh_invalidate", "ndisc_error_report", "arp_error_report"}, s.Function))
+}
+
+// answered reports whether anything but an ICMP error came back.
+func (t *trail) answered() bool {
+	return slices.ContainsFunc(t.steps, func(s fact.JourneyStep) bool { return s.Back && !strings.HasPrefix(s.Proto, "icmp") })
+}
+
+// translated reports whether a destination is another one than the address that was
+// asked for, which may lack the port.
+func translated(dst, asked string) bool {
+	at, err := netip.ParseAddrPort(dst)
+	if err != nil {
+		return false
+	}
+	if ip, err := netip.ParseAddr(asked); err == nil {
+		return at.Addr() != ip
+	}
+	return at.String() != asked
+}
