@@ -138,7 +138,7 @@ func TestResolveNamesakeElsewhere(t *testing.T) {
 	far.Node, far.UID = "node-2", "7a1c0d52-3f0e-4b6c-9c1e-2d5b8a9f0eff"
 	api := knows("kubernetes", 0, far)
 	r := w.resolverFor(t, Config{Sources: []Source{w.docker}, Cluster: []Source{api}})
-	r.limits.identify = time.Minute // the machine may be busy
+	r.limits.identify, r.limits.patience = time.Minute, time.Minute // the machine may be busy
 	inside(t, open(t, r, Query{Pod: "web-0"}), here.Handle)
 	e := refused(t, r, Query{Pod: "web-0", Everywhere: true}, KindAmbiguous)
 	if len(e.Candidates) != 2 || !slices.ContainsFunc(e.Candidates, func(c Candidate) bool { return c.Node == "node-2" && c.Namespace == "other" }) {
