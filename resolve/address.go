@@ -52,6 +52,8 @@ type Endpoint struct {
 	Pod       string `json:"pod,omitempty"`
 	Namespace string `json:"namespace,omitempty"`
 	Node      string `json:"node,omitempty"`
+	// Ports are those behind the service's ports, by the names of these.
+	Ports map[string]uint16 `json:"-"`
 }
 
 // maxEndpoints bounds those that an answer lists.

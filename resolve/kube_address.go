@@ -15,6 +15,7 @@ type kubeEndpointSlice struct {
 	kubeKind
 	Ports []struct {
 		Name string `json:"name"`
+		Port uint16 `json:"port"`
 	} `json:"ports"`
 	Endpoints []struct {
 		Addresses  []string `json:"addresses"`
@@ -89,22 +90,21 @@ func isAddress(s string, ip netip.Addr) bool {
 
 // serviceWith finds the service that has the address, and what is behind it.
 func (c *kubeConn) serviceWith(ctx context.Context, ip netip.Addr) (*Service, error) {
-	var found *kubeService
-	err := pages(ctx, c, kubeRequest{group: kubeCore, resource: kubeServices}, func(s *kubeService) bool {
-		if s.has(ip) && checkName("", s.Metadata.Name, "") == nil && checkName("", s.Metadata.Namespace, "") == nil {
-			found = s
-		}
-		return found == nil
-	})
+	found, _, err := c.findService(ctx, ServiceQuery{IP: ip})
 	if found == nil {
 		return nil, err
 	}
 	s := found.service()
+	_ = c.endpointsOf(ctx, s) // that it is a service is worth knowing also where nothing more can be
+	return s, nil
+}
+
+// endpointsOf adds the endpoints of a service. Where it fails, s.Unknown says why.
+func (c *kubeConn) endpointsOf(ctx context.Context, s *Service) error {
 	slices := kubeRequest{
 		group: kubeDiscovery, resource: "endpointslices", namespace: s.Namespace, labels: "kubernetes.io/service-name=" + s.Name,
 	}
-	// That it is a service is worth knowing also where nothing more can be.
-	err = pages(ctx, c, slices, func(e *kubeEndpointSlice) bool {
+	err := pages(ctx, c, slices, func(e *kubeEndpointSlice) bool {
 		e.addTo(s)
 		return true
 	})
@@ -112,7 +112,7 @@ func (c *kubeConn) serviceWith(ctx context.Context, ip netip.Addr) (*Service, er
 		s.Unknown = err.Error()
 	}
 	s.readyFirst()
-	return s, nil
+	return err
 }
 
 func (s *kubeService) has(ip netip.Addr) bool {
@@ -161,7 +161,7 @@ func (e *kubeEndpointSlice) addTo(s *Service) {
 		if err != nil {
 			continue
 		}
-		out := Endpoint{Address: ip.String(), Ready: ready}
+		out := Endpoint{Address: ip.String(), Ready: ready, Ports: e.ports()}
 		if checkName("", p.NodeName, "") == nil {
 			out.Node = p.NodeName
 		}
@@ -170,6 +170,15 @@ func (e *kubeEndpointSlice) addTo(s *Service) {
 		}
 		s.Endpoints = append(s.Endpoints, out)
 	}
+}
+
+// ports are the ports of its endpoints by the names of the service's.
+func (e *kubeEndpointSlice) ports() map[string]uint16 {
+	ports := map[string]uint16{}
+	for _, p := range e.Ports {
+		ports[reasonWord(p.Name)] = p.Port
+	}
+	return ports
 }
 
 // countPorts counts a ready endpoint for the ports that it has. A slice says by their

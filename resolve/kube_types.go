@@ -80,6 +80,11 @@ type kubeContainerSpec struct {
 	Name          string `json:"name"`
 	Image         string `json:"image"`
 	RestartPolicy string `json:"restartPolicy"`
+	Ports         []struct {
+		Name          string `json:"name"`
+		ContainerPort int    `json:"containerPort"`
+		Protocol      string `json:"protocol"`
+	} `json:"ports"`
 }
 
 type kubeCondition struct {
@@ -139,12 +144,14 @@ type kubeService struct {
 	kubeKind
 	Metadata kubeMeta `json:"metadata"`
 	Spec     struct {
-		Type        string            `json:"type"`
-		Selector    map[string]string `json:"selector"`
-		ClusterIP   string            `json:"clusterIP"`
-		ClusterIPs  []string          `json:"clusterIPs"`
-		ExternalIPs []string          `json:"externalIPs"`
-		Ports       []struct {
+		Type      string            `json:"type"`
+		Selector  map[string]string `json:"selector"`
+		ClusterIP string            `json:"clusterIP"`
+		// ExternalName is a DNS name.
+		ExternalName string   `json:"externalName"`
+		ClusterIPs   []string `json:"clusterIPs"`
+		ExternalIPs  []string `json:"externalIPs"`
+		Ports        []struct {
 			Name     string `json:"name"`
 			Protocol string `json:"protocol"`
 			Port     int    `json:"port"`

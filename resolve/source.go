@@ -36,6 +36,8 @@ type ClusterSource interface {
 	Owned(ctx context.Context, q Query) ([]Workload, error)
 	// Address tells what in the cluster has an address.
 	Address(ctx context.Context, ip netip.Addr) (Address, error)
+	// Service tells what is known of a service; nil where there is none like that.
+	Service(ctx context.Context, q ServiceQuery) (*ServiceState, error)
 	// Kinship tells what the node of that name is to this machine, in a constant
 	// number of requests.
 	Kinship(ctx context.Context, node string) (Kinship, error)

@@ -313,6 +313,10 @@ func (nodeOf) Address(context.Context, netip.Addr) (resolve.Address, error) {
 	return resolve.Address{}, nil
 }
 
+func (nodeOf) Service(context.Context, resolve.ServiceQuery) (*resolve.ServiceState, error) {
+	return nil, nil
+}
+
 func (nodeOf) HasNode(_ context.Context, node string) (bool, error)     { return node != "nosuch", nil }
 func (nodeOf) Kinship(context.Context, string) (resolve.Kinship, error) { return resolve.Stranger, nil }
 

@@ -110,7 +110,7 @@ func curl(ctx context.Context, client *gather.HTTP, node gather.Node, env *dispa
 	}
 	answer := dispatch.Answer[fact.Fetch]{Findings: diagnose.Fetch(found)}
 	answer.Summary = summarizeFetch(found.Fetch) // with the reason that was found
-	answer.Notes = append(curlNotes(found, target), firewallNotRead(answer.Findings)...)
+	answer.Notes = slices.Concat(curlNotes(found, target), firewallNotRead(answer.Findings), serviceUnknown(found.ServiceUnknown))
 	answer.Next = in.next(ctx, env, target, found, answer.Findings)
 	found.ShowJourney()
 	if !in.Details {
@@ -125,7 +125,7 @@ func thisNode(env *dispatch.Env, tracer *gather.Tracer) gather.Node {
 	if env.Policy.NoJourney {
 		tracer = nil
 	}
-	return gather.Node{Home: env.Home, Host: env.Host, Root: env.Root, Destinations: env.Policy.Destinations, Tracer: tracer}
+	return gather.Node{Home: env.Home, Host: env.Host, Root: env.Root, Resolver: env.Resolver, Destinations: env.Policy.Destinations, Tracer: tracer}
 }
 
 // next makes calls of the moves that are worth making.
@@ -142,6 +142,9 @@ func (in *NetnsCurlIn) next(ctx context.Context, env *dispatch.Env, target *reso
 		case diagnose.LookUpName:
 			next = append(next, dispatch.Propose(netnsDNSLookup, NetnsDNSLookupIn{TargetArgs: same, Name: e.DNS.Name}, why))
 			continue
+		case diagnose.ShowPod:
+			next = append(next, proposePod(step))
+			continue
 		case diagnose.ShowLink:
 			next = append(next, dispatch.Propose(netnsIPAddr, NetnsIPAddrIn{TargetArgs: same}, why))
 			continue
@@ -153,7 +156,7 @@ func (in *NetnsCurlIn) next(ctx context.Context, env *dispatch.Env, target *reso
 		case diagnose.OverHTTP11:
 			call.HTTPVersion = string(gather.HTTP11)
 		case diagnose.AtServiceAddress:
-			call.Resolve = pinned(e.DNS.Name, in.URL, e.Service)
+			call.Resolve = pinned(e.DNS.Name, in.URL, e.ServiceAddress)
 		case diagnose.ThroughProxy:
 			call.UseProxy = true
 		case diagnose.ThroughProxyOfRange:
@@ -183,11 +186,7 @@ func (in *NetnsCurlIn) next(ctx context.Context, env *dispatch.Env, target *reso
 // in there it is plain whether anything listens, on which addresses, and whether it
 // accepts.
 func (in *NetnsCurlIn) fromInside(ctx context.Context, env *dispatch.Env, target *resolve.Target, f *fact.Fetch, why *string) bool {
-	to, err := netip.ParseAddrPort(f.Destination())
-	if err != nil {
-		return false
-	}
-	owner, to := gather.OwnerOf(ctx, env.Resolver, env.Host, target, to)
+	owner, to := gather.OwnerOf(ctx, env.Resolver, env.Host, target, f.Behind()...)
 	if owner == nil {
 		return false
 	}
@@ -202,6 +201,12 @@ func (in *NetnsCurlIn) fromInside(ctx context.Context, env *dispatch.Env, target
 	}
 	in.askTheSame(f)
 	return true
+}
+
+// proposePod proposes to look at a pod.
+func proposePod(step diagnose.Step) dispatch.Next {
+	namespace, pod, _ := strings.Cut(step.Name, "/")
+	return dispatch.Propose(resolvePodPID, ResolvePodPIDIn{TargetArgs: dispatch.TargetArgs{Pod: pod, Namespace: namespace}}, step.Why)
 }
 
 // ownerName calls the network that owns an address by its pod, where it has one.
@@ -327,7 +332,16 @@ func summarizeFetch(f *fact.Fetch) string {
 	case f.ReasonCode == fact.ReasonNotHTTP:
 		return sentence(where + " accepts connections and does not speak HTTP: " + f.Reason)
 	}
-	return sentence(fmt.Sprintf("%s (%s): %s", what, f.Outcome, f.Reason))
+	return sentence(fmt.Sprintf("%s (%s): %s%s", what, f.Outcome, f.Reason, describeService(f)))
+}
+
+// describeService says what the destination is to the cluster, where the reason does not.
+func describeService(f *fact.Fetch) string {
+	s := f.Service
+	if s == nil || strings.Contains(f.Reason, s.Namespace+"/"+s.Name) {
+		return ""
+	}
+	return fmt.Sprintf("; the destination is service %s/%s, of whose %s %d are ready", s.Namespace, s.Name, words.Plural(s.Total, "endpoint"), s.Ready)
 }
 
 func summarizeAnswer(f *fact.Fetch) string {
@@ -406,6 +420,14 @@ func curlNotes(f *fact.FetchEvidence, target *resolve.Target) []dispatch.Note {
 		add("addresses_skipped", "%s of the name were not tried", words.Plural(f.AddressesSkipped, "further address"))
 	}
 	return notes
+}
+
+// serviceUnknown: the cluster did not say whether a service takes part.
+func serviceUnknown(said string) []dispatch.Note {
+	if said == "" {
+		return nil
+	}
+	return []dispatch.Note{{Code: "service_not_known", Message: "whether the address or name is a service's is not known: " + said}}
 }
 
 // firewallNotRead: where packets are lost, that no finding names a firewall says nothing

@@ -63,13 +63,13 @@ func lookUpName(ctx context.Context, node gather.Node, env *dispatch.Env, t *res
 	}
 	answer := dispatch.Answer[fact.DNSLookup]{Summary: describeLookup(found.DNSLookup), Findings: diagnose.Lookup(found)}
 	answer.Next = in.next(ctx, env, t, found, answer.Findings)
-	if found.Links != nil && diagnose.Settled(answer.Findings) {
+	if (found.Links != nil || found.Service != nil || found.Nameserver != nil) && diagnose.Settled(answer.Findings) {
 		answer.Summary = nameFindings(answer.Findings[:1]) + answer.Summary
 	}
 	for _, n := range found.Notes {
 		answer.Notes = append(answer.Notes, dispatch.Note{Code: n.Code, Message: n.Message})
 	}
-	answer.Notes = append(answer.Notes, firewallNotRead(answer.Findings)...)
+	answer.Notes = slices.Concat(answer.Notes, firewallNotRead(answer.Findings), serviceUnknown(found.ServiceUnknown))
 	found.ShowJourney()
 	answer.Data = *found.DNSLookup
 	if !in.Details {
@@ -85,6 +85,9 @@ func (in *NetnsDNSLookupIn) next(ctx context.Context, env *dispatch.Env, t *reso
 	for _, step := range diagnose.AfterLookup(e, findings) {
 		call := NetnsDNSLookupIn{TargetArgs: same, Name: step.Name, Type: in.Type}
 		switch step.Move {
+		case diagnose.ShowPod:
+			next = append(next, proposePod(step))
+			continue
 		case diagnose.ShowLink:
 			next = append(next, dispatch.Propose(netnsIPAddr, NetnsIPAddrIn{TargetArgs: same}, step.Why))
 			continue
@@ -94,7 +97,11 @@ func (in *NetnsDNSLookupIn) next(ctx context.Context, env *dispatch.Env, t *reso
 			call.TargetArgs, call.Server = dispatch.TargetArgs{Netns: "host"}, e.Resolver.Servers[0]
 		case diagnose.FromInside, diagnose.AsServer:
 			server, _ := parseServer(e.Resolver.Servers[0])
-			owner, at := gather.OwnerOf(ctx, env.Resolver, env.Host, t, server)
+			places := []string{server.String()}
+			if e.Nameserver != nil {
+				places = append(places, e.Nameserver.Addresses()...)
+			}
+			owner, at := gather.OwnerOf(ctx, env.Resolver, env.Host, t, places...)
 			if owner == nil {
 				continue
 			}

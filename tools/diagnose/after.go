@@ -29,10 +29,11 @@ const (
 	FromNode
 	FromInside // of the destination; the caller names it before Why
 	AsServer   // a lookup as the nameserver itself makes it, in its network; likewise
+	ShowPod    // the state of the pod Name
 )
 
 // Step is a move, and why it is made. Name is what is to be looked up, where the move
-// is one of a lookup.
+// is one of a lookup, or namespace and name of a pod.
 type Step struct {
 	Move      Move
 	Name, Why string
@@ -47,7 +48,10 @@ const slowLookup = 1000
 // Where a finding settles the cause, nothing is compared any more.
 func AfterFetch(e *fact.FetchEvidence, findings []fact.Finding) []Step {
 	f, failed, own, settled := e.Fetch, e.Outcome != fact.OutcomeOK, isOwnPort(e.Fetch), Settled(findings)
-	var steps []Step
+	steps := showBackend(f.Service, findings)
+	if e.Lookup != nil {
+		steps = showServices(e.Lookup, findings)
+	}
 	add := func(move Move, format string, args ...any) {
 		steps = append(steps, Step{Move: move, Why: fmt.Sprintf(format, args...)})
 	}
@@ -68,7 +72,7 @@ func AfterFetch(e *fact.FetchEvidence, findings []fact.Finding) []Step {
 		add(ShowLink, "the MTU of the interface and of the interface's other end on the host: longer packets are dropped")
 	case f.Stage == fact.StageDNS && f.DNS != nil:
 		add(LookUpName, "the answer of each nameserver to each name of the search list")
-		if e.Service != "" && len(f.Redirects) == 0 {
+		if e.ServiceAddress != "" && len(f.Redirects) == 0 {
 			add(AtServiceAddress, "the same by the service's address, which the application's environment has: whether more than the name is wrong")
 		}
 	case f.DNS != nil && f.DNS.AppWaitMS >= slowLookup:

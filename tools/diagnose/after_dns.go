@@ -18,7 +18,7 @@ const (
 // nothing. Where a finding settles the cause, nothing is compared any more.
 func AfterLookup(e *fact.LookupEvidence, findings []fact.Finding) []Step {
 	if e.Outcome == "answered" || len(e.Resolver.Servers) == 0 || Settled(findings) {
-		return nil
+		return showServices(e.DNSLookup, findings)
 	}
 	if e.Outcome == "nxdomain" {
 		// From elsewhere the same server says the same; whether it knows the cluster decides.

@@ -54,7 +54,7 @@ func TestAfterFetch(t *testing.T) {
 			{Address: "10.0.0.2:80", Cause: fact.CauseTooShort, Why: "r"}}}}, []Move{WithMoreTime, FromNode, FromInside}},
 		{"server error", fact.FetchEvidence{Fetch: &fact.Fetch{Outcome: fact.OutcomeHTTPError, Status: &failed, Stage: fact.StageDone, Attempts: elsewhere}},
 			[]Move{FromNode, FromInside}},
-		{"no such name", fact.FetchEvidence{Service: "10.96.0.7", Fetch: &fact.Fetch{
+		{"no such name", fact.FetchEvidence{ServiceAddress: "10.96.0.7", Fetch: &fact.Fetch{
 			Outcome: fact.OutcomeDNSFailed, Stage: fact.StageDNS, DNS: &fact.Resolution{Name: "api"}}}, []Move{LookUpName, AtServiceAddress}},
 		{"no such name, of no service", fact.FetchEvidence{Fetch: &fact.Fetch{
 			Outcome: fact.OutcomeDNSFailed, Stage: fact.StageDNS, DNS: &fact.Resolution{Name: "api"}}}, []Move{LookUpName}},
@@ -82,7 +82,7 @@ func TestAfterFetch(t *testing.T) {
 // TestSettled: a cause that is proven ends the comparisons, and nothing else.
 func TestSettled(t *testing.T) {
 	t.Parallel()
-	e := fact.FetchEvidence{Service: "10.96.0.7", Fetch: &fact.Fetch{Outcome: fact.OutcomeTimeout, Stage: fact.StageConnect,
+	e := fact.FetchEvidence{ServiceAddress: "10.96.0.7", Fetch: &fact.Fetch{Outcome: fact.OutcomeTimeout, Stage: fact.StageConnect,
 		Attempts: []fact.Attempt{{Address: "10.0.0.2:80", Cause: fact.CauseGatewaySilent}}}}
 	for code, want := range map[fact.Code]int{LinkDown: 0, FirewallPodDrop: 0, RouteNoDefault: 0, NeighGatewayFailed: 3, TCPTimeout: 3} {
 		if got := AfterFetch(&e, finding(code, "f")); len(got) != want {

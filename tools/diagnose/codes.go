@@ -37,6 +37,18 @@ const (
 	NATNotReversed           fact.Code = "nat.not_reversed"
 	ServiceHairpin           fact.Code = "svc.hairpin"
 	ServiceDeadBackend       fact.Code = "svc.dead_backend"
+	ServiceNoEndpoints       fact.Code = "svc.no_endpoints"
+	ServiceWrongTargetPort   fact.Code = "svc.wrong_target_port"
+	ServiceHeadlessPort      fact.Code = "svc.headless_port"
+	ServiceSomeBackendsDead  fact.Code = "svc.some_backends_dead"
+	ServiceStaleEndpoint     fact.Code = "svc.stale_endpoint"
+	K8sSelectorMismatch      fact.Code = "k8s.selector_mismatch"
+	K8sNotReady              fact.Code = "k8s.not_ready"
+	K8sCrash                 fact.Code = "k8s.crash"
+	K8sNoSuchPort            fact.Code = "k8s.no_such_port"
+	K8sOtherNamespace        fact.Code = "k8s.other_namespace"
+	K8sExternalName          fact.Code = "k8s.external_name"
+	DNSServiceDenied         fact.Code = "dns.service_denied"
 	SysctlRPFilter           fact.Code = "sysctl.rp_filter"
 	SysctlRouteLocalnet      fact.Code = "sysctl.route_localnet"
 	TCPRefused               fact.Code = "tcp.refused"
@@ -123,6 +135,9 @@ func Codes() []CodeInfo {
 	unanswered := []fact.Code{TCPTimeout, TCPSynRetransmitted, HTTPNoResponse, HTTPBodyStalled}
 	unresolved := []fact.Code{DNSNameserverTimeout, DNSNameserverUnreachable, DNSSlow}
 	both := append(unanswered[:len(unanswered):len(unanswered)], unresolved...)
+	// What the node does with a packet to a service that leads nowhere.
+	unserved := append(both[:len(both):len(both)], TCPRefused, TCPReset, TCPUnreachable, RouteUnreachable, RouteLoop, FirewallHostReject,
+		DNSNameserverRefused, DNSNXDOMAIN, DNSNODATA, DNSSERVFAIL, DNSRefused, HTTPProxyEnv)
 	noWayOut := append(both[:len(both):len(both)], AddrNoSource, RouteNoDefault, NeighGatewayFailed, NeighFailed)
 	return []CodeInfo{
 		{LinkMissing, Critical, settled, "The network has no interface besides the loopback", "Read the network plugin's log and the pod's events: the plugin did not attach the pod.", noWayOut},
@@ -157,6 +172,18 @@ func Codes() []CodeInfo {
 		{NATNotReversed, Critical, open, "The answer comes from another address than the one asked", "Find out where answers bypass NAT.", both},
 		{ServiceHairpin, Critical, settled, "A pod that calls its own service gets its own packets back", "Masquerade such connections, or enable hairpin mode of the network plugin.", []fact.Code{TCPTimeout}},
 		{ServiceDeadBackend, Critical, settled, "NAT leads to a backend that is not there", "Look at the service's endpoints: that address is of no running pod, or the pod's network does not answer.", both},
+		{ServiceNoEndpoints, Critical, settled, "The service has no endpoint", "Start the pods that the service selects, or give the service its endpoints.", unserved},
+		{ServiceWrongTargetPort, Critical, settled, "The service leads to a port of its pods where nothing listens", "Correct the targetPort of the service, or the port of the application.", unserved},
+		{ServiceHeadlessPort, Critical, settled, "A headless service translates no ports", "Ask the port on which the pods listen, or give the service a cluster IP.", unserved},
+		{ServiceSomeBackendsDead, Critical, open, "Some endpoints of the service fail, others answer", "Look into the pods whose endpoints fail; a readiness probe would take them out of the service.", unserved},
+		{ServiceStaleEndpoint, Critical, settled, "The node's NAT leads to an address that is no endpoint of the service", "Find out why kube-proxy does not update its rules: whether it runs, and reaches the API.", append(unserved[:len(unserved):len(unserved)], ServiceDeadBackend, NeighFailed)},
+		{K8sSelectorMismatch, Critical, settled, "The service selects no pod", "Correct the selector of the service, or the labels of the pods.", unserved},
+		{K8sNotReady, Critical, settled, "No pod behind the service is ready", "Look at the pods: their readiness probes, and whether they start.", unserved},
+		{K8sCrash, Critical, settled, "The pods behind the service crash", "Read the log of the container's last run (kubectl logs --previous).", unserved},
+		{K8sNoSuchPort, Critical, settled, "The service, or the pods behind it, have no such port", "Ask a port that the service has, or correct its ports; a targetPort by name must be the name of a container port.", unserved},
+		{K8sOtherNamespace, Critical, settled, "The service is in another namespace", "Name the service with its namespace: NAME.NAMESPACE.", unserved},
+		{K8sExternalName, Critical, settled, "The service is an alias of a name that has no address", "Correct the externalName of the service.", unserved},
+		{DNSServiceDenied, Critical, settled, "The cluster's DNS denies a service that the Kubernetes API has", "Look at the cluster DNS: its Corefile's zones, its log, and whether it reaches the Kubernetes API.", unserved},
 		{SysctlRPFilter, Critical, settled, "The reverse path filter drops packets", "Correct the route back to the source, or set rp_filter to 2.", both},
 		{SysctlRouteLocalnet, Critical, settled, "NAT leads a connection from 127.0.0.1 out of the target, and route_localnet forbids that", "Use the node's address, or set route_localnet to 1.", unanswered},
 		{TCPRefused, Warning, open, "The destination refuses the connection", "See whether the application listens on that port.", nil},

@@ -47,7 +47,8 @@ func Lookup(e *fact.LookupEvidence) []fact.Finding {
 	return findings
 }
 
-// lookupRoots are the faults of the target's links and routes by which no server is heard.
+// lookupRoots are the faults of the target's links and routes by which no server is heard,
+// else those of the services that take part.
 func lookupRoots(l *fact.DNSLookup, links *fact.LinkEvidence) []fact.Finding {
 	dev := loopback
 	if slices.ContainsFunc(l.Resolver.Servers, func(server string) bool { return !ownAddress(server) }) {
@@ -56,7 +57,10 @@ func lookupRoots(l *fact.DNSLookup, links *fact.LinkEvidence) []fact.Finding {
 	if roots := linkRoots(links, dev); roots != nil {
 		return roots
 	}
-	return noRouteTo(l, links)
+	if roots := noRouteTo(l, links); roots != nil {
+		return roots
+	}
+	return lookupServices(l)
 }
 
 // noRouteTo: no table has a default route, and the kernel found no route to a server.

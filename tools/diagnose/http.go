@@ -24,6 +24,7 @@ var fetchRules = [...]func(*fact.Fetch) []fact.Finding{
 // sets the outcome and the reason of the answer by its attempts.
 func Fetch(e *fact.FetchEvidence) []fact.Finding {
 	f := e.Fetch
+	forgetServiceRoute(e)
 	Connecting(f)
 	if why := ecn(f); why != "" {
 		f.Reason = why
@@ -37,7 +38,13 @@ func Fetch(e *fact.FetchEvidence) []fact.Finding {
 	if e.Lookup != nil {
 		roots = lookupRoots(e.Lookup, e.Links)
 	}
-	if roots != nil && f.Conn == nil {
+	if f.Conn != nil { // it came about
+		roots = nil
+	}
+	if roots == nil {
+		roots = serviceFault(f.Service, f.Outcome, f.Attempts)
+	}
+	if roots != nil {
 		findings = withRoots(roots, findings)
 		f.Reason = roots[0].Fact + "; so " + f.Reason
 	}

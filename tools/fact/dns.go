@@ -54,6 +54,13 @@ type DNSLookup struct {
 	MS       float64 `json:"ms"`
 	Complete bool    `json:"complete"`
 
+	// Service is the one that the name means, where the lookup failed, and Nameserver the
+	// one whose address the first nameserver is.
+	Service    *Service `json:"service,omitempty" jsonschema:"the service of that name, as the Kubernetes API has it"`
+	Nameserver *Service `json:"nameserver_service,omitempty" jsonschema:"the service at the first nameserver's address"`
+	// DNSPolicy is that of the target's pod.
+	DNSPolicy string `json:"dns_policy,omitempty" jsonschema:"of the pod's spec"`
+
 	// TwoDots: the search list ends it, with a name that has two final dots.
 	TwoDots bool `json:"-"`
 	// DNSAddresses is what the servers say where the hosts file decided.
@@ -80,6 +87,9 @@ type LookupEvidence struct {
 	Host      bool          // made in the node's own network
 	Namespace string        // Kubernetes namespace of the pod; "" for what is no pod
 	Links     *LinkEvidence // nil where they were not read
+	// ServiceUnknown says why it is not known which services take part; "" where it is, or
+	// nobody can be asked.
+	ServiceUnknown string
 }
 
 // HalfDenied reports whether the deciding server has an address of the name for which

@@ -39,6 +39,8 @@ type Fetch struct {
 	Attempts []Attempt `json:"attempts" jsonschema:"in the order tried: the next starts when one fails, or 250 ms after it"`
 	// Journey is that of the attempt that says why none connected.
 	Journey *Journey `json:"journey,omitempty" jsonschema:"where the packets went on this node, as its kernel saw them"`
+	// Service is what the cluster knows of the destination, where the request failed.
+	Service *Service `json:"service,omitempty" jsonschema:"the service that the request was sent to, as the Kubernetes API has it"`
 	// AddressesSkipped counts further addresses of the name that were not tried.
 	AddressesSkipped int         `json:"addresses_skipped,omitempty"`
 	ECN              *ECN        `json:"ecn,omitempty" jsonschema:"SYNs with and without ECN compared, where the first asked for it in vain"`
@@ -89,9 +91,12 @@ type FetchEvidence struct {
 	// Links are those of the target, where the fetch failed before an answer came from
 	// elsewhere; nil where they were not read.
 	Links *LinkEvidence
-	// Service is the address of the service that the host of the URL means, by the
+	// ServiceAddress is that of the service that the host of the URL means, by the
 	// application's environment; "" for none.
-	Service string
+	ServiceAddress string
+	// ServiceUnknown says why it is not known whether the destination is a service; ""
+	// where it is, or nobody can be asked.
+	ServiceUnknown string
 	// RootsFrom says whose CA bundle judged the certificate, "" where none did.
 	// RootsUnusable is a file of the container that holds no certificate.
 	RootsFrom, RootsUnusable string
@@ -110,6 +115,17 @@ func (f *Fetch) Destination() string {
 		return a.Node.SentTo
 	}
 	return cmp.Or(a.SentTo, a.Address)
+}
+
+// Behind are the places where the only attempt may have led to, as far as they are known:
+// that of [Fetch.Destination], and the backends of the service, those first that failed
+// by themselves.
+func (f *Fetch) Behind() []string {
+	places := []string{f.Destination()}
+	if f.Service != nil {
+		places = append(places, f.Service.Addresses()...)
+	}
+	return places
 }
 
 // SlowFirstByte reports whether the answer came later than what an application computes

@@ -37,7 +37,8 @@ func LookUp(ctx context.Context, node Node, target *resolve.Target, r DNSRequest
 	}
 	r.Beside = besideNames(target, r.Name)
 	environ, cut := applicationEnviron(ctx, target)
-	whose := lookupTarget(target, environ, allowedFor(ctx, node.Destinations, target))
+	allow := allowedFor(ctx, node.Destinations, target)
+	whose := lookupTarget(target, environ, allow)
 	whose.EnvironCut, whose.Tracer = cut, node.Tracer
 	found, err := lookup.Run(ctx, whose, r)
 	if err != nil {
@@ -48,6 +49,7 @@ func LookUp(ctx context.Context, node Node, target *resolve.Target, r DNSRequest
 	if found.Unheard() {
 		e.Links = Links(ctx, node.Host, target)
 	}
+	e.ServiceUnknown = askLookup(ctx, node, target, allow, found)
 	return e, nil
 }
 

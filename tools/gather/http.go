@@ -2,9 +2,11 @@ package gather
 
 import (
 	"context"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"nsenter-mcp/internal/dispatch/destination"
 	"nsenter-mcp/nsexec"
@@ -49,8 +51,9 @@ func WithoutCredentials(r HTTPRequest) (clean HTTPRequest, hidden bool) {
 // Node is the machine from which targets are looked at.
 type Node struct {
 	Home         *nsexec.Home
-	Host         *nsexec.Handle // its own network; nil where that is not known
-	Root         string         // the directory below which its files lie
+	Host         *nsexec.Handle    // its own network; nil where that is not known
+	Root         string            // the directory below which its files lie
+	Resolver     *resolve.Resolver // knows the cluster; nil for nobody
 	Destinations destination.Policy
 	// Tracer follows packets through the node; nil where the operator does not want it.
 	Tracer *Tracer
@@ -75,9 +78,21 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 	allow := allowedFor(ctx, node.Destinations, target)
 	var roots fetch.Roots
 	var lookups []*fact.DNSLookup // one after the other
+	asking, cancel := context.WithCancel(ctx)
+	defer cancel()
+	inquiry := &inquiry{to: place{protocol: "TCP"}, ask: func(to place) (*fact.Service, string) {
+		return h.behind(asking, node, target, r, allow, to)
+	}}
 	client := fetch.Client{
-		Prober: h.prober, Tracer: node.Tracer, Target: target.Net, Allow: allow.probes, Environ: variables,
-		Lookup: nameLookup(node, target, environ, allow, func(l *fact.DNSLookup) { lookups = append(lookups, l) }),
+		Prober: h.prober, Tracer: node.Tracer, Target: target.Net, Environ: variables,
+		Allow: func(to netip.AddrPort) error {
+			inquiry.sentTo(to)
+			return allow.probes(to)
+		},
+		Lookup: nameLookup(node, target, environ, allow, func(l *fact.DNSLookup) {
+			lookups = append(lookups, l)
+			inquiry.named(l)
+		}),
 		Roots: func(ctx context.Context) fetch.Roots {
 			host, done := hostFileReader(node.Home, node.Root)
 			defer done()
@@ -85,9 +100,20 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 			return roots
 		},
 	}
+	halfTime := time.AfterFunc(half(ctx), inquiry.begin)
 	answer, err := client.Do(ctx, r)
+	failed := err == nil && answer.Stage != fact.StageDNS && isSilentOrRefused(answer.Outcome)
+	if !failed {
+		cancel()
+	}
+	if !halfTime.Stop() || failed {
+		inquiry.begin() // or waits until that has ended
+	}
 	if err != nil {
 		return nil, err
+	}
+	if failed {
+		answer.Service = inquiry.service
 	}
 	if r.Details || answer.Outcome == fact.OutcomeHTTPError || answer.SlowFirstByte() {
 		attempt.MeasureWays(ctx, target.Net, answer.Attempts)
@@ -95,13 +121,13 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 	attempt.AskNode(ctx, node.Host, target.Net, answer.Attempts)
 	e := &fact.FetchEvidence{
 		Fetch: answer, Host: target.HostNetwork, Compared: target.Query.Netns == "host", MSS: r.MSS,
-		RootsFrom: roots.From, RootsUnusable: roots.Unusable, EnvironCut: cut,
+		RootsFrom: roots.From, RootsUnusable: roots.Unusable, EnvironCut: cut, ServiceUnknown: inquiry.said,
 	}
 	if answer.Stage == fact.StageDNS && answer.DNS != nil {
-		e.Service = serviceAddress(environ, answer.DNS.Name, target.Workload.Namespace)
+		e.ServiceAddress = serviceAddress(environ, answer.DNS.Name, target.Workload.Namespace)
 		for _, l := range slices.Backward(lookups) {
 			if l.Asked == answer.DNS.Name {
-				e.Lookup = l
+				e.Lookup, e.ServiceUnknown = l, askLookup(ctx, node, target, allow, l)
 				break
 			}
 		}
@@ -115,6 +141,46 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 	}
 	return e, nil
 }
+
+// isSilentOrRefused reports whether what is behind a service may be why a request ended so.
+func isSilentOrRefused(o fact.Outcome) bool {
+	switch o {
+	case fact.OutcomeRefused, fact.OutcomeTimeout, fact.OutcomeReset, fact.OutcomeUnreachable:
+		return true
+	}
+	return false
+}
+
+// behind is the service at a place, each of whose endpoints is sent the same request.
+func (h *HTTP) behind(
+	ctx context.Context, node Node, target *resolve.Target, r HTTPRequest, allow allowed, to place,
+) (*fact.Service, string) {
+	s, said := serviceAt(ctx, node, to)
+	if s == nil {
+		return nil, said
+	}
+	if r.Method != "" && !strings.EqualFold(r.Method, http.MethodGet) {
+		r.Method, r.Body = http.MethodHead, "" // changes nothing
+	}
+	r.MaxRedirects, r.UseProxy, r.Proxy, r.MaxBody, r.Insecure = 0, false, "", 0, true
+	client := fetch.Client{Prober: h.prober, Target: target.Net, Allow: allow.probes}
+	tryBackends(ctx, s, func(ctx context.Context, at netip.AddrPort) fact.Outcome {
+		r := r
+		r.Resolve, r.ConnectTo = nil, []string{"::" + at.String()}
+		ctx, cancel := context.WithTimeout(ctx, backendTime)
+		defer cancel()
+		answer, err := client.Do(ctx, r)
+		if err != nil {
+			return ""
+		}
+		return answer.Outcome
+	})
+	readListeners(ctx, node, target, s)
+	return s, ""
+}
+
+// backendTime bounds what one endpoint is waited for: a lost SYN is repeated after 1 s.
+const backendTime = 3 * time.Second
 
 // egress is the interface by which the target's kernel cannot send on an established
 // connection.

@@ -2,11 +2,14 @@ package attempt
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/netip"
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"nsenter-mcp/nsexec"
 )
 
 // maxListenersText bounds what is read of /proc/net/tcp. Listening sockets come
@@ -15,6 +18,18 @@ const maxListenersText = 64 << 10
 
 // maxListeners bounds what is told of them.
 const maxListeners = 20
+
+// Listeners returns the addresses and ports on which something in a namespace listens,
+// those on port first and at most 20; nil where that cannot be known. It ends with ctx.
+func Listeners(ctx context.Context, h *nsexec.Handle, port uint16) (listeners []string) {
+	_ = h.Look(ctx, func() error {
+		return h.Do(func() error {
+			listeners = readListeners(port)
+			return nil
+		})
+	})
+	return listeners
+}
 
 // readListeners returns the addresses and ports on which something in the namespace
 // listens, those on port first; an empty list for none, nil where that cannot be known.

@@ -32,3 +32,6 @@ func MeasureWays(context.Context, *nsexec.Handle, []fact.Attempt) {}
 
 // CompareECN measures nothing.
 func CompareECN(context.Context, *nsexec.Handle, netip.AddrPort) *fact.ECN { return nil }
+
+// Listeners are not known.
+func Listeners(context.Context, *nsexec.Handle, uint16) []string { return nil }

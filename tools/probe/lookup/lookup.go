@@ -12,6 +12,9 @@ import (
 	"nsenter-mcp/tools/fact"
 )
 
+// TypeA is the record type of IPv4 addresses.
+const TypeA = typeA
+
 // The record types that getaddrinfo(3) asks for, and that of reverse lookups.
 const (
 	typeA    = dns.TypeA
