@@ -1,7 +1,10 @@
 package tools
 
 import (
+	"errors"
+	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -35,6 +38,68 @@ func TestCurlShowsTheJourney(t *testing.T) {
 	}
 }
 
+// TestTrailNamesPlaces: a network is called by its pod, where it is a pod's own, and a
+// device by what it is there for.
+func TestTrailNamesPlaces(t *testing.T) {
+	t.Parallel()
+	lab.Kernel(t, noJourney())
+	drop := func(n *lab.Netns) error { return n.Firewall(lab.FirewallRule{Hook: lab.Incoming, Port: 8080}) }
+	for _, c := range []struct {
+		title string
+		style lab.Style
+		to    func(t *testing.T, b *testbench) (ip string, err error) // that loses what it gets
+		want  []string                                                // in order: the beginnings of lines, VETH any device of the node
+		fact  string                                                  // of the finding
+	}{
+		{"bridge", lab.Bridge, func(t *testing.T, b *testbench) (string, error) {
+			pod := b.lab.Pod(t, lab.PodSpec{Name: "web", Namespace: "shop"})
+			return pod.IP.String(), errors.Join(showCgroup(pod.Sandbox), drop(pod.Netns))
+		}, []string{"target eth0 queued", "node VETH (to target) received", "node VETH (to shop/web) queued", "pod shop/web eth0 received", "pod shop/web eth0 dropped"}, "in pod shop/web, at eth0"},
+		{"routed", lab.Calico, func(t *testing.T, b *testbench) (string, error) {
+			pod := b.lab.Pod(t, lab.PodSpec{Name: "web", Namespace: "shop", Style: lab.Calico})
+			return pod.IP.String(), errors.Join(showCgroup(pod.Sandbox), drop(pod.Netns))
+		}, []string{"target eth0 queued", "node VETH (to target) received", "node VETH (to shop/web) queued", "pod shop/web eth0 received", "pod shop/web eth0 dropped"}, "in pod shop/web, at eth0"},
+		{"no pod", lab.Bridge, func(t *testing.T, b *testbench) (string, error) {
+			c := b.lab.Container(t, lab.ContainerSpec{Name: "legacy"})
+			return c.Netns().IP.String(), errors.Join(showCgroup(c), drop(c.Netns()))
+		}, []string{"node VETH (to target) received", "other eth0 received", "other eth0 dropped"}, "in another network on this node, at eth0"},
+		{"out of the node", lab.Bridge, func(*testing.T, *testbench) (string, error) { return "203.0.113.1", nil },
+			[]string{"target eth0 queued", "node cni0 (bridge) received", "node VETH (uplink) queued"}, ""},
+	} {
+		t.Run(c.title, func(t *testing.T) {
+			t.Parallel()
+			b := newTestbench(t, nil)
+			b.lab.Pod(t, lab.PodSpec{Name: "client", Namespace: "shop", Style: c.style})
+			ip, err := c.to(t, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer, data := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://"+ip+":8080/", "timeout_ms", 8000))
+			if data.Journey == nil {
+				t.Fatalf("no journey: %q", answer.Summary)
+			}
+			trail := data.Journey.Trail
+			for _, want := range c.want {
+				pattern := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(want), "VETH", `\S+`))
+				i := slices.IndexFunc(trail, pattern.MatchString)
+				if i < 0 {
+					t.Fatalf("no %q in\n%s", want, strings.Join(data.Journey.Trail, "\n"))
+				}
+				trail = trail[i+1:]
+			}
+			if len(answer.Findings) != 1 || !strings.Contains(answer.Findings[0].Fact, c.fact) {
+				t.Errorf("%v, want %q", answer.Findings, c.fact)
+			}
+		})
+	}
+}
+
+// showCgroup makes a container's process lie in the cgroup in which an engine puts it
+// (docker run --cgroup-parent).
+func showCgroup(c *lab.Container) error {
+	return lab.Cover(fmt.Sprintf("/proc/%d/cgroup", c.PID()), "0::/docker/"+c.ID+"\n")
+}
+
 // TestLookupShowsTheJourney: a question that nobody answers is followed like a
 // connection, to the nameserver's own network and to the backend of a service.
 func TestLookupShowsTheJourney(t *testing.T) {
@@ -48,7 +113,7 @@ func TestLookupShowsTheJourney(t *testing.T) {
 		code          fact.Code
 		says          string
 	}{
-		{"in the nameserver's pod", "SERVER", lab.Incoming, false, false, diagnose.FirewallPeerDrop, "the question to SERVER is dropped by a packet filter in another network on this node"},
+		{"in the nameserver's pod", "SERVER", lab.Incoming, false, false, diagnose.FirewallPeerDrop, "the question to SERVER is dropped by a packet filter in another network on this node, at eth0"},
 		{"the answer, in the nameserver's pod", "SERVER", lab.Outgoing, true, false, diagnose.FirewallPeerDrop, "the answer of SERVER is dropped"},
 		{"on the node, behind a service", "SERVICE", lab.Forwarded, false, true, diagnose.FirewallHostDrop, "the question to SERVICE, translated to SERVER:53, is dropped by a packet filter of the node"},
 	} {
@@ -98,5 +163,5 @@ func droppedByNode(t *testing.T, change func(*dispatch.Config)) (*testbench, map
 	if err := b.lab.Node.Firewall(lab.FirewallRule{Hook: lab.Forwarded, Port: 8080}); err != nil {
 		t.Fatal(err)
 	}
-	return b, curlArgs("http://"+pods[1].IP.String()+":8080/", "timeout_ms", 3000)
+	return b, curlArgs("http://"+pods[1].IP.String()+":8080/", "timeout_ms", 10000)
 }

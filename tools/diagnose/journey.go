@@ -107,7 +107,7 @@ func packetFilter(t *trail) (fact.Cause, string) {
 	case fact.PlaceNode:
 		return fact.CauseNodeDrop, fmt.Sprintf("%s is dropped by a packet filter of the node, on %s (%s)", t.subject(), d.Dev, d.by())
 	case fact.PlaceOther:
-		return fact.CausePeerDrop, fmt.Sprintf("%s is dropped by a packet filter in another network on this node, on %s (%s)", t.subject(), d.Dev, d.by())
+		return fact.CausePeerDrop, fmt.Sprintf("%s is dropped by a packet filter %s (%s)", t.subject(), d.where(), d.by())
 	}
 	return "", ""
 }
@@ -158,6 +158,9 @@ func fatalDrop(steps []fact.JourneyStep) *dropped {
 // where names the place of a drop.
 func (d *dropped) where() string {
 	place := map[string]string{fact.PlaceTarget: "in the target", fact.PlaceNode: "on the node", fact.PlaceOther: "in another network on this node"}[d.Place]
+	if d.Pod != "" {
+		place = "in pod " + d.Pod
+	}
 	if place == "" {
 		place = "on this node"
 	}

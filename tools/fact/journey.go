@@ -2,6 +2,7 @@ package fact
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 )
 
@@ -53,11 +54,15 @@ type JourneyStep struct {
 	MS float64 `json:"ms" jsonschema:"after the trail's beginning"`
 	// Place is whose network it was: target, node, other; empty where that is not known.
 	Place string `json:"place,omitempty" enum:"target,node,other"`
+	// Pod is "namespace/name" of the pod whose network it was; "" for the target, for the
+	// node, and where that is not known.
+	Pod string `json:"pod,omitempty" jsonschema:"namespace/name, of another pod's network"`
 	// NetnsInode is 0 where the packet belonged to no device yet.
 	NetnsInode uint64 `json:"netns_inode,omitempty"`
 	Dev        string `json:"dev,omitempty"`
 	Ifindex    int    `json:"ifindex,omitempty"`
-	What       string `json:"what" enum:"queued,received,dropped"`
+	JourneyDevice
+	What string `json:"what" enum:"queued,received,dropped"`
 	// Reason is the kernel's own (enum skb_drop_reason), Function the one that dropped.
 	Reason   string `json:"reason,omitempty" jsonschema:"the kernel's drop reason"`
 	Function string `json:"function,omitempty" jsonschema:"the kernel's function that dropped"`
@@ -76,6 +81,25 @@ type JourneyStep struct {
 	// into; 0 where it goes as it is (segmentation offload).
 	SegmentBytes int `json:"segment_bytes,omitempty" jsonschema:"payload of each packet that this one is split into later"`
 }
+
+// JourneyDevice is what a device of the target or of the node is there for.
+type JourneyDevice struct {
+	// Role is "" for what has none of these, and where it is not known.
+	Role string `json:"role,omitempty" enum:"veth,bridge,tunnel,uplink"`
+	// LeadsTo is whose network the other end of a veth is in: "target", "node", or a pod
+	// as in [JourneyStep.Pod]; "" where that is not known.
+	LeadsTo string `json:"leads_to,omitempty" jsonschema:"of a veth: target, node or a pod"`
+	Peer    string `json:"peer,omitempty" jsonschema:"its name there"`
+	Bridge  string `json:"bridge,omitempty" jsonschema:"of which it is a port"`
+}
+
+// The roles of a [JourneyDevice].
+const (
+	RoleVeth   = "veth"
+	RoleBridge = "bridge"
+	RoleTunnel = "tunnel"
+	RoleUplink = "uplink" // by which the node reaches others
+)
 
 // SetPlaces says whose network each step was in, by the inodes of the target's and the
 // node's; 0 is not known.
@@ -102,14 +126,20 @@ func (j *Journey) SetPlaces(target, node uint64) {
 // long way, as over a bridge that floods, the end stays: it is what is judged.
 func (j *Journey) Compact() {
 	last := j.Last()
-	for _, s := range last[max(len(last)-maxTrail, 0):] {
-		j.Trail = append(j.Trail, s.String())
+	left := maxTrail
+	for i := range slices.Backward(last) {
+		line := last[i].String()
+		if left -= len(line) + 1; left < 0 {
+			break
+		}
+		j.Trail = append(j.Trail, line)
 	}
+	slices.Reverse(j.Trail)
 	j.Steps = nil
 }
 
-// maxTrail is the most steps of a short answer: about 1 kB.
-const maxTrail = 12
+// maxTrail bounds the lines of a short answer, in bytes.
+const maxTrail = 1000
 
 // Last are the steps of the last SYN that began in the target, with what followed. A SYN
 // is repeated after a second at the earliest (RFC 6298, section 2.1).
@@ -124,13 +154,9 @@ func (j *Journey) Last() []JourneyStep {
 	return j.Steps[first:]
 }
 
-// String writes a step in one line: "node veth1 received SYN 10.0.0.1:1 > 10.0.0.2:80".
+// String writes a step in one line: "node cni0 (bridge) received SYN 10.0.0.1:1 > 10.0.0.2:80".
 func (s *JourneyStep) String() string {
-	text := cmp.Or(s.Place, "unknown")
-	if s.Dev != "" {
-		text += " " + s.Dev
-	}
-	text += " " + s.What
+	text := s.Where() + " " + s.What
 	if s.Reason != "" {
 		text += " (" + s.Reason
 		if s.Function != "" {
@@ -145,4 +171,22 @@ func (s *JourneyStep) String() string {
 		text += " " + strconv.Itoa(s.ID)
 	}
 	return text + " " + s.Src + " > " + s.Dst
+}
+
+// Where names the network and the device: "node veth1 (to shop/web)".
+func (s *JourneyStep) Where() string {
+	text := cmp.Or(s.Place, "unknown")
+	if s.Pod != "" {
+		text = "pod " + s.Pod
+	}
+	if s.Dev != "" {
+		text += " " + s.Dev
+	}
+	switch {
+	case s.Role == RoleVeth && s.LeadsTo != "" && s.Place == PlaceNode:
+		text += " (to " + s.LeadsTo + ")"
+	case s.Role != "" && s.Role != RoleVeth:
+		text += " (" + s.Role + ")"
+	}
+	return text
 }

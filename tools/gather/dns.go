@@ -9,7 +9,6 @@ import (
 
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
-	"nsenter-mcp/tools/probe/attempt"
 	"nsenter-mcp/tools/probe/fetch"
 	"nsenter-mcp/tools/probe/lookup"
 )
@@ -44,20 +43,13 @@ func LookUp(ctx context.Context, node Node, target *resolve.Target, r DNSRequest
 	if err != nil {
 		return nil, err
 	}
-	placeJourneys(ctx, node, target, found)
+	describeLookup(ctx, node, target, found)
 	e := &fact.LookupEvidence{DNSLookup: found, Host: target.HostNetwork, Namespace: target.Workload.Namespace}
 	if found.Unheard() {
 		e.Links = Links(ctx, node.Host, target)
 	}
 	e.ServiceUnknown = askLookup(ctx, node, target, allow, found)
 	return e, nil
-}
-
-// placeJourneys says where each step of a lookup's journeys was.
-func placeJourneys(ctx context.Context, node Node, target *resolve.Target, found *fact.DNSLookup) {
-	for i := range found.Tried {
-		attempt.AskJourney(ctx, node.Host, target.Net, found.Tried[i].Journey)
-	}
 }
 
 // besideNames are where a service of the cluster would be found that the
@@ -102,7 +94,7 @@ func nameLookup(node Node, target *resolve.Target, environ []byte, allow allowed
 		if err != nil {
 			return nil, fact.Resolution{}, err
 		}
-		placeJourneys(ctx, node, target, found)
+		describeLookup(ctx, node, target, found)
 		tell(found)
 		how := fact.Resolution{
 			Name: name, Outcome: found.Outcome, Addresses: found.Addresses, Source: found.Source, AppWaitMS: found.AppWaitMS,

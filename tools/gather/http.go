@@ -53,7 +53,7 @@ type Node struct {
 	Home         *nsexec.Home
 	Host         *nsexec.Handle    // its own network; nil where that is not known
 	Root         string            // the directory below which its files lie
-	Resolver     *resolve.Resolver // knows the cluster; nil for nobody
+	Resolver     *resolve.Resolver // knows pods and the cluster; nil for nobody
 	Destinations destination.Policy
 	// Tracer follows packets through the node; nil where the operator does not want it.
 	Tracer *Tracer
@@ -119,6 +119,7 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 		attempt.MeasureWays(ctx, target.Net, answer.Attempts)
 	}
 	attempt.AskNode(ctx, node.Host, target.Net, answer.Attempts)
+	describeAttempts(ctx, node, target, answer.Attempts)
 	e := &fact.FetchEvidence{
 		Fetch: answer, Host: target.HostNetwork, Compared: target.Query.Netns == "host", MSS: r.MSS,
 		RootsFrom: roots.From, RootsUnusable: roots.Unusable, EnvironCut: cut, ServiceUnknown: inquiry.said,

@@ -35,11 +35,11 @@ func TestJourneys(t *testing.T) {
 		{"the destination drops", func(s *scene) netip.AddrPort {
 			firewall(s, s.server.Netns, nftables.ChainHookInput, portIs(2, 80), drop())
 			return s.to
-		}, fact.CausePeerDrop, diagnose.FirewallPeerDrop, []string{"in another network on this node, on eth0"}},
+		}, fact.CausePeerDrop, diagnose.FirewallPeerDrop, []string{"in another network on this node, at eth0"}},
 		{"the destination drops over IPv6", func(s *scene) netip.AddrPort {
 			firewall(s, s.server.Netns, nftables.ChainHookInput, portIs(2, 80), drop())
 			return netip.AddrPortFrom(s.server.IP6, 80)
-		}, fact.CausePeerDrop, diagnose.FirewallPeerDrop, []string{"in another network on this node, on eth0"}},
+		}, fact.CausePeerDrop, diagnose.FirewallPeerDrop, []string{"in another network on this node, at eth0"}},
 		{"the destination drops its answer", func(s *scene) netip.AddrPort {
 			firewall(s, s.server.Netns, nftables.ChainHookOutput, portIs(0, 80), drop())
 			return s.to

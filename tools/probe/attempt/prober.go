@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/probe/journey"
 )
 
@@ -68,3 +69,11 @@ type Request struct {
 // enough that nothing healthy pays for it, short enough to see the first
 // repetition of the SYN after one second (RFC 6298, section 2.1).
 const unwatched = 800 * time.Millisecond
+
+// Network is one that a trail passed.
+type Network struct {
+	*nsexec.Handle
+	Name string // as [fact.JourneyDevice.LeadsTo] says it
+	Node bool   // it is the node's
+	Read bool   // its devices are to be described
+}

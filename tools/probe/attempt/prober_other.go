@@ -27,6 +27,9 @@ func AskNode(_ context.Context, _, _ *nsexec.Handle, _ []fact.Attempt) {}
 // AskJourney does nothing.
 func AskJourney(context.Context, *nsexec.Handle, *nsexec.Handle, *fact.Journey) {}
 
+// DescribeDevices does nothing.
+func DescribeDevices(context.Context, []Network, []*fact.Journey) {}
+
 // MeasureWays does nothing.
 func MeasureWays(context.Context, *nsexec.Handle, []fact.Attempt) {}
 
