@@ -125,7 +125,8 @@ func TestLookupShowsTheJourney(t *testing.T) {
 				t.Fatal(err)
 			}
 			fill := strings.NewReplacer("SERVER", b.at, "SERVICE", service.IP.String()).Replace
-			b.web(t, nil, "nameserver "+fill(c.server))
+			web, third := b.web(t, nil, "nameserver "+fill(c.server)), b.lab.Pod(t, lab.PodSpec{})
+			deceive(t, b.lab.Node, web, b.server, third)
 			ns := b.server.Netns
 			if c.node {
 				ns = b.lab.Node.Netns
@@ -143,6 +144,34 @@ func TestLookupShowsTheJourney(t *testing.T) {
 			checkSize(t, answer)
 		})
 	}
+}
+
+// TestCopiesDoNotMislead: what others send again of the packets of a probe, and where those
+// copies are lost, is no finding.
+func TestCopiesDoNotMislead(t *testing.T) {
+	t.Parallel()
+	lab.Kernel(t, noJourney())
+	b := newTestbench(t, nil)
+	pods := b.lab.Pods(t, lab.PodSpec{Name: "client", Namespace: "shop"}, lab.PodSpec{Name: "web", Namespace: "shop"}, lab.PodSpec{})
+	deceive(t, b.lab.Node, pods[0], pods[1], pods[2])
+	if err := pods[1].Firewall(lab.FirewallRule{Hook: lab.Incoming, Port: 8080}); err != nil {
+		t.Fatal(err)
+	}
+	answer, _ := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://"+pods[1].IP.String()+":8080/", "timeout_ms", 3000))
+	if got := codes(answer.Findings); !slices.Equal(got, []string{string(diagnose.FirewallPeerDrop)}) {
+		t.Errorf("%q %v", answer.Summary, answer.Findings)
+	}
+}
+
+// deceive has two pods send again what the first sends, to where the node drops it, too.
+func deceive(t *testing.T, node *lab.Node, sender, peer, third *lab.Pod) {
+	t.Helper()
+	for _, protocol := range []string{"tcp", "udp"} {
+		if err := node.Firewall(lab.FirewallRule{Hook: lab.Forwarded, Protocol: protocol, Port: 9999}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sender.Copied(t, netip.AddrPortFrom(third.IP, 9999), peer, third)
 }
 
 // TestJourneyCanBeSwitchedOff: then nothing is attached, and nothing said of it.

@@ -4,6 +4,7 @@ package lab
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -56,6 +57,9 @@ func Faults() []Fault { return nil }
 func (n *Netns) SetSysctl(name, value string) error {
 	return fmt.Errorf("%s = %s: %w", name, value, nsexec.ErrUnsupported)
 }
+
+// Copied does nothing.
+func (p *Pod) Copied(TB, netip.AddrPort, ...*Pod) {}
 
 type processSpec struct {
 	Args, Env      []string

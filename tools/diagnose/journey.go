@@ -141,8 +141,12 @@ type dropped struct {
 // is known. A drop counts where nothing of the same way followed it: a frame that is
 // flooded to all ports of a bridge is dropped by those whom it is not for.
 func fatalDrop(steps []fact.JourneyStep) *dropped {
+	flooded := map[uint64]bool{}
+	for _, s := range steps {
+		flooded[s.NetnsInode] = flooded[s.NetnsInode] || s.Reason == dropOtherHost && s.Place == fact.PlaceOther
+	}
 	steps = slices.DeleteFunc(slices.Clone(steps), func(s fact.JourneyStep) bool {
-		return s.Reason == dropOtherHost || s.Proto != "udp" && s.Kind != "SYN" && s.Kind != "SYN-ACK"
+		return s.Reason == dropOtherHost || flooded[s.NetnsInode] && !s.Back || s.Proto != "udp" && s.Kind != "SYN" && s.Kind != "SYN-ACK"
 	})
 	if len(steps) == 0 {
 		return nil
@@ -151,8 +155,35 @@ func fatalDrop(steps []fact.JourneyStep) *dropped {
 	if last.What != fact.StepDropped || last.Reason == dropUnspecific || last.Reason == dropNoSocket {
 		return nil
 	}
+	if !last.Back && doubtful(steps) {
+		return nil
+	}
 	arrived := len(steps) > 1 && steps[len(steps)-2].What == fact.StepReceived && steps[len(steps)-2].NetnsInode == last.NetnsInode
 	return &dropped{last, arrived}
+}
+
+// doubtful reports whether the last step may be another's than the packet's: where it came
+// to two networks of others, one of which may drop what is not for it by a rule of its own,
+// and where it came back from one, whose owner can have the kernel duplicate packets.
+func doubtful(steps []fact.JourneyStep) bool {
+	var in uint64 // the network of others where it is
+	left := false
+	for _, s := range steps {
+		switch {
+		case s.Back:
+		case s.Place != fact.PlaceOther:
+			if left {
+				return true
+			}
+		case s.What == fact.StepQueued:
+			left, in = true, 0
+		case in != 0 && in != s.NetnsInode:
+			return true
+		default:
+			in = s.NetnsInode
+		}
+	}
+	return in != 0 && in != steps[len(steps)-1].NetnsInode
 }
 
 // where names the place of a drop.

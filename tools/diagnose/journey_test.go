@@ -24,6 +24,11 @@ func TestTrailRules(t *testing.T) {
 		s.Proto, s.Kind, s.Dst = "udp", "", "10.0.0.9:80"
 		return s
 	}
+	in := func(netns uint64, what, reason string) fact.JourneyStep { // another network
+		s := syn(2, fact.PlaceOther, what, reason)
+		s.NetnsInode = netns
+		return s
+	}
 	sent := syn(0, fact.PlaceTarget, fact.StepQueued, "")
 	onNode := syn(1, fact.PlaceNode, fact.StepReceived, "")
 	dropped := syn(2, fact.PlaceNode, fact.StepDropped, dropNetfilter)
@@ -40,6 +45,10 @@ func TestTrailRules(t *testing.T) {
 		{"it went on", []fact.JourneyStep{sent, dropped, syn(3, fact.PlaceOther, fact.StepReceived, "")}, 0, "", ""},
 		{"the SYN after it got through", []fact.JourneyStep{sent, dropped, syn(1000, fact.PlaceTarget, fact.StepQueued, ""), syn(1001, fact.PlaceNode, fact.StepReceived, "")}, 0, "", ""},
 		{"flooded to others, too", []fact.JourneyStep{sent, dropped, syn(3, fact.PlaceOther, fact.StepDropped, dropOtherHost)}, 0, fact.CauseNodeDrop, ""},
+		{"flooded, to who drops what is not for it", []fact.JourneyStep{sent, onNode, in(7, fact.StepReceived, ""), in(8, fact.StepReceived, ""), in(7, fact.StepDropped, dropNetfilter)}, 0, "", ""},
+		{"flooded, and dropped by whom it is for", []fact.JourneyStep{sent, onNode, in(7, fact.StepReceived, ""), in(8, fact.StepReceived, ""), in(7, fact.StepDropped, dropOtherHost), in(8, fact.StepDropped, dropNetfilter)}, 0, fact.CausePeerDrop, ""},
+		{"back from another network", []fact.JourneyStep{sent, onNode, in(7, fact.StepReceived, ""), in(7, fact.StepQueued, ""), onNode, dropped}, 0, "", ""},
+		{"through another network", []fact.JourneyStep{sent, onNode, in(7, fact.StepReceived, ""), in(7, fact.StepQueued, ""), in(8, fact.StepReceived, ""), in(8, fact.StepDropped, dropNetfilter)}, 0, fact.CausePeerDrop, ""},
 		{"for no reason", []fact.JourneyStep{sent, syn(1, fact.PlaceNode, fact.StepDropped, dropUnspecific)}, 0, "", ""},
 		{"on the way out", []fact.JourneyStep{syn(0, fact.PlaceTarget, fact.StepDropped, dropNetfilter)}, 0, fact.CausePodDropOut, "on its way out"},
 		{"from itself", []fact.JourneyStep{sent, syn(1, fact.PlaceTarget, fact.StepReceived, ""), syn(2, fact.PlaceTarget, fact.StepDropped, dropNetfilter)}, 0, fact.CausePodDropIn, "on its way in"},

@@ -10,21 +10,24 @@ import (
 // key is what the maps are looked up with: struct { proto, 3 x 0; ports; addresses }
 // in network byte order, addresses in 16 bytes.
 const (
-	atParsed   = -72 // what parse writes: flags, ident, address of the transport header, key, fragment
-	atFlags    = atParsed
-	atIdent    = atParsed + 8
-	atL4       = atParsed + 16
-	atKey      = atParsed + 24
-	atFragment = atParsed + 64 // identification, and 1 for the first one
+	atParsed   = -72 // what parse writes: ident, address of the transport header, key, fragment
+	atIdent    = atParsed
+	atL4       = atParsed + 8
+	atKey      = atParsed + 16
+	atFragment = atParsed + 56 // identification, and 1 for the first one
 	atHead     = -80
 	atNetwork  = -88
-	atIdentKey = -104 // ident, proto
-	atValue    = -112 // id, direction
+	atPacket   = -112 // the value of a followed packet: id, way, ident, owner
+	atWay      = atPacket + 4
 	atReverse  = -152 // a key
 	atScratch  = -160
 	atTail     = -168
 	atPlace    = -176 // id, netns
 	atDevice   = -184
+	atSkb      = -192
+	atFollowed = -200 // 1 where the packet was known by its address
+	atNothing  = -208 // the value of a place to which a flow came
+	atSocket   = -216 // the inode of its network
 )
 
 // Offsets in a key. A later fragment has no ports: its key is marked and has the
@@ -39,8 +42,19 @@ const (
 	placeSize = 8 // id, netns
 )
 
+// Of a followed packet: struct { id; way; ident, what its content must begin with; the
+// address of the skb }. An id of 0 marks what others sent under a flow's addresses.
+const (
+	packetIdent = 8
+	packetOwner = 16
+	packetSize  = 24
+)
+
+// placeOwn is the second word of a place's value where the flow begins there.
+const placeOwn = 1
+
 // mapFDs are the descriptors of the maps that a program uses.
-type mapFDs struct{ events, flows, idents, places, format, lost int }
+type mapFDs struct{ events, flows, packets, places, format, lost int }
 
 // storeDouble stores a number in 8 bytes, which the library's StoreImm refuses.
 func storeDouble(dst asm.Register, offset int16, value int64) asm.Instruction {
@@ -63,8 +77,30 @@ func readPointer(dst, src asm.Register, offset uint32) asm.Instructions {
 	return append(probeRead(atScratch, 8, src, offset), asm.LoadMem(dst, asm.RFP, atScratch, asm.DWord))
 }
 
+// lookup finds what the key in the stack frame stands for; R0 is its address or 0.
+func lookup(fd int, key int32) asm.Instructions {
+	return asm.Instructions{asm.LoadMapPtr(asm.R1, fd), asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, key), asm.FnMapLookupElem.Call()}
+}
+
+func update(fd int, key, value int32) asm.Instructions {
+	return asm.Instructions{
+		asm.LoadMapPtr(asm.R1, fd), asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, key),
+		asm.Mov.Reg(asm.R3, asm.RFP), asm.Add.Imm(asm.R3, value), asm.Mov.Imm(asm.R4, 0), asm.FnMapUpdateElem.Call(),
+		asm.JNE.Imm(asm.R0, 0, "lost"), // the map is full
+	}
+}
+
+func forget(m mapFDs) asm.Instructions {
+	return asm.Instructions{asm.LoadMapPtr(asm.R1, m.packets), asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, atSkb), asm.FnMapDeleteElem.Call()}
+}
+
 // program reports each packet of the recorded flows. A skb is the first argument of
 // all three tracepoints; of kfree_skb the second is the place, the third the reason.
+//
+// Who has seen a packet can send it again, with all its numbers. So a packet is followed
+// by the address of its skb, which stays the same through devices, namespaces and NAT. It
+// begins to be where the flow begins, or as an answer in a network to which the flow has
+// come. A bridge that floods sends clones, which share the head.
 func program(o *offsets, m mapFDs, reason int32) asm.Instructions {
 	var p asm.Instructions
 	add := func(is ...asm.Instruction) { p = append(p, is...) }
@@ -72,7 +108,7 @@ func program(o *offsets, m mapFDs, reason int32) asm.Instructions {
 	label := func(name string, i asm.Instruction) { add(i.WithSymbol(name)) }
 
 	add(asm.Mov.Reg(asm.R6, asm.R1), asm.LoadMem(asm.R7, asm.R6, 0, asm.DWord)) // context, skb
-	add(storeDouble(asm.RFP, atNetwork, 0), storeDouble(asm.RFP, atTail, 0))
+	add(asm.StoreMem(asm.RFP, atSkb, asm.R7, asm.DWord), storeDouble(asm.RFP, atNetwork, 0), storeDouble(asm.RFP, atTail, 0))
 	add(probeRead(atHead, 8, asm.R7, o.skbHead)...)
 	add(probeRead(atNetwork, 2, asm.R7, o.skbNetwork)...)
 	add(probeRead(atTail, 4, asm.R7, o.skbTail)...)
@@ -89,26 +125,75 @@ func program(o *offsets, m mapFDs, reason int32) asm.Instructions {
 	parse()
 	add(asm.JNE.Imm(asm.R0, 1, "out"))
 
-	lookup := func(fd int, key int32) {
-		add(asm.LoadMapPtr(asm.R1, fd), asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, key), asm.FnMapLookupElem.Call())
+	// R0 is a followed packet. The kernel frees some without a word (__kfree_skb): where
+	// the content is another, the memory has become another packet's.
+	unless := func(otherwise string) {
+		add(asm.JEq.Imm(asm.R0, 0, otherwise), asm.LoadMem(asm.R1, asm.R0, packetIdent, asm.DWord),
+			asm.LoadMem(asm.R2, asm.RFP, atIdent, asm.DWord), asm.JNE.Reg(asm.R1, asm.R2, otherwise))
 	}
-	update := func(fd int, key, value int32) {
-		add(asm.LoadMapPtr(asm.R1, fd), asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, key),
-			asm.Mov.Reg(asm.R3, asm.RFP), asm.Add.Imm(asm.R3, value), asm.Mov.Imm(asm.R4, 0), asm.FnMapUpdateElem.Call(),
-			asm.JNE.Imm(asm.R0, 0, "lost")) // the map is full
-	}
-	label("look", asm.LoadMem(asm.R1, asm.RFP, atIdent, asm.DWord))
-	add(asm.StoreMem(asm.RFP, atIdentKey, asm.R1, asm.DWord), asm.LoadMem(asm.R1, asm.RFP, atKey, asm.Byte), asm.StoreMem(asm.RFP, atIdentKey+8, asm.R1, asm.DWord))
-	lookup(m.flows, atKey)
-	add(asm.JNE.Imm(asm.R0, 0, "known"))
+	label("look", storeDouble(asm.RFP, atFollowed, 0))
+	add(storeDouble(asm.RFP, atNothing, 0), storeDouble(asm.RFP, atPlace, 0), asm.JNE.Imm(asm.R9, 0, "addresses"))
+	add(lookup(m.packets, atSkb)...)
+	unless("addresses")
+	add(asm.LoadMem(asm.R1, asm.R0, 0, asm.DWord), asm.StoreMem(asm.RFP, atPacket, asm.R1, asm.DWord))
+	add(storeDouble(asm.RFP, atFollowed, 1), asm.Ja.Label("place"))
+	mark("addresses", lookup(m.flows, atKey))
+	add(asm.JEq.Imm(asm.R0, 0, "out"))
 
-	// Not known by its addresses. NAT has changed them where the packet is otherwise one
-	// that was seen before: by TCP's numbers, or by what others carry. An answer's two
-	// addresses are restored one after the other.
-	add(asm.JNE.Imm(asm.R9, 0, "out"), asm.LoadMem(asm.R1, asm.RFP, atFlags, asm.DWord), asm.JEq.Imm(asm.R1, 0, "out"))
-	lookup(m.idents, atIdentKey)
-	add(asm.JEq.Imm(asm.R0, 0, "out"), asm.LoadMem(asm.R1, asm.R0, 0, asm.DWord), asm.StoreMem(asm.RFP, atValue, asm.R1, asm.DWord))
-	update(m.flows, atKey, atValue)
+	// Which network it is in: of a packet without a device the socket knows it.
+	netns := func(pointer asm.Register, offset uint32, to int16, done string) {
+		add(readPointer(asm.R0, pointer, offset)...)
+		add(asm.JEq.Imm(asm.R0, 0, done))
+		add(probeRead(to, 4, asm.R0, o.netInode)...)
+	}
+	mark("place", readPointer(asm.R8, asm.R7, o.skbDev))
+	add(asm.StoreMem(asm.RFP, atDevice, asm.R8, asm.DWord), asm.JEq.Imm(asm.R8, 0, "socket"))
+	netns(asm.R8, o.devNet, atPlace+4, "whose")
+	if reason == reasonQueued { // what a socket of this network sends is a new packet, though its memory was another's
+		add(readPointer(asm.R8, asm.R7, o.skbSk)...)
+		add(asm.JEq.Imm(asm.R8, 0, "whose"), asm.StoreImm(asm.RFP, atSocket, 0, asm.Word))
+		netns(asm.R8, o.sockNet, atSocket, "whose")
+		add(asm.LoadMem(asm.R1, asm.RFP, atSocket, asm.Word), asm.LoadMem(asm.R2, asm.RFP, atPlace+4, asm.Word), asm.JNE.Reg(asm.R1, asm.R2, "whose"))
+		add(storeDouble(asm.RFP, atFollowed, 0))
+	}
+	add(asm.Ja.Label("whose"))
+	mark("socket", readPointer(asm.R8, asm.R7, o.skbSk))
+	add(asm.JEq.Imm(asm.R8, 0, "whose"))
+	netns(asm.R8, o.sockNet, atPlace+4, "whose")
+
+	mark("whose", lookup(m.flows, atKey))
+	add(asm.Mov.Reg(asm.R8, asm.R0), asm.LoadMem(asm.R1, asm.RFP, atFollowed, asm.DWord), asm.JEq.Imm(asm.R1, 1, "followed"))
+	add(asm.JEq.Imm(asm.R8, 0, "out"), asm.LoadMem(asm.R1, asm.R8, 0, asm.DWord), asm.StoreMem(asm.RFP, atPacket, asm.R1, asm.DWord))
+	label("followed", asm.LoadMem(asm.R1, asm.RFP, atPacket, asm.Word))
+	add(asm.JEq.Imm(asm.R1, 0, "out"), asm.StoreMem(asm.RFP, atPlace, asm.R1, asm.Word)) // others' packets stay others' wherever they come to
+	add(lookup(m.places, atPlace)...)
+	add(asm.LoadMem(asm.R1, asm.RFP, atFollowed, asm.DWord), asm.JEq.Imm(asm.R1, 1, "came"))
+	add(asm.JEq.Imm(asm.R0, 0, "foreign"), asm.JNE.Imm(asm.R9, 0, "emit"))
+	add(asm.LoadMem(asm.R1, asm.RFP, atWay, asm.Word), asm.JEq.Imm(asm.R1, wayBack, "follow"))
+	add(asm.LoadMem(asm.R1, asm.R0, 4, asm.Word), asm.JEq.Imm(asm.R1, placeOwn, "follow"))
+	// A clone of a packet that is followed and still there.
+	add(lookup(m.packets, atHead)...)
+	unless("foreign")
+	add(asm.LoadMem(asm.R1, asm.R0, packetOwner, asm.DWord), asm.StoreMem(asm.RFP, atScratch, asm.R1, asm.DWord))
+	add(lookup(m.packets, atScratch)...)
+	unless("foreign")
+	add(asm.LoadMem(asm.R1, asm.R0, 0, asm.Word), asm.LoadMem(asm.R2, asm.RFP, atPacket, asm.Word), asm.JNE.Reg(asm.R1, asm.R2, "foreign"))
+	follow := func() { // R1 is 0 for a clone
+		add(asm.StoreMem(asm.RFP, atPacket+packetOwner, asm.R1, asm.DWord), asm.LoadMem(asm.R1, asm.RFP, atIdent, asm.DWord), asm.StoreMem(asm.RFP, atPacket+packetIdent, asm.R1, asm.DWord))
+		add(update(m.packets, atSkb, atPacket)...)
+	}
+	add(asm.Mov.Imm(asm.R1, 0))
+	follow()
+	add(asm.Ja.Label("emit"))
+	label("foreign", asm.JNE.Imm(asm.R9, 0, "out"))
+	add(storeDouble(asm.RFP, atPacket, 0), asm.Mov.Imm(asm.R1, 0))
+	follow()
+	add(asm.Ja.Label("out"))
+
+	label("came", asm.Mov.Reg(asm.R9, asm.R0)) // the place, where it is known
+	add(asm.JNE.Imm(asm.R8, 0, "arrived"))
+	// NAT has changed its addresses; an answer's two are restored one after the other.
+	add(update(m.flows, atKey, atPacket)...)
 	add(asm.LoadMem(asm.R1, asm.RFP, atKey, asm.Word), asm.StoreMem(asm.RFP, atReverse, asm.R1, asm.Word))
 	for _, c := range [][2]int16{{keyPorts, keyPorts + 2}, {keyPorts + 2, keyPorts}} {
 		add(asm.LoadMem(asm.R1, asm.RFP, atKey+c[0], asm.Half), asm.StoreMem(asm.RFP, atReverse+c[1], asm.R1, asm.Half))
@@ -117,56 +202,34 @@ func program(o *offsets, m mapFDs, reason int32) asm.Instructions {
 		add(asm.LoadMem(asm.R1, asm.RFP, atKey+c[0], asm.DWord), asm.StoreMem(asm.RFP, atReverse+c[1], asm.R1, asm.DWord))
 	}
 	turn := func() {
-		add(asm.LoadMem(asm.R1, asm.RFP, atValue+4, asm.Word), asm.Xor.Imm(asm.R1, wayBack), asm.StoreMem(asm.RFP, atValue+4, asm.R1, asm.Word))
+		add(asm.LoadMem(asm.R1, asm.RFP, atWay, asm.Word), asm.Xor.Imm(asm.R1, wayBack), asm.StoreMem(asm.RFP, atWay, asm.R1, asm.Word))
 	}
 	turn()
-	update(m.flows, atReverse, atValue)
+	add(update(m.flows, atReverse, atPacket)...)
 	turn()
-	add(asm.Ja.Label("place"))
-	label("known", asm.LoadMem(asm.R1, asm.R0, 0, asm.DWord))
-	add(asm.StoreMem(asm.RFP, atValue, asm.R1, asm.DWord))
+	label("arrived", asm.JNE.Imm(asm.R9, 0, "follow"))
+	add(asm.LoadMem(asm.R1, asm.RFP, atPlace+4, asm.Word), asm.JEq.Imm(asm.R1, 0, "follow"))
+	add(update(m.places, atPlace, atNothing)...)
+	label("follow", asm.Mov.Imm(asm.R9, 0))
+	add(asm.Mov.Reg(asm.R1, asm.R7))
+	follow()
+	add(update(m.packets, atHead, atPacket)...)
 
-	// Which network it is in: of a packet without a device the socket knows it.
-	mark("place", readPointer(asm.R0, asm.R7, o.skbDev))
-	add(asm.StoreMem(asm.RFP, atDevice, asm.R0, asm.DWord), storeDouble(asm.RFP, atPlace, 0), asm.JEq.Imm(asm.R0, 0, "socket"))
-	add(readPointer(asm.R0, asm.R0, o.devNet)...)
-	add(asm.Ja.Label("netns"))
-	mark("socket", readPointer(asm.R0, asm.R7, o.skbSk))
-	add(asm.JEq.Imm(asm.R0, 0, "whose"))
-	add(readPointer(asm.R0, asm.R0, o.sockNet)...)
-	label("netns", asm.JEq.Imm(asm.R0, 0, "whose"))
-	add(probeRead(atPlace+4, 4, asm.R0, o.netInode)...)
-	label("whose", asm.LoadMem(asm.R1, asm.RFP, atValue, asm.Word))
-	add(asm.StoreMem(asm.RFP, atPlace, asm.R1, asm.Word))
-	lookup(m.places, atPlace)
-	add(asm.JNE.Imm(asm.R0, 0, "here"))
-
-	// Other networks may use the same addresses: the flow has come to this one where the
-	// packet is one that was seen before.
-	add(asm.JNE.Imm(asm.R9, 0, "out"), asm.LoadMem(asm.R1, asm.RFP, atFlags, asm.DWord), asm.JEq.Imm(asm.R1, 0, "out"))
-	lookup(m.idents, atIdentKey)
-	add(asm.JEq.Imm(asm.R0, 0, "out"), asm.LoadMem(asm.R1, asm.R0, 0, asm.Word), asm.LoadMem(asm.R2, asm.RFP, atValue, asm.Word), asm.JNE.Reg(asm.R1, asm.R2, "out"))
-	add(asm.LoadMem(asm.R1, asm.RFP, atPlace+4, asm.Word), asm.JEq.Imm(asm.R1, 0, "emit"))
-	update(m.places, atPlace, atValue)
-	add(asm.Ja.Label("emit"))
-
-	label("here", asm.JNE.Imm(asm.R9, 0, "emit"))
-	add(asm.LoadMem(asm.R1, asm.RFP, atFlags, asm.DWord), asm.JEq.Imm(asm.R1, 0, "emit"))
-	update(m.idents, atIdentKey, atValue)
-
-	label("emit", asm.LoadMem(asm.R1, asm.RFP, atFragment+4, asm.Word))
+	label("emit", asm.LoadMem(asm.R8, asm.RFP, atHead, asm.DWord))
+	add(asm.LoadMem(asm.R1, asm.RFP, atNetwork, asm.Half), asm.Add.Reg(asm.R8, asm.R1)) // the network header
+	add(asm.LoadMem(asm.R1, asm.RFP, atFragment+4, asm.Word))
 	add(asm.JEq.Imm(asm.R1, 0, "reserve"))
 	for at := int16(0); at < keySize; at += 8 { // what later fragments will be known by
 		add(asm.LoadMem(asm.R1, asm.RFP, atKey+at, asm.DWord), asm.StoreMem(asm.RFP, atReverse+at, asm.R1, asm.DWord))
 	}
 	add(asm.StoreImm(asm.RFP, atReverse+keyLater, 1, asm.Byte))
 	add(asm.LoadMem(asm.R1, asm.RFP, atFragment, asm.Word), asm.StoreMem(asm.RFP, atReverse+keyPorts, asm.R1, asm.Word))
-	update(m.flows, atReverse, atValue)
+	add(update(m.flows, atReverse, atPacket)...)
 
 	label("reserve", asm.LoadMapPtr(asm.R1, m.events))
 	add(asm.Mov.Imm(asm.R2, recordSize), asm.Mov.Imm(asm.R3, 0), asm.FnRingbufReserve.Call(), asm.JEq.Imm(asm.R0, 0, "lost"))
-	add(asm.LoadMem(asm.R1, asm.RFP, atValue, asm.Word), asm.StoreMem(asm.R0, recordID, asm.R1, asm.Word))
-	add(asm.LoadMem(asm.R1, asm.RFP, atValue+4, asm.Word), asm.Or.Reg(asm.R1, asm.R9), asm.StoreMem(asm.R0, recordWay, asm.R1, asm.Word))
+	add(asm.LoadMem(asm.R1, asm.RFP, atPacket, asm.Word), asm.StoreMem(asm.R0, recordID, asm.R1, asm.Word))
+	add(asm.LoadMem(asm.R1, asm.RFP, atWay, asm.Word), asm.Or.Reg(asm.R1, asm.R9), asm.StoreMem(asm.R0, recordWay, asm.R1, asm.Word))
 	add(asm.Mov.Reg(asm.R9, asm.R0))
 	if reason == 0 {
 		add(asm.LoadMem(asm.R1, asm.R6, 16, asm.DWord), asm.StoreMem(asm.R9, recordReason, asm.R1, asm.Word))
@@ -211,17 +274,22 @@ func program(o *offsets, m mapFDs, reason int32) asm.Instructions {
 	add(asm.Mov.Imm(asm.R2, 0), asm.FnRingbufSubmit.Call(), asm.Ja.Label("out"))
 	label("lost", asm.LoadMapValue(asm.R1, m.lost, 0))
 	add(asm.Mov.Imm(asm.R2, 1), asm.AddAtomic.Mem(asm.R1, asm.R2, asm.DWord, 0))
-	label("out", asm.Mov.Imm(asm.R0, 0))
+	if reason == 0 {
+		mark("out", forget(m))
+		add(asm.Mov.Imm(asm.R0, 0))
+	} else {
+		label("out", asm.Mov.Imm(asm.R0, 0))
+	}
 	add(asm.Return())
 	return append(p, parser()...)
 }
 
 // parser is a function: R1 is the kernel's address of an IP header, R2 where the
 // result goes, R3 where the packet's bytes end. R0 is 1 for a packet with a key, 2 for
-// an ICMP error, 0 for all else. Flags are not 0 where ident identifies the packet.
+// an ICMP error, 0 for all else. No NAT changes ident, what the content begins with.
 func parser() asm.Instructions {
 	const ip, l4, end = -40, -72, -80
-	const flags, ident, address, key, fragment = 0, 8, 16, 24, 64
+	const ident, address, key, fragment = 0, 8, 16, 56
 	var p asm.Instructions
 	add := func(is ...asm.Instruction) { p = append(p, is...) }
 	label := func(name string, i asm.Instruction) { add(i.WithSymbol(name)) }
@@ -303,8 +371,8 @@ func parser() asm.Instructions {
 		add(asm.LoadMem(asm.R2, asm.RFP, l4+at, asm.DWord), asm.Xor.Reg(asm.R1, asm.R2), asm.Mul.Imm(asm.R1, 0x5bd1e995))
 	}
 	add(asm.StoreMem(asm.R7, ident, asm.R1, asm.DWord))
-	label("identified", storeDouble(asm.R7, flags, 1))
-	add(asm.Mov.Imm(asm.R0, 1), asm.Return())
+	label("identified", asm.Mov.Imm(asm.R0, 1))
+	add(asm.Return())
 	label("none", asm.Mov.Imm(asm.R0, 0))
 	add(asm.Return())
 	return p

@@ -125,7 +125,7 @@ func (t *Tracer) attach() (_ *session, err error) {
 		{Name: "events", Type: ebpf.RingBuf, MaxEntries: ringBytes},
 		{Name: "flows", Type: ebpf.Hash, KeySize: keySize, ValueSize: 8, MaxEntries: maxKeys},
 		{Name: "places", Type: ebpf.Hash, KeySize: placeSize, ValueSize: 8, MaxEntries: maxKeys},
-		{Name: "idents", Type: ebpf.LRUHash, KeySize: 16, ValueSize: 8, MaxEntries: maxKeys},
+		{Name: "packets", Type: ebpf.LRUHash, KeySize: 8, ValueSize: packetSize, MaxEntries: maxKeys},
 		{Name: "lost", Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1},
 	} {
 		m, err := ebpf.NewMap(&spec)
@@ -149,7 +149,7 @@ func (t *Tracer) attach() (_ *session, err error) {
 	if err := format.Freeze(); err != nil {
 		return nil, err
 	}
-	descriptors := mapFDs{events: s.maps["events"].FD(), flows: s.maps["flows"].FD(), idents: s.maps["idents"].FD(), places: s.maps["places"].FD(), format: format.FD(), lost: s.maps["lost"].FD()}
+	descriptors := mapFDs{events: s.maps["events"].FD(), flows: s.maps["flows"].FD(), packets: s.maps["packets"].FD(), places: s.maps["places"].FD(), format: format.FD(), lost: s.maps["lost"].FD()}
 	for name, reason := range map[string]int32{"kfree_skb": 0, "net_dev_queue": reasonQueued, "netif_receive_skb": reasonReceived} {
 		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{Type: ebpf.RawTracepoint, License: "GPL", Instructions: program(t.offsets, descriptors, reason)})
 		if err != nil {
@@ -212,7 +212,7 @@ func (s *session) add(r *Recording) {
 func (s *session) choose(r *Recording) error {
 	value := [2]uint32{r.id, 0}
 	place := [2]uint32{r.id, uint32(r.flow.NetnsInode)} //nolint:gosec // the kernel's inodes of namespaces have 32 bits
-	if err := s.maps["places"].Put(place, value); err != nil {
+	if err := s.maps["places"].Put(place, [2]uint32{r.id, placeOwn}); err != nil {
 		return err
 	}
 	if err := s.maps["flows"].Put(keyOf(r.flow.Proto, r.flow.Src, r.flow.Dst), value); err != nil {
@@ -224,13 +224,14 @@ func (s *session) choose(r *Recording) error {
 
 // forget deletes the keys of one recording, learned ones too.
 func (s *session) forget(id uint32) {
-	deleteOf[[keySize]byte](s.maps["flows"], id)
-	deleteOf[[placeSize]byte](s.maps["places"], id)
+	deleteOf[uint64, [packetSize / 4]uint32](s.maps["packets"], id) // first: they add to the others
+	deleteOf[[keySize]byte, [2]uint32](s.maps["flows"], id)
+	deleteOf[[placeSize]byte, [2]uint32](s.maps["places"], id)
 }
 
-func deleteOf[K comparable](m *ebpf.Map, id uint32) {
+func deleteOf[K comparable, V [2]uint32 | [packetSize / 4]uint32](m *ebpf.Map, id uint32) {
 	var key K
-	var value [2]uint32
+	var value V
 	var old []K
 	for all := m.Iterate(); all.Next(&key, &value); {
 		if value[0] == id {
