@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"os"
@@ -280,6 +281,33 @@ func TestCurlOfAService(t *testing.T) {
 	_, data = ask("details", true, "netns", "host")
 	if a := data.Attempts[0]; a.SentTo != behind || a.Neigh == nil || a.Neigh.Dst != pods[1].IP.String() {
 		t.Errorf("%+v", data.Attempts)
+	}
+}
+
+// TestCurlOfAServiceThatNATDoesNotKnow: what leaves the node for a service's own address
+// is told from a lost packet, from a pod and from the node.
+func TestCurlOfAServiceThatNATDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	lab.Kernel(t, noJourney())
+	b, pods := newCurlbench(t)
+	cluster := &clusterWithService{ip: netip.MustParseAddr("10.96.77.8"), service: resolve.Service{
+		Name: "api", Namespace: "shop", Ports: []resolve.ServicePort{{Port: 80, Protocol: "TCP", TargetPort: "8080", Ready: 1}},
+		Endpoints: []resolve.Endpoint{{Address: pods[1].IP.String(), Ready: true, Ports: map[string]uint16{"": 8080}}}, Ready: 1, Total: 1,
+	}}
+	if _, err := pods[1].Serve(":8080", http.NotFoundHandler()); err != nil {
+		t.Fatal(err)
+	}
+	// The wire answers for nobody: it is a switch without the address.
+	b.Env.Resolver = resolve.New(resolve.Config{Home: b.lab.Home, Host: b.lab.Node.Handle, AllowHostNetwork: true, Cluster: []resolve.Source{cluster}})
+	t.Cleanup(b.Env.Resolver.Close)
+	for _, from := range []map[string]any{{"pid": pods[0].PID}, {"netns": "host"}} {
+		args := curlArgs("http://"+cluster.ip.String()+"/", "timeout_ms", 8000)
+		delete(args, "pod")
+		maps.Copy(args, from)
+		answer, data := succeed[fact.Fetch](t, b, "netns_curl", args)
+		if got := codes(answer.Findings); !slices.Equal(got, []string{"svc.no_dnat"}) || !strings.Contains(answer.Summary, "service shop/api untranslated") {
+			t.Errorf("%v: %s %s %+v\n%+v", from, data.Outcome, answer.Summary, answer.Findings, data.Journey)
+		}
 	}
 }
 

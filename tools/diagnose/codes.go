@@ -37,6 +37,7 @@ const (
 	NATNotReversed           fact.Code = "nat.not_reversed"
 	ServiceHairpin           fact.Code = "svc.hairpin"
 	ServiceDeadBackend       fact.Code = "svc.dead_backend"
+	ServiceNoDNAT            fact.Code = "svc.no_dnat"
 	ServiceNoEndpoints       fact.Code = "svc.no_endpoints"
 	ServiceWrongTargetPort   fact.Code = "svc.wrong_target_port"
 	ServiceHeadlessPort      fact.Code = "svc.headless_port"
@@ -171,6 +172,7 @@ func Codes() []CodeInfo {
 		{NetBridgeNFOff, Critical, settled, "The answer comes from the backend's own address, as bridged packets bypass the node's NAT", "Load br_netfilter and set net.bridge.bridge-nf-call-iptables to 1 on the node.", both},
 		{NATNotReversed, Critical, open, "The answer comes from another address than the one asked", "Find out where answers bypass NAT.", both},
 		{ServiceHairpin, Critical, settled, "A pod that calls its own service gets its own packets back", "Masquerade such connections, or enable hairpin mode of the network plugin.", []fact.Code{TCPTimeout}},
+		{ServiceNoDNAT, Critical, settled, "The node does not translate the service's address", "Find out why the node's NAT lacks the service: whether kube-proxy runs and reaches the API, and who deletes its rules.", unserved},
 		{ServiceDeadBackend, Critical, settled, "NAT leads to a backend that is not there", "Look at the service's endpoints: that address is of no running pod, or the pod's network does not answer.", both},
 		{ServiceNoEndpoints, Critical, settled, "The service has no endpoint", "Start the pods that the service selects, or give the service its endpoints.", unserved},
 		{ServiceWrongTargetPort, Critical, settled, "The service leads to a port of its pods where nothing listens", "Correct the targetPort of the service, or the port of the application.", unserved},

@@ -44,6 +44,10 @@ func Fetch(e *fact.FetchEvidence) []fact.Finding {
 	if roots == nil {
 		roots = serviceFault(f.Service, f.Outcome, f.Attempts)
 	}
+	for i := 0; i < len(f.Attempts) && roots == nil && f.Stage == fact.StageConnect; i++ {
+		a := &f.Attempts[i]
+		roots = untranslated(f.Service, newTrail(a.Journey, "the SYN", a.Address), e.Host)
+	}
 	if roots != nil {
 		findings = withRoots(roots, findings)
 		f.Reason = roots[0].Fact + "; so " + f.Reason

@@ -53,6 +53,44 @@ func isUnresolved(s *fact.JourneyStep) bool {
 		s.Reason == dropUnspecific && slices.Contains([]string{"neigh_invalidate", "ndisc_error_report", "arp_error_report"}, s.Function))
 }
 
+// untranslated: the node looked for a way to a service's own address, so that its NAT,
+// which comes before, does not know the service. Its endpoints are ready.
+func untranslated(s *fact.Service, t *trail, host bool) []fact.Finding {
+	if s == nil || t == nil || s.Missing || s.Headless || s.ByNodePort || s.EndpointsUnknown || hostOf(t.address) != s.ClusterIP || t.answered() {
+		return nil
+	}
+	if port := s.Port(); port == nil || port.Ready == 0 {
+		return nil
+	}
+	node := fact.PlaceNode
+	if host {
+		node = fact.PlaceTarget
+	}
+	var on *dropped
+	for i := range t.steps {
+		step := &t.steps[i]
+		switch {
+		case step.Back:
+		case translated(step.Dst, t.address):
+			return nil
+		case step.Place == node && (step.What == fact.StepQueued || slices.Contains(routingDrops[:], step.Reason)):
+			on = &dropped{JourneyStep: step}
+		}
+	}
+	if on == nil {
+		return nil
+	}
+	how := "leaves the node by " + on.Dev
+	if on.What == fact.StepDropped {
+		how = "is dropped " + on.where() + " (" + on.by() + ")"
+	}
+	return finding(ServiceNoDNAT, "%s to %s %s with the address of %s untranslated: the node's NAT does not know the service, which has %s ready",
+		t.packet, t.address, how, nameOf(s), plural(s.Ready, "endpoint", "endpoints"))
+}
+
+// routingDrops are the reasons of routing, which follows NAT of the destination.
+var routingDrops = [...]string{"IP_INNOROUTES", "IP_OUTNOROUTES", "IP_INADDRERRORS", dropNeighbour}
+
 // answered reports whether anything but an ICMP error came back.
 func (t *trail) answered() bool {
 	return slices.ContainsFunc(t.steps, func(s fact.JourneyStep) bool { return s.Back && !strings.HasPrefix(s.Proto, "icmp") })

@@ -98,3 +98,57 @@ func TestServiceTrails(t *testing.T) {
 		}
 	}
 }
+
+// TestUntranslated: a service's address on the node's way out proves that NAT does not
+// know it, where it has endpoints and nothing was translated.
+func TestUntranslated(t *testing.T) {
+	t.Parallel()
+	const address = "10.96.0.7:80"
+	step := func(place, dev, what, reason, dst string) fact.JourneyStep {
+		return fact.JourneyStep{Place: place, Dev: dev, What: what, Reason: reason, Proto: "tcp", Kind: "SYN", Src: "10.244.1.60:1000", Dst: dst}
+	}
+	sent := step(fact.PlaceTarget, "eth0", fact.StepQueued, "", address)
+	came := step(fact.PlaceNode, "cni0", fact.StepReceived, "", address)
+	left := step(fact.PlaceNode, "uplink", fact.StepQueued, "", address)
+	back := step(fact.PlaceNode, "uplink", fact.StepReceived, "", "10.244.1.60:1000")
+	back.Back, back.Kind, back.Src = true, "RST", address
+	unroutable := back
+	unroutable.Proto, unroutable.Kind = "icmp", "net-unreachable"
+	for _, c := range []struct {
+		title   string
+		service *fact.Service
+		address string
+		steps   []fact.JourneyStep
+		host    bool
+		says    string
+	}{
+		{"left the node", api(), address, []fact.JourneyStep{sent, came, left}, false,
+			"the SYN to 10.96.0.7:80 leaves the node by uplink with the address of service shop/api untranslated: the node's NAT does not know the service, which has 1 endpoint ready"},
+		{"left, and a router says no", api(), address, []fact.JourneyStep{sent, came, left, unroutable}, false, "leaves the node by uplink"},
+		{"no route", api(), address, []fact.JourneyStep{sent, came, step(fact.PlaceNode, "cni0", fact.StepDropped, "IP_INNOROUTES", address)}, false, "is dropped on the node, at cni0 (IP_INNOROUTES)"},
+		{"from the node", api(), address, []fact.JourneyStep{step(fact.PlaceTarget, "uplink", fact.StepQueued, "", address)}, true, "leaves the node by uplink"},
+		{"seen in the pod alone", api(), address, []fact.JourneyStep{sent}, false, ""},
+		{"came to the node alone", api(), address, []fact.JourneyStep{sent, came}, false, ""},
+		{"a filter before NAT", api(), address, []fact.JourneyStep{sent, step(fact.PlaceNode, "veth1", fact.StepDropped, dropNetfilter, address)}, false, ""},
+		{"translated", api(), address, []fact.JourneyStep{sent, came, step(fact.PlaceNode, "cni0", fact.StepQueued, "", "10.0.0.1:8080")}, false, ""},
+		{"translated after it left (OVS)", api(), address, []fact.JourneyStep{sent, came, left, step(fact.PlaceNode, "tun0", fact.StepQueued, "", "10.0.0.1:8080")}, false, ""},
+		{"somebody answers", api(), address, []fact.JourneyStep{sent, came, left, back}, false, ""},
+		{"no service", nil, address, []fact.JourneyStep{sent, came, left}, false, ""},
+		{"an address of no service", api(func(s *fact.Service) { s.ClusterIP = "10.96.0.8" }), address, []fact.JourneyStep{sent, came, left}, false, ""},
+		{"no endpoint", api(nobody), address, []fact.JourneyStep{sent, came, left}, false, ""},
+		{"another port", api(func(s *fact.Service) { s.Asked = 81 }), address, []fact.JourneyStep{sent, came, left}, false, ""},
+		{"node port", api(func(s *fact.Service) { s.ByNodePort = true }), address, []fact.JourneyStep{sent, came, left}, false, ""},
+		{"headless", api(func(s *fact.Service) { s.Headless = true }), address, []fact.JourneyStep{sent, came, left}, false, ""},
+		{"nobody may list endpoints", api(func(s *fact.Service) { s.EndpointsUnknown = true }), address, []fact.JourneyStep{sent, came, left}, false, ""},
+	} {
+		found := untranslated(c.service, newTrail(&fact.Journey{Steps: c.steps}, "the SYN", c.address), c.host)
+		switch {
+		case c.says == "" && found == nil:
+		case len(found) != 1 || found[0].Code != ServiceNoDNAT || c.says == "" || !strings.Contains(found[0].Fact, c.says):
+			t.Errorf("%s: %+v, want %q", c.title, found, c.says)
+		}
+	}
+	if found := untranslated(api(), newTrail(&fact.Journey{Steps: []fact.JourneyStep{sent, came, left}, Missed: 1}, "the SYN", address), false); found != nil {
+		t.Errorf("records are missing: %+v", found)
+	}
+}

@@ -221,7 +221,11 @@ func unheardServer(l *fact.DNSLookup) []fact.Finding {
 	if slices.ContainsFunc(l.Tried, func(t fact.DNSTry) bool { return t.Reason == refusal }) {
 		outcome = fact.OutcomeRefused
 	}
-	return serviceFault(l.Nameserver, outcome, nil)
+	found := serviceFault(l.Nameserver, outcome, nil)
+	for i := 0; i < len(l.Tried) && found == nil; i++ {
+		found = untranslated(l.Nameserver, newTrail(l.Tried[i].Journey, "the question", l.Tried[i].Server), false)
+	}
+	return found
 }
 
 // deniedService: the cluster has the service of the name, and the lookup gives nothing.
