@@ -17,7 +17,7 @@ import (
 var sentencesOfOurs = map[string]string{
 	".summary": "ours", "findings.fact": "ours", "notes.message": "ours", "next.why": "ours", "error.message": "ours", "error.hint": "ours",
 	"data.reason": "worded by package fetch", "attempts.why": "worded by package diagnose", "redirects.why": "one of a list",
-	"answer.icmp": "type and code", "answer.from": "an address", "route.rule": "of numbers and interfaces", "proxy.exempt_range": "parsed prefixes",
+	"answer.icmp": "type and code", "answer.from": "an address", "route.rule": "of numbers and interfaces", "return.rule": "likewise", "proxy.exempt_range": "parsed prefixes",
 	"chain.key": "kind and size of a key", "data.shell": "of a PID, or a printable path", "data.app_error": "the library's constants",
 	"data.source": "one of a list", "dns.source": "one of a list, and an address",
 	"records.data": "numbers and names without escapes", "answers.reason": "errno, rcode or ours", "tried.reason": "errno, rcode or ours",

@@ -26,6 +26,8 @@ type Fault struct {
 	Says []Answer
 	// Beside are findings that come on the way to the cause and are true: symptoms.
 	Beside []string
+	// Journey: the journey of packets alone proves the cause, which not every kernel shows.
+	Journey bool
 	// Node is the outcome that the same request from the node has to have where
 	// no tool of today proves the cause, and Missing what would prove it. Then Code
 	// is a symptom, and the answers have to tell the side.

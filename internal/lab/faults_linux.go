@@ -13,7 +13,7 @@ import (
 // Faults returns the table: eval walks its rows, the tests of the tools hold each
 // tool to what the rows say, and the demo shows some. A new fault is a new row.
 func Faults() []Fault {
-	return slices.Concat(healthyPods(), healthyServices(), linkFaults(), pathFaults(), firewallFaults(), serviceFaults(), serverFaults(), tlsFaults(), nameFaults())
+	return slices.Concat(healthyPods(), healthyServices(), linkFaults(), pathFaults(), firewallFaults(), nodeFaults(), serviceFaults(), serverFaults(), tlsFaults(), nameFaults())
 }
 
 // healthyPods are the controls: nothing may be said of them.
@@ -53,7 +53,9 @@ func inPod(commands string) func(*Pod) error {
 
 // onNode runs ip(8) commands on the pod's node. HOST is the node's end of eth0.
 func onNode(commands string) func(*Pod) error {
-	return func(p *Pod) error { return p.Node.ip(strings.ReplaceAll(commands, "HOST", p.HostLink)) }
+	return func(p *Pod) error {
+		return p.Node.ip(strings.NewReplacer("HOST", p.HostLink, "ADDRESS", p.IP.String()).Replace(commands))
+	}
 }
 
 // onHostLink changes the node's end of eth0, without a program of this machine: the

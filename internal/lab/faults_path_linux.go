@@ -87,7 +87,7 @@ func firewallFaults() []Fault {
 			Says: []Answer{curl("blocked_locally", "fw.pod_reject")}},
 		{Name: "pod refuses what it gets from itself", Break: podRule(FirewallRule{Hook: Incoming, Port: 80, Verdict: Refuse}), Code: "fw.pod_reject",
 			Serve: func(s *Scene) string { return s.itself(":80") }, Says: []Answer{curl("blocked_locally", "fw.pod_reject")}},
-		{Name: "server's pod drops incoming", Serve: guarded(Drop), Code: "fw.peer_drop", Beside: []string{"tcp.timeout"},
+		{Name: "server's pod drops incoming", Serve: guarded(Drop), Code: "fw.peer_drop", Journey: true, Beside: []string{"tcp.timeout"},
 			Says: []Answer{curl("timeout", "fw.peer_drop")}},
 		{Name: "server's pod rejects incoming", Serve: guarded(Prohibit), Code: "fw.pod_reject", Beside: []string{"tcp.refused"},
 			Says: []Answer{curl("unreachable", "tcp.refused")}},
@@ -95,15 +95,15 @@ func firewallFaults() []Fault {
 			Says: []Answer{curl("refused", "tcp.refused")}},
 		{Name: "node rejects what it forwards", Far: true, Break: nodeRule(FirewallRule{Hook: Forwarded, Port: 80, Verdict: Prohibit}), Code: "fw.host_reject",
 			Says: []Answer{curl("unreachable", "fw.host_reject")}},
-		{Name: "node drops what it forwards", Far: true, Break: nodeRule(FirewallRule{Hook: Forwarded, Port: 80}), Code: "fw.host_drop", Beside: []string{"tcp.timeout"},
+		{Name: "node drops what it forwards", Far: true, Break: nodeRule(FirewallRule{Hook: Forwarded, Port: 80}), Code: "fw.host_drop", Journey: true, Beside: []string{"tcp.timeout"},
 			Says: []Answer{curl("timeout", "fw.host_drop")}},
-		{Name: "node drops the answers", Far: true, Break: nodeRule(FirewallRule{Hook: Forwarded, Port: 80, Answers: true}), Code: "fw.host_drop", Beside: []string{"tcp.timeout"},
+		{Name: "node drops the answers", Far: true, Break: nodeRule(FirewallRule{Hook: Forwarded, Port: 80, Answers: true}), Code: "fw.host_drop", Journey: true, Beside: []string{"tcp.timeout"},
 			Says: []Answer{curl("timeout", "fw.host_drop")}},
 		{Name: "service without endpoints", Serve: func(s *Scene) string { return "http://" + s.Service() + "/" },
 			Code: "fw.host_reject", Beside: []string{"tcp.refused"}, Node: "blocked_locally", Missing: "its endpoints: the Kubernetes API"},
 		{Name: "pod drops its DNS queries", Serve: byService, Break: podRule(FirewallRule{Hook: Outgoing, Protocol: "udp", Port: 53}), Code: "dns.nameserver_unreachable"},
 		// What a network policy that forgets DNS comes to.
-		{Name: "node drops DNS from pods", Serve: byService, Break: nodeRule(FirewallRule{Hook: Forwarded, Protocol: "udp", Port: 53}), Code: "fw.host_drop",
+		{Name: "node drops DNS from pods", Serve: byService, Break: nodeRule(FirewallRule{Hook: Forwarded, Protocol: "udp", Port: 53}), Code: "fw.host_drop", Journey: true,
 			Beside: []string{"dns.nameserver_timeout"}},
 	}
 }

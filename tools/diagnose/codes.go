@@ -22,6 +22,7 @@ const (
 	RouteBlackhole           fact.Code = "route.blackhole"
 	RouteUnreachable         fact.Code = "route.unreachable"
 	RouteProhibit            fact.Code = "route.prohibit"
+	RouteNoReturn            fact.Code = "route.no_return"
 	RouteLoop                fact.Code = "route.loop"
 	NeighGatewayFailed       fact.Code = "neigh.gateway_failed"
 	NeighFailed              fact.Code = "neigh.failed"
@@ -50,6 +51,7 @@ const (
 	K8sOtherNamespace        fact.Code = "k8s.other_namespace"
 	K8sExternalName          fact.Code = "k8s.external_name"
 	DNSServiceDenied         fact.Code = "dns.service_denied"
+	SysctlIPForward          fact.Code = "sysctl.ip_forward"
 	SysctlRPFilter           fact.Code = "sysctl.rp_filter"
 	SysctlRouteLocalnet      fact.Code = "sysctl.route_localnet"
 	TCPRefused               fact.Code = "tcp.refused"
@@ -158,6 +160,7 @@ func Codes() []CodeInfo {
 		{RouteBlackhole, Critical, settled, "The route to the destination is a blackhole", "Remove the blackhole route, or restore the more specific route above it.", both},
 		{RouteUnreachable, Critical, open, "The route to the destination is unreachable", "Correct the route; the kernel refuses every packet.", both},
 		{RouteProhibit, Critical, settled, "The route to the destination is prohibited", "Correct the prohibiting route or routing rule.", both},
+		{RouteNoReturn, Critical, settled, "The packet arrives, and the answer has no way back", "Give the network where the answer ends a route to the address that asked.", both},
 		{RouteLoop, Critical, open, "Packets to the destination go round in circles", "Correct the routes of the two routers that send packets back to each other.", both},
 		{NeighGatewayFailed, Critical, open, "The gateway answers no ARP or neighbour solicitation", "Check that the gateway has this address, and that the link to the gateway carries.", both},
 		{NeighFailed, Critical, open, "The destination answers no ARP or neighbour solicitation", "Check that the destination is up and on this link.", both},
@@ -186,6 +189,7 @@ func Codes() []CodeInfo {
 		{K8sOtherNamespace, Critical, settled, "The service is in another namespace", "Name the service with its namespace: NAME.NAMESPACE.", unserved},
 		{K8sExternalName, Critical, settled, "The service is an alias of a name that has no address", "Correct the externalName of the service.", unserved},
 		{DNSServiceDenied, Critical, settled, "The cluster's DNS denies a service that the Kubernetes API has", "Look at the cluster DNS: its Corefile's zones, its log, and whether it reaches the Kubernetes API.", unserved},
+		{SysctlIPForward, Critical, settled, "A network on the way does not forward packets", "Set net.ipv4.ip_forward (or net.ipv6.conf.all.forwarding) to 1 there.", both},
 		{SysctlRPFilter, Critical, settled, "The reverse path filter drops packets", "Correct the route back to the source, or set rp_filter to 2.", both},
 		{SysctlRouteLocalnet, Critical, settled, "NAT leads a connection from 127.0.0.1 out of the target, and route_localnet forbids that", "Use the node's address, or set route_localnet to 1.", unanswered},
 		{TCPRefused, Warning, open, "The destination refuses the connection", "See whether the application listens on that port.", nil},

@@ -1,6 +1,7 @@
 package diagnose
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"net/netip"
@@ -167,12 +168,14 @@ func (e explanation) ownICMP() {
 }
 
 func (e explanation) unreachable() {
+	if e.onTheWay() {
+		return
+	}
 	kind := ""
 	if e.Route != nil {
 		kind = e.Route.Type
 	}
 	switch answer := e.Answer; {
-	case answer != nil && !answer.Own && e.onTheWay():
 	case answer != nil && !answer.Own:
 		e.byICMP(fact.OutcomeUnreachable)
 	case e.Neigh.Failed():
@@ -224,15 +227,19 @@ func (e explanation) matched() string {
 	if e.Route == nil {
 		return ""
 	}
+	return matched(e.Route)
+}
+
+func matched(r *fact.AttemptRoute) string {
 	var parts []string
-	if e.Route.Dst != "" {
-		parts = append(parts, "prefix "+e.Route.Dst)
+	if r.Dst != "" {
+		parts = append(parts, "prefix "+r.Dst)
 	}
-	if e.Route.Table != 0 {
-		parts = append(parts, fmt.Sprintf("table %d", e.Route.Table))
+	if r.Table != 0 {
+		parts = append(parts, fmt.Sprintf("table %d", r.Table))
 	}
-	if e.Route.Rule != "" {
-		parts = append(parts, "rule "+e.Route.Rule)
+	if r.Rule != "" {
+		parts = append(parts, "rule "+r.Rule)
 	}
 	if len(parts) == 0 {
 		return ""
@@ -259,6 +266,7 @@ func (e explanation) byICMP(outcome fact.Outcome) {
 		meaning = ": a routing loop"
 	}
 	switch from := e.Answer.From; {
+	case e.refusedByNode():
 	case from == hostOf(e.Address) && passesOn(e.Answer.ICMP):
 		e.set(outcome, fact.CauseICMP, "ICMP %s came back in the destination's own name: "+
 			"the backend of a translated (service) address cannot be reached, or a firewall there answers so", e.Answer.ICMP)
@@ -292,6 +300,20 @@ func passesOn(icmp string) bool {
 		return true
 	}
 	return false
+}
+
+// refusedByNode: the node's answer is that of a route, or of a rule, that refuses there
+// (ip_error in net/ipv4/route.c).
+func (e explanation) refusedByNode() bool {
+	if !e.answererIsNode() {
+		return false
+	}
+	cause, what := refusing(e.Node.Route)
+	if cause == "" {
+		return false
+	}
+	e.set(fact.OutcomeUnreachable, cause, "the node (%s) answered with ICMP %s: for %s there is %s there", e.Answer.From, e.Answer.ICMP, hostOf(cmp.Or(e.Node.SentTo, e.to())), what)
+	return true
 }
 
 func (e explanation) answererIsNode() bool { return e.Node != nil && e.Node.IsAnswerer }

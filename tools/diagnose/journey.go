@@ -2,7 +2,6 @@ package diagnose
 
 import (
 	"fmt"
-	"slices"
 
 	"nsenter-mcp/tools/fact"
 )
@@ -16,16 +15,22 @@ const (
 	dropOtherHost  = "OTHERHOST"
 	dropNoSocket   = "NO_SOCKET"
 	dropUnspecific = "NOT_SPECIFIED"
+
+	dropAddressErrors = "IP_INADDRERRORS"
+	dropNoRouteIn     = "IP_INNOROUTES"
+	dropNoRouteOut    = "IP_OUTNOROUTES"
 )
 
 // trail is the way of the last SYN or question of a probe on this node, and of the
 // answers to it, as far as the kernel told.
 type trail struct {
 	*fact.Journey
-	steps   []fact.JourneyStep // of the last one, with what followed
-	drop    *dropped           // what ended it, nil where that is not known
-	packet  string             // "the SYN" or "the question"
-	address string             // that was asked for, of a nameserver without the port
+	steps    []fact.JourneyStep // of the last one, with all that followed
+	end      *dropped           // its last step or its answer's, a drop or not
+	drop     *dropped           // end, where it is a drop for a known reason; else nil
+	doubtful bool               // end may be another's than the packet's
+	packet   string             // "the SYN" or "the question"
+	address  string             // that was asked for, of a nameserver without the port
 }
 
 // newTrail reads a journey; nil where there is none to judge, as where records are
@@ -34,8 +39,18 @@ func newTrail(j *fact.Journey, packet, address string) *trail {
 	if j == nil || j.Missed > 0 || len(j.Steps) == 0 {
 		return nil
 	}
-	steps := j.Last()
-	return &trail{Journey: j, steps: steps, drop: fatalDrop(steps), packet: packet, address: address}
+	way := j.Way()
+	t := &trail{Journey: j, steps: j.Last(), end: endOf(way), packet: packet, address: address}
+	if t.end == nil {
+		return nil
+	}
+	if t.doubtful = !t.end.Back && doubtful(way); t.doubtful {
+		return t
+	}
+	if t.end.What == fact.StepDropped && t.end.Reason != dropUnspecific && t.end.Reason != dropNoSocket {
+		t.drop = t.end
+	}
+	return t
 }
 
 // trailRules say what a trail proves: a cause and its wording, "" for nothing. The
@@ -45,6 +60,9 @@ var trailRules = [...]func(*trail) (fact.Cause, string){
 	ownBackend,
 	deadBackend,
 	packetFilter,
+	notForwarding,
+	routeRefuses,
+	noReturn,
 	reversePathFilter,
 	neighbourOnTheWay,
 }
@@ -66,12 +84,15 @@ func (t *trail) judge() (fact.Cause, string) {
 func (t *trail) endsInTarget() bool { return t.drop != nil && t.drop.Place == fact.PlaceTarget }
 
 // subject names the packet that ended, as it was there.
-func (t *trail) subject() string {
+func (t *trail) subject() string { return t.subjectAt(t.end.JourneyStep) }
+
+// subjectAt names the packet of a step, as it was there.
+func (t *trail) subjectAt(s *fact.JourneyStep) string {
 	switch {
-	case t.drop.Back:
+	case s.Back:
 		return "the answer of " + t.address
-	case translated(t.drop.Dst, t.address):
-		return t.packet + " to " + t.address + ", translated to " + t.drop.Dst + ","
+	case translated(s.Dst, t.address):
+		return t.packet + " to " + t.address + ", translated to " + s.Dst + ","
 	}
 	return t.packet + " to " + t.address
 }
@@ -123,42 +144,20 @@ func reversePathFilter(t *trail) (fact.Cause, string) {
 	return fact.CauseReversePath, fmt.Sprintf("%s is dropped by rp_filter %s: it came in by another interface than the one by which its sender is reached", t.subject(), t.drop.where())
 }
 
-// neighbourOnTheWay: beyond the target, a next hop has no link-layer address.
-func neighbourOnTheWay(t *trail) (fact.Cause, string) {
-	if t.drop == nil || t.drop.Reason != dropNeighbour || t.endsInTarget() || t.drop.Back {
-		return "", ""
-	}
-	return fact.CauseNeighbourSilent, fmt.Sprintf("%s gets no further %s, which gets no link-layer address for it (%s)", t.subject(), t.drop.where(), t.drop.by())
-}
-
-// dropped is a step at which a packet ended.
+// dropped is a step at which a packet ended, or may have.
 type dropped struct {
 	*fact.JourneyStep
 	arrived bool // a device had received the packet there
 }
 
-// fatalDrop is the drop that ended a SYN or datagram, or the answer to it; nil where none
-// is known. A drop counts where nothing of the same way followed it: a frame that is
-// flooded to all ports of a bridge is dropped by those whom it is not for.
-func fatalDrop(steps []fact.JourneyStep) *dropped {
-	flooded := map[uint64]bool{}
-	for _, s := range steps {
-		flooded[s.NetnsInode] = flooded[s.NetnsInode] || s.Reason == dropOtherHost && s.Place == fact.PlaceOther
-	}
-	steps = slices.DeleteFunc(slices.Clone(steps), func(s fact.JourneyStep) bool {
-		return s.Reason == dropOtherHost || flooded[s.NetnsInode] && !s.Back || s.Proto != "udp" && s.Kind != "SYN" && s.Kind != "SYN-ACK"
-	})
-	if len(steps) == 0 {
+// endOf is the last step of a way; nil for none. That it is a drop counts, as nothing of
+// the same way followed it.
+func endOf(way []fact.JourneyStep) *dropped {
+	if len(way) == 0 {
 		return nil
 	}
-	last := &steps[len(steps)-1]
-	if last.What != fact.StepDropped || last.Reason == dropUnspecific || last.Reason == dropNoSocket {
-		return nil
-	}
-	if !last.Back && doubtful(steps) {
-		return nil
-	}
-	arrived := len(steps) > 1 && steps[len(steps)-2].What == fact.StepReceived && steps[len(steps)-2].NetnsInode == last.NetnsInode
+	last := &way[len(way)-1]
+	arrived := len(way) > 1 && way[len(way)-2].What == fact.StepReceived && way[len(way)-2].NetnsInode == last.NetnsInode
 	return &dropped{last, arrived}
 }
 

@@ -54,9 +54,11 @@ func TestServiceTrails(t *testing.T) {
 		{"backend gone", "dead_backend", address, nil, fact.CauseDeadBackend,
 			"the SYN to 10.96.0.100:80 is translated to 10.244.1.251:80, which does not answer on its link: the node gets no link-layer address for 10.244.1.251 on cni0 (NEIGH_FAILED in neigh_invalidate)"},
 		{"backend gone, IPv6, without a reason", "dead_backend6", "[fd00:10:96::64]:80", nil, fact.CauseDeadBackend, "for fd00:10:244:1::fb on cni0 (NOT_SPECIFIED in neigh_invalidate)"},
-		{"a router on the way to the backend is gone", "dead_backend", address, func(j *fact.Journey) { j.NextHop.Dst = "172.18.0.3" }, "", ""},
-		{"nobody asked for the next hop", "dead_backend", address, func(j *fact.Journey) { j.NextHop = nil }, "", ""},
-		{"that address itself was asked for", "dead_backend", "10.244.1.251:80", nil, "", ""},
+		{"a router on the way to the backend is gone", "dead_backend", address, func(j *fact.Journey) { j.NextHop.Dst = "172.18.0.3" },
+			fact.CauseNeighbourSilent, "translated to 10.244.1.251:80, gets no further on the node, at cni0: the next hop, 172.18.0.3, answers no ARP there"},
+		{"nobody asked for the next hop", "dead_backend", address, func(j *fact.Journey) { j.NextHop = nil },
+			fact.CauseNeighbourSilent, "the next hop answers no ARP there"},
+		{"that address itself was asked for", "dead_backend", "10.244.1.251:80", nil, fact.CauseNeighbourSilent, "the SYN to 10.244.1.251:80 gets no further on the node, at cni0: 10.244.1.251 answers no ARP there"},
 		{"an older SYN waited in vain, this one is answered", "dead_backend", address, answeredBy("SYN-ACK"), "", ""},
 		{"another reason there", "dead_backend", address, func(j *fact.Journey) {
 			for _, s := range dropped(j) {

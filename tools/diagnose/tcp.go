@@ -45,6 +45,10 @@ func causeCode(c fact.Cause) fact.Code {
 		return FirewallPodRedirect
 	case fact.CauseNotPermitted:
 		return FirewallConnectDenied
+	case fact.CauseNotForwarding:
+		return SysctlIPForward
+	case fact.CauseNoReturn:
+		return RouteNoReturn
 	case fact.CauseReversePath:
 		return SysctlRPFilter
 	case fact.CauseChecksum:

@@ -52,7 +52,9 @@ const (
 	CauseDeadBackend      Cause = "dead_backend"      // the backend that NAT leads to does not answer on its link
 	CauseNodeDrop         Cause = "node_drop"         // dropped by a packet filter in the node's network
 	CausePeerDrop         Cause = "peer_drop"         // dropped by a packet filter in another network of the node
-	CauseReversePath      Cause = "rp_filter"         // the answer came by an interface that rp_filter rejects
+	CauseReversePath      Cause = "rp_filter"         // came by an interface that rp_filter rejects
+	CauseNotForwarding    Cause = "not_forwarding"    // a network on the way does not forward
+	CauseNoReturn         Cause = "no_return"         // arrived, and the answer has no way
 	CauseChecksum         Cause = "bad_checksum"      // the answer came damaged
 	CauseNotPermitted     Cause = "not_permitted"     // connect(2) itself was refused
 	CausePortsExhausted   Cause = "ports_exhausted"
@@ -228,6 +230,9 @@ type AttemptNode struct {
 	// IsGateway and IsAnswerer: the next hop, or who answered, is an address of the node.
 	IsGateway  bool `json:"is_gateway,omitempty"`
 	IsAnswerer bool `json:"is_answerer,omitempty"`
+	// Route is by which the node that answered passes the connection on. Its mark is not
+	// known.
+	Route *AttemptRoute `json:"route,omitempty" jsonschema:"of the node that answered, there"`
 	// Bridge is the node's bridge on which both the target and who answered are;
 	// BridgeNF is net.bridge.bridge-nf-call-iptables (or -ip6tables) there.
 	Bridge   string `json:"bridge,omitempty"`

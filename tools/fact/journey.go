@@ -20,6 +20,20 @@ type Journey struct {
 	NextHop *AttemptNeigh `json:"next_hop,omitempty" jsonschema:"the node's, on from where the node dropped"`
 	// Missed counts records that were not kept: the trail has gaps.
 	Missed int `json:"missed,omitempty"`
+	// End is what the network in which the last packet ended says of that packet.
+	End *JourneyEnd `json:"end,omitempty" jsonschema:"of the last packet, in the network where it ended"`
+}
+
+// JourneyEnd is where a network sends a packet, asked for the packet as it was there.
+// Its mark and its user are not known. What could not be asked is absent.
+type JourneyEnd struct {
+	Route *AttemptRoute `json:"route,omitempty" jsonschema:"there, on"`
+	Neigh *AttemptNeigh `json:"neigh,omitempty" jsonschema:"next hop on the link"`
+	// Return is the way back to the source, where the packet had reached its destination.
+	Return *AttemptRoute `json:"return,omitempty" jsonschema:"there, back to the source"`
+	// Forwarding is net.ipv4.conf.DEV.forwarding of the device that received the packet,
+	// or net.ipv6.conf.all.forwarding (ip-sysctl.rst).
+	Forwarding *bool `json:"forwarding,omitempty"`
 }
 
 // The statuses of a [Journey].
@@ -135,7 +149,7 @@ func (j *Journey) Compact() {
 		j.Trail = append(j.Trail, line)
 	}
 	slices.Reverse(j.Trail)
-	j.Steps = nil
+	j.Steps, j.End = nil, nil
 }
 
 // maxTrail bounds the lines of a short answer, in bytes.
@@ -153,6 +167,26 @@ func (j *Journey) Last() []JourneyStep {
 	}
 	return j.Steps[first:]
 }
+
+// Way are the steps of [Journey.Last] that the packet and its answers made: without ICMP
+// errors, what follows a handshake, and the copies of a flooded frame that others than its
+// receiver got and dropped.
+func (j *Journey) Way() []JourneyStep {
+	if j == nil {
+		return nil
+	}
+	last := j.Last()
+	flooded := map[uint64]bool{}
+	for _, s := range last {
+		flooded[s.NetnsInode] = flooded[s.NetnsInode] || s.Reason == dropOtherHost && s.Place == PlaceOther
+	}
+	return slices.DeleteFunc(slices.Clone(last), func(s JourneyStep) bool {
+		return s.Reason == dropOtherHost || flooded[s.NetnsInode] && !s.Back || s.Proto != "udp" && s.Kind != "SYN" && s.Kind != "SYN-ACK"
+	})
+}
+
+// dropOtherHost is the reason of who got a frame for another link-layer address.
+const dropOtherHost = "OTHERHOST"
 
 // String writes a step in one line: "node cni0 (bridge) received SYN 10.0.0.1:1 > 10.0.0.2:80".
 func (s *JourneyStep) String() string {

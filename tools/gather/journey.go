@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"nsenter-mcp/nsexec"
 	"nsenter-mcp/resolve"
 	"nsenter-mcp/tools/fact"
 	"nsenter-mcp/tools/probe/attempt"
@@ -37,8 +38,9 @@ func describeLookup(ctx context.Context, node Node, target *resolve.Target, foun
 	describeJourneys(ctx, node, target, journeys)
 }
 
-// describeJourneys says which pod's network each step was in that is another's, and of the
-// devices of the target and of the node what they are. What cannot be found out, or not in time, stays unknown.
+// describeJourneys says which pod's network each step was in that is another's, and what the
+// devices of the target and of the node are, and what the network where each ended says.
+// What cannot be found out, or not in time, stays unknown.
 func describeJourneys(ctx context.Context, node Node, target *resolve.Target, journeys []*fact.Journey) {
 	journeys = slices.DeleteFunc(journeys, func(j *fact.Journey) bool { return j == nil || len(j.Steps) == 0 })
 	if len(journeys) == 0 {
@@ -53,12 +55,18 @@ func describeJourneys(ctx context.Context, node Node, target *resolve.Target, jo
 			networks = append(networks, attempt.Network{Handle: node.Host, Name: fact.PlaceNode, Node: true, Read: true})
 		}
 	}
+	elsewhere := []*nsexec.Handle{node.Host} // the target's own way is measured with the attempt
 	for _, inode := range others(journeys) {
-		pod := podIn(ctx, node.Resolver, inode)
+		there, pod := podIn(ctx, node.Resolver, inode)
+		if there == nil {
+			continue
+		}
+		defer func() { _ = there.Close() }() // was only looked at
+		elsewhere = append(elsewhere, there.Net)
 		if pod == nil {
 			continue
 		}
-		defer func() { _ = pod.Close() }() // was only looked at
+		defer func() { _ = pod.Close() }() // likewise
 		name := pod.Workload.Namespace + "/" + pod.Workload.Pod
 		networks = append(networks, attempt.Network{Handle: pod.Net, Name: name})
 		for _, j := range journeys {
@@ -70,6 +78,20 @@ func describeJourneys(ctx context.Context, node Node, target *resolve.Target, jo
 		}
 	}
 	attempt.DescribeDevices(ctx, networks, journeys)
+	for _, j := range journeys {
+		askEnd(ctx, elsewhere, j)
+	}
+}
+
+// askEnd asks the network in which a journey ended what becomes of the last packet there.
+func askEnd(ctx context.Context, networks []*nsexec.Handle, j *fact.Journey) {
+	way := j.Way()
+	for _, h := range networks {
+		if len(way) > 0 && h != nil && h.Identity().Inode == way[len(way)-1].NetnsInode {
+			attempt.AskEnd(ctx, h, j)
+			return
+		}
+	}
 }
 
 // others are the networks where packets were that are neither the target's nor the
@@ -86,28 +108,28 @@ func others(journeys []*fact.Journey) (inodes []uint64) {
 	return inodes
 }
 
-// podIn opens the pod whose own network has that inode; nil where it is none that is
-// known. A process that is there may be of a pod with another network.
-func podIn(ctx context.Context, resolver *resolve.Resolver, inode uint64) *resolve.Target {
+// podIn opens the network that has that inode, nil where it is not found, and the pod
+// whose own it is, nil where it is none that is known. A process that is there may be of a
+// pod with another network.
+func podIn(ctx context.Context, resolver *resolve.Resolver, inode uint64) (there, pod *resolve.Target) {
 	if resolver == nil {
-		return nil
+		return nil, nil
 	}
 	there, err := resolver.Resolve(ctx, resolve.Query{Netns: strconv.FormatUint(inode, 10)})
 	if err != nil {
-		return nil
+		return nil, nil
 	}
 	w := there.Workload
-	_ = there.Close() // was only looked at
 	if w.Pod == "" || w.Namespace == "" {
-		return nil
+		return there, nil
 	}
-	pod, err := resolver.Resolve(ctx, resolve.Query{Pod: w.Pod, Namespace: w.Namespace})
+	pod, err = resolver.Resolve(ctx, resolve.Query{Pod: w.Pod, Namespace: w.Namespace})
 	if err != nil {
-		return nil
+		return there, nil
 	}
 	if pod.HostNetwork || pod.Net.Identity().Inode != inode || pod.Workload.Pod != w.Pod || pod.Workload.Namespace != w.Namespace {
 		_ = pod.Close() // likewise
-		return nil
+		return there, nil
 	}
-	return pod
+	return there, pod
 }

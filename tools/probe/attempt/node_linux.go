@@ -2,6 +2,7 @@ package attempt
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"net/netip"
 	"slices"
@@ -86,10 +87,11 @@ func askNode(ctx context.Context, node *nsexec.Handle, r *routes, a *fact.Attemp
 	if err != nil {
 		return known
 	}
+	var sentOn netip.AddrPort
 	if entry, err := conntrack.Get(ctx, node, conntrack.TCP, from, to); err == nil {
 		known.Tracked, known.Replied = true, entry.Replied
-		if elsewhere := entry.Rewritten(to); elsewhere.IsValid() {
-			known.SentTo = elsewhere.String()
+		if sentOn = entry.Rewritten(to); sentOn.IsValid() {
+			known.SentTo = sentOn.String()
 		}
 	}
 	if gateway, err := netip.ParseAddr(a.Route.Gateway); err == nil {
@@ -98,6 +100,9 @@ func askNode(ctx context.Context, node *nsexec.Handle, r *routes, a *fact.Attemp
 	if a.Answer != nil && a.Answer.Kind == "icmp" {
 		if answerer, err := netip.ParseAddr(a.Answer.From); err == nil {
 			known.IsAnswerer = r.isOwn(ctx, answerer)
+		}
+		if known.IsAnswerer {
+			known.Route = r.routeFor(ctx, from, cmp.Or(sentOn, to))
 		}
 	}
 	if a.Wire != nil {
@@ -108,6 +113,21 @@ func askNode(ctx context.Context, node *nsexec.Handle, r *routes, a *fact.Attemp
 		}
 	}
 	return known
+}
+
+// routeFor is the route by which the namespace passes on what comes from a neighbour, by
+// the interface that leads to it; nil where that is not known.
+func (r *routes) routeFor(ctx context.Context, from, to netip.AddrPort) *fact.AttemptRoute {
+	back, err := r.get(ctx, lookup{to: from}, 0)
+	if err != nil {
+		return nil
+	}
+	l := lookup{to: to, from: from.Addr(), iif: back.index}
+	found, _, err := r.forward(ctx, &l)
+	if err != nil {
+		return nil
+	}
+	return found.route
 }
 
 // commonBridge names the bridge by which the namespace reaches two neighbours; ""

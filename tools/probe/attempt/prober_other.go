@@ -30,6 +30,9 @@ func AskJourney(context.Context, *nsexec.Handle, *nsexec.Handle, *fact.Journey) 
 // DescribeDevices does nothing.
 func DescribeDevices(context.Context, []Network, []*fact.Journey) {}
 
+// AskEnd does nothing.
+func AskEnd(context.Context, *nsexec.Handle, *fact.Journey) {}
+
 // MeasureWays does nothing.
 func MeasureWays(context.Context, *nsexec.Handle, []fact.Attempt) {}
 

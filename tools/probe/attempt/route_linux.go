@@ -39,6 +39,17 @@ type lookup struct {
 	to   netip.AddrPort
 	from netip.Addr // zero where the kernel is to choose
 	zone int        // the interface of a link-local address, else 0
+	iif  int        // the interface by which the packet came in, 0 for one of a local socket
+	in   string     // its name
+	udp  bool       // not TCP
+}
+
+// proto is the protocol that is looked up.
+func (l *lookup) proto() byte {
+	if l.udp {
+		return unix.IPPROTO_UDP
+	}
+	return unix.IPPROTO_TCP
 }
 
 // path is how the kernel gets to an address now.
@@ -108,8 +119,11 @@ func (r *routes) get(ctx context.Context, l lookup, flags uint32) (found, error)
 	if l.zone > 0 {
 		body = append(body, nl.NewRtAttr(unix.RTA_OIF, nl.Uint32Attr(uint32(l.zone)))) //nolint:gosec // an index
 	}
+	if l.iif > 0 {
+		body = append(body, nl.NewRtAttr(unix.RTA_IIF, nl.Uint32Attr(uint32(l.iif)))) //nolint:gosec // an index
+	}
 	if port := l.to.Port(); port != 0 {
-		body = append(body, nl.NewRtAttr(unix.RTA_IP_PROTO, []byte{unix.IPPROTO_TCP}),
+		body = append(body, nl.NewRtAttr(unix.RTA_IP_PROTO, []byte{l.proto()}),
 			nl.NewRtAttr(unix.RTA_DPORT, binary.BigEndian.AppendUint16(nil, port)))
 	}
 	answer, err := r.Get(ctx, unix.RTM_GETROUTE, unix.RTM_NEWROUTE, body...)

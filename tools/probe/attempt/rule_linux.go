@@ -1,6 +1,7 @@
 package attempt
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -26,9 +27,10 @@ type policyRule struct {
 	priority, table int
 	suppress        int // prefixes up to this length do not count; -1 for none
 	src, dst        netip.Prefix
-	// foreign: it asks for what a socket of this process does not have, as a mark, an
-	// interface, a TOS or another user.
+	// foreign: it asks for what a socket of this process does not have, as a mark, a
+	// TOS or another user.
 	foreign  bool
+	iif      string    // the interface by which packets come in; "" for every
 	protocol uint8     // 0 for every
 	ports    [2]uint16 // of the destination; 0 for every
 	invert   bool
@@ -72,8 +74,8 @@ func parseRule(message []byte) (policyRule, error) {
 			if len(a.Value) == 4 {
 				rule.ports = [2]uint16{binary.NativeEndian.Uint16(a.Value), binary.NativeEndian.Uint16(a.Value[2:])}
 			}
-		case nl.FRA_IIFNAME: // what is sent from here comes from loopback
-			rule.foreign = rule.foreign || unix.ByteSliceToString(a.Value) != "lo"
+		case nl.FRA_IIFNAME:
+			rule.iif = unix.ByteSliceToString(a.Value)
 		case nl.FRA_UID_RANGE: // this process is root, and the first number is the lowest user
 			rule.foreign = rule.foreign || len(a.Value) == 8 && binary.NativeEndian.Uint32(a.Value) != 0
 		case nl.FRA_FWMARK:
@@ -85,13 +87,13 @@ func parseRule(message []byte) (policyRule, error) {
 	return rule, nil
 }
 
-// applies reports whether the kernel would take a rule for what a local socket
-// without a mark sends (fib_rule_match in net/core/fib_rules.c). Where the source is
+// applies reports whether the kernel would take a rule for a packet without a mark
+// (fib_rule_match in net/core/fib_rules.c). What is sent from here comes from loopback. Where the source is
 // not yet chosen, a rule that asks for one does not apply.
 func (rule *policyRule) applies(l lookup) bool {
 	within := func(p netip.Prefix, ip netip.Addr) bool { return !p.IsValid() || p.Contains(ip.WithZone("")) }
-	match := !rule.foreign && within(rule.src, l.from) && within(rule.dst, l.to.Addr()) &&
-		(rule.protocol == 0 || rule.protocol == unix.IPPROTO_TCP) &&
+	match := !rule.foreign && (rule.iif == "" || rule.iif == cmp.Or(l.in, "lo")) && within(rule.src, l.from) && within(rule.dst, l.to.Addr()) &&
+		(rule.protocol == 0 || rule.protocol == l.proto()) &&
 		(rule.ports == [2]uint16{} || rule.ports[0] <= l.to.Port() && l.to.Port() <= rule.ports[1])
 	return match != rule.invert
 }
