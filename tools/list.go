@@ -15,5 +15,6 @@ func All() []dispatch.Tool {
 		netnsIPAddrTool(),
 		netnsDNSLookupTool(tracer),
 		netnsCurlTool(tracer),
+		tracePacketTool(tracer),
 	}
 }

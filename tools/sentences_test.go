@@ -16,7 +16,7 @@ import (
 // reaches it by words.Printable, or not at all.
 var sentencesOfOurs = map[string]string{
 	".summary": "ours", "findings.fact": "ours", "notes.message": "ours", "next.why": "ours", "error.message": "ours", "error.hint": "ours",
-	"data.reason": "worded by package fetch", "attempts.why": "worded by package diagnose", "redirects.why": "one of a list",
+	"data.reason": "worded by package fetch", "attempts.why": "worded by package diagnose", "attempt.why": "likewise", "redirects.why": "one of a list",
 	"answer.icmp": "type and code", "answer.from": "an address", "route.rule": "of numbers and interfaces", "return.rule": "likewise", "proxy.exempt_range": "parsed prefixes",
 	"chain.key": "kind and size of a key", "data.shell": "of a PID, or a printable path", "data.app_error": "the library's constants",
 	"data.source": "one of a list", "dns.source": "one of a list, and an address",
@@ -26,7 +26,7 @@ var sentencesOfOurs = map[string]string{
 	"data.files_from": "likewise", "candidates.source": "a source of ours",
 	"containers.reason": "made printable by resolve", "workloads.reason": "likewise", "pods.reason": "likewise", "status.reason": "likewise", "conditions.reason": "likewise",
 	"service.endpoints_unknown": "resolve.SaidError.Words", "sources.error": "resolve.SaidError.Words", "steps.reason": "resolve.SaidError.Words",
-	"wire.from": "an address", "backends.why": "ours, with names and reasons that resolve has made printable", "journey.trail": "words of ours, names of devices, addresses", "journey.why": "the kernel's errno, in words of ours",
+	"wire.from": "an address", "backends.why": "ours, with names and reasons that resolve has made printable", "journey.trail": "words of ours, names of devices, addresses", "data.hops": "likewise", "data.mermaid": "likewise, with entities", "journey.why": "the kernel's errno, in words of ours",
 	"steps.action": "ours", "steps.source": "a source of ours",
 }
 

@@ -48,8 +48,8 @@ func IsSentence(key string) bool { return slices.Contains(sentences[:], key) }
 // chose stands in it by words.Printable and the like. A test of package tools lists
 // where they occur.
 var sentences = [...]string{
-	"action", "app_error", "data", "detail", "endpoints_unknown", "error", "exempt_range", "fact", "files_from", "from", "hint", "icmp", "key",
-	"library", "message", "order", "reason", "rule", "shell", "source", "summary", "trail", "why",
+	"action", "app_error", "data", "detail", "endpoints_unknown", "error", "exempt_range", "fact", "files_from", "from", "hint", "hops", "icmp", "key",
+	"library", "mermaid", "message", "order", "reason", "rule", "shell", "source", "summary", "trail", "why",
 }
 
 // isFree reports whether anything may stand below a key, if it is escaped: text of

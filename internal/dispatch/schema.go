@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
 )
@@ -110,8 +111,15 @@ func publish(s *jsonschema.Schema, closed bool) error {
 // namedLevels are those on which the members of objects are named.
 const namedLevels = 2
 
+// knownFrom begins the description of an object that the schema of another tool names the
+// members of; they are not published twice.
+const knownFrom = "as of "
+
 // terse shortens the schema of a part of an output, on its level.
 func terse(s *jsonschema.Schema, level int) {
+	if s.Type == "object" && strings.HasPrefix(s.Description, knownFrom) {
+		level = namedLevels
+	}
 	s.Description, s.Minimum, s.Maximum = "", nil, nil
 	if level > 0 {
 		s.Required = nil

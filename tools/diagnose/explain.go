@@ -24,6 +24,10 @@ func Explain(a *fact.Attempt) {
 		return
 	}
 	e := explanation{a}
+	if a.Packet != "" {
+		e.question()
+		return
+	}
 	switch a.Errno {
 	case "ECONNREFUSED":
 		e.refused()

@@ -77,6 +77,10 @@ func Attempt(a *fact.Attempt) []fact.Finding {
 		return finding(code, "%s", a.Why)
 	}
 	switch a.Cause {
+	case fact.CauseUnknown:
+		if a.Packet != "" {
+			return nil
+		}
 	case fact.CauseLinkDown:
 		if a.Route != nil && a.Route.Dev == "lo" {
 			return finding(LinkLoDown, "%s", a.Why)

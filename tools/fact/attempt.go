@@ -71,11 +71,13 @@ const (
 	CauseUnknown          Cause = "unknown"
 )
 
-// Attempt is one TCP connection attempt to one literal address, and what
+// Attempt is one TCP connection attempt, or one question, to one literal address, and what
 // explains how it ended. What explains is measured only where there is
 // something to explain. A probe sets Outcome by the errno alone; the rules of
 // diagnose refine Outcome and set Cause and Why.
 type Attempt struct {
+	// Packet names what was sent where that is no SYN: "the datagram".
+	Packet  string  `json:"-"`
 	Address string  `json:"address" jsonschema:"literal address and port that was connected to"`
 	Outcome Outcome `json:"outcome" jsonschema:"as above, or destination_denied, abandoned"`
 	// StartedMS counts from the start of the first attempt of the same race.

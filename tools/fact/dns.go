@@ -40,7 +40,7 @@ type DNSLookup struct {
 	// Tried are the exchanges, first those that the application would have had.
 	Tried []DNSTry `json:"tried"`
 	// Journey is that of the first server of which nothing was heard.
-	Journey *Journey `json:"journey,omitempty" jsonschema:"where one more question without an answer went on this node, as its kernel saw it"`
+	Journey *Journey `json:"journey,omitempty" jsonschema:"as of netns_curl: where one more question without an answer went on this node, as its kernel saw it"`
 	// TriedTotal counts them where Tried is cut.
 	TriedTotal int `json:"tried_total,omitempty"`
 
@@ -56,8 +56,8 @@ type DNSLookup struct {
 
 	// Service is the one that the name means, where the lookup failed, and Nameserver the
 	// one whose address the first nameserver is.
-	Service    *Service `json:"service,omitempty" jsonschema:"the service of that name, as the Kubernetes API has it"`
-	Nameserver *Service `json:"nameserver_service,omitempty" jsonschema:"the service at the first nameserver's address"`
+	Service    *Service `json:"service,omitempty" jsonschema:"as of netns_curl: the service of that name, as the Kubernetes API has it"`
+	Nameserver *Service `json:"nameserver_service,omitempty" jsonschema:"as of netns_curl: the service at the first nameserver's address"`
 	// DNSPolicy is that of the target's pod.
 	DNSPolicy string `json:"dns_policy,omitempty" jsonschema:"of the pod's spec"`
 

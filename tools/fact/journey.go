@@ -176,13 +176,19 @@ func (j *Journey) Way() []JourneyStep {
 		return nil
 	}
 	last := j.Last()
-	flooded := map[uint64]bool{}
-	for _, s := range last {
-		flooded[s.NetnsInode] = flooded[s.NetnsInode] || s.Reason == dropOtherHost && s.Place == PlaceOther
-	}
+	flooded := flooded(last)
 	return slices.DeleteFunc(slices.Clone(last), func(s JourneyStep) bool {
 		return s.Reason == dropOtherHost || flooded[s.NetnsInode] && !s.Back || s.Proto != "udp" && s.Kind != "SYN" && s.Kind != "SYN-ACK"
 	})
+}
+
+// flooded are the networks that only got a frame for another.
+func flooded(steps []JourneyStep) map[uint64]bool {
+	others := map[uint64]bool{}
+	for _, s := range steps {
+		others[s.NetnsInode] = others[s.NetnsInode] || s.Reason == dropOtherHost && s.Place == PlaceOther
+	}
+	return others
 }
 
 // dropOtherHost is the reason of who got a frame for another link-layer address.
@@ -190,7 +196,11 @@ const dropOtherHost = "OTHERHOST"
 
 // String writes a step in one line: "node cni0 (bridge) received SYN 10.0.0.1:1 > 10.0.0.2:80".
 func (s *JourneyStep) String() string {
-	text := s.Where() + " " + s.What
+	return s.Where() + " " + s.happened() + " " + s.packet()
+}
+
+func (s *JourneyStep) happened() string {
+	text := s.What
 	if s.Reason != "" {
 		text += " (" + s.Reason
 		if s.Function != "" {
@@ -198,13 +208,18 @@ func (s *JourneyStep) String() string {
 		}
 		text += ")"
 	}
-	if s.Kind != "" {
-		text += " " + s.Kind
-	}
+	return text
+}
+
+func (s *JourneyStep) packet() string {
+	text := s.Src + " > " + s.Dst
 	if s.ID != 0 {
-		text += " " + strconv.Itoa(s.ID)
+		text = strconv.Itoa(s.ID) + " " + text
 	}
-	return text + " " + s.Src + " > " + s.Dst
+	if s.Kind != "" {
+		text = s.Kind + " " + text
+	}
+	return text
 }
 
 // Where names the network and the device: "node veth1 (to shop/web)".

@@ -49,6 +49,8 @@ func examples() []example {
 		{"netns_curl", "One that cannot leave.", map[string]any{"pod": "shop/cart-0", "url": "http://10.96.0.100/"}},
 		{"netns_curl", "One that is refused: is it the path, or the service? next[0] asks inside the destination.",
 			map[string]any{"pod": "shop/web-0", "url": "http://10.244.1.50:8080/"}},
+		{"trace_packet", "A SYN and its answer.", map[string]any{"pod": "shop/web-0", "destination": "10.244.1.50:80"}},
+		{"trace_packet", "An echo.", map[string]any{"pod": "shop/web-0", "destination": "10.244.1.50", "protocol": "icmp"}},
 	}
 }
 

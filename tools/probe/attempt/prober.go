@@ -60,10 +60,21 @@ type Request struct {
 	// Tracer records where the packets of an attempt without an answer went; nil for
 	// none.
 	Tracer *journey.Tracer
+	// FromFirst records from before the first packet on, also an attempt that succeeds.
+	FromFirst bool
 	// Allow is asked right before connecting, with the very address that will
 	// be connected to; its error refuses. Nil allows everything.
 	Allow func(netip.AddrPort) error
 }
+
+// Question is one packet that is answered by one: a datagram, or an echo request.
+type Question struct {
+	Echo    bool   // by ICMP; the port of the request's address means nothing
+	Payload []byte // of the datagram
+}
+
+// defaultAnswerTime is how long an answer is awaited where the request does not say.
+const defaultAnswerTime = 3 * time.Second
 
 // unwatched is how long an attempt goes on before it is watched: long
 // enough that nothing healthy pays for it, short enough to see the first

@@ -1,6 +1,7 @@
 package attempt
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/fact"
 	"nsenter-mcp/tools/probe/conntrack"
+	"nsenter-mcp/tools/probe/journey"
 )
 
 // Connect makes one attempt. It returns the connection where it came about, and
@@ -65,6 +67,11 @@ func (p *Prober) try(ctx context.Context, h *nsexec.Handle, r Request, first *fa
 
 	connecting, cancel := r.connecting(ctx)
 	defer cancel()
+	if r.FromFirst {
+		stop := traceFirst(h, s, r.Tracer)
+		defer func() { a.Journey = stop() }()
+		r.Tracer = nil
+	}
 	start := time.Now()
 	end := p.watch(connecting, h, s, r.Tracer)
 	failed := s.connect(connecting, r.Timeout)
@@ -102,6 +109,22 @@ func (p *Prober) try(ctx context.Context, h *nsexec.Handle, r Request, first *fa
 		r.failed()
 	}
 	return nil, a, false, nil
+}
+
+// traceFirst records the journey of a connection that is about to begin until stop is
+// called. It chooses the local port; the local address is that of a datagram socket
+// which is connected likewise, and sends nothing by that (udp(7)).
+func traceFirst(h *nsexec.Handle, s *socket, tracer *journey.Tracer) (stop func() *fact.Journey) {
+	local, err := s.bind(h)
+	if err != nil {
+		return func() *fact.Journey { return journey.Unavailable(err) }
+	}
+	return tracer.Follow(flowOf(h, journey.TCP, local, s.to))
+}
+
+func flowOf(h *nsexec.Handle, proto journey.Proto, local, to netip.AddrPort) journey.Flow {
+	plain := func(a netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(a.Addr().WithZone(""), a.Port()) }
+	return journey.Flow{Proto: proto, Src: plain(local), Dst: plain(to), NetnsInode: h.Identity().Inode}
 }
 
 // searchStep is after how long the kernel asks again for a link-layer address; it
@@ -234,7 +257,7 @@ func measureWay(ctx context.Context, h *nsexec.Handle, s *socket, seen *observed
 	}
 	defer r.Close()
 	way := func(to netip.AddrPort) {
-		if found, err := r.measure(ctx, lookup{to: to, from: s.local.Addr(), zone: s.zone}); err == nil {
+		if found, err := r.measure(ctx, lookup{to: to, from: s.local.Addr(), zone: s.zone, udp: s.proto == conntrack.UDP}); err == nil {
 			a.Route, a.Neigh = found.route, found.neigh
 		}
 	}
@@ -251,7 +274,7 @@ func measureWay(ctx context.Context, h *nsexec.Handle, s *socket, seen *observed
 	to := s.to
 	if seen != nil && seen.sentTo.IsValid() {
 		to = seen.sentTo
-	} else if entry, err := conntrack.Get(ctx, h, conntrack.TCP, s.local, s.to); err == nil && entry.Rewritten(s.to).IsValid() {
+	} else if entry, err := conntrack.Get(ctx, h, cmp.Or(s.proto, conntrack.TCP), s.local, s.to); err == nil && entry.Rewritten(s.to).IsValid() {
 		to = entry.SentTo
 	}
 	if to != s.to {

@@ -16,6 +16,11 @@ func (p *Prober) Connect(_ context.Context, _ *nsexec.Handle, r Request) (net.Co
 	return nil, fact.Attempt{Address: r.Address.String()}, nsexec.ErrUnsupported
 }
 
+// Ask fails with [nsexec.ErrUnsupported].
+func (p *Prober) Ask(_ context.Context, _ *nsexec.Handle, r Request, _ Question) (fact.Attempt, []byte, error) {
+	return fact.Attempt{Address: r.Address.String()}, nil, nsexec.ErrUnsupported
+}
+
 // Gateways fails with [nsexec.ErrUnsupported].
 func Gateways(context.Context, *nsexec.Handle) ([]netip.Addr, error) {
 	return nil, nsexec.ErrUnsupported

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"nsenter-mcp/nsexec"
 	"nsenter-mcp/tools/fact"
 )
 
@@ -19,11 +20,12 @@ import (
 // The standard dialer would do for connecting, but it closes the socket of an
 // attempt that failed, and with it what the kernel knows of the attempt.
 type socket struct {
-	to   netip.AddrPort // IPv4 unmapped
-	v6   bool
-	zone int // of to, as an index of the target
-	mss  int // 0 for the kernel's own
-	file *os.File
+	to    netip.AddrPort // IPv4 unmapped
+	v6    bool
+	proto byte // 0 for TCP
+	zone  int  // of to, as an index of the target
+	mss   int  // 0 for the kernel's own
+	file  *os.File
 
 	replies replies
 
@@ -143,6 +145,34 @@ func connected(fd int) (err error, done bool) { //nolint:revive // the error is 
 	default:
 		return errno, true
 	}
+}
+
+// bind chooses the local port before connecting, and says from where that will be.
+func (s *socket) bind(h *nsexec.Handle) (local netip.AddrPort, err error) {
+	var own unix.Sockaddr = &unix.SockaddrInet4{}
+	domain := unix.AF_INET
+	if s.v6 {
+		own, domain = &unix.SockaddrInet6{}, unix.AF_INET6
+	}
+	var bound error
+	if err := s.control(func(fd int) { bound = unix.Bind(fd, own) }); err != nil {
+		return local, err
+	}
+	if bound != nil {
+		return local, os.NewSyscallError("bind", bound)
+	}
+	at, _ := s.localAddress()
+	fd, err := h.Socket(domain, unix.SOCK_DGRAM, 0)
+	if err != nil {
+		return local, err
+	}
+	defer func() { _ = unix.Close(fd) }() // nothing was sent
+	if err := unix.Connect(fd, sockaddr(s.to, s.zone)); err != nil {
+		return local, fmt.Errorf("the kernel knows no address to send from: %w", err)
+	}
+	var like socket
+	like.readLocal(fd)
+	return netip.AddrPortFrom(like.local.Addr(), at.Port()), nil
 }
 
 func (s *socket) readLocal(fd int) {

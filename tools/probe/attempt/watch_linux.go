@@ -50,19 +50,10 @@ func (p *Prober) watch(ctx context.Context, h *nsexec.Handle, s *socket, tracer 
 // trace records the journey of the attempt's packets until stop is called.
 func trace(tracer *journey.Tracer, h *nsexec.Handle, s *socket) (stop func() *fact.Journey) {
 	local, ok := s.localAddress()
-	if !ok || tracer == nil {
+	if !ok {
 		return func() *fact.Journey { return nil }
 	}
-	to := netip.AddrPortFrom(s.to.Addr().WithZone(""), s.to.Port())
-	recording, err := tracer.Start(journey.Flow{Proto: journey.TCP, Src: local, Dst: to, NetnsInode: h.Identity().Inode})
-	if err != nil {
-		return func() *fact.Journey { return &fact.Journey{Status: fact.JourneyUnavailable, Why: err.Error()} }
-	}
-	return func() *fact.Journey {
-		trail := recording.Stop()
-		trail.SetPlaces(h.Identity().Inode, 0)
-		return &trail
-	}
+	return tracer.Follow(flowOf(h, journey.TCP, local, s.to))
 }
 
 // record watches until ctx ends.

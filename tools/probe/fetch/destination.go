@@ -85,7 +85,7 @@ func (s *step) resolve(ctx context.Context, target host, port uint16) (to []neti
 		}
 	}
 	if len(addrs) == 0 {
-		s.fail(fact.StageDNS, fact.OutcomeDNSFailed, noAddress(s.answer.DNS))
+		s.fail(fact.StageDNS, fact.OutcomeDNSFailed, NoAddress(s.answer.DNS))
 		return nil, false, nil
 	}
 	for _, a := range addrs {
@@ -94,9 +94,9 @@ func (s *step) resolve(ctx context.Context, target host, port uint16) (to []neti
 	return to, true, nil
 }
 
-// noAddress says why there is no address. That the name has none is known only
+// NoAddress says why there is no address. That the name has none is known only
 // where a server said so; whoever is silent or refuses says nothing of the name.
-func noAddress(how *fact.Resolution) string {
+func NoAddress(how *fact.Resolution) string {
 	switch how.Outcome {
 	case "nxdomain":
 		return "the name has no address: it does not exist"

@@ -103,3 +103,10 @@ func isASCII(s string) bool {
 	}
 	return true
 }
+
+// Host reads a host as that of a URL is read: a literal address, or else a name as it is
+// looked up.
+func Host(text string) (name string, addr netip.Addr, err error) {
+	h, err := parseHost(text)
+	return h.lookupName(), h.addr, err
+}

@@ -20,7 +20,7 @@ func TestNoAddress(t *testing.T) {
 		{"no_nameserver", "127.0.0.1", "the name could not be looked up: no nameserver is known, and nobody answers at the library's own choice, 127.0.0.1"},
 		{"no_nameserver", "", "the name could not be looked up: no nameserver is known"},
 	} {
-		if got := noAddress(&fact.Resolution{Outcome: c.outcome, Source: c.source}); got != c.want {
+		if got := NoAddress(&fact.Resolution{Outcome: c.outcome, Source: c.source}); got != c.want {
 			t.Errorf("%s: %s, want %s", c.outcome, got, c.want)
 		}
 	}

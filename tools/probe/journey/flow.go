@@ -3,6 +3,8 @@ package journey
 import (
 	"errors"
 	"net/netip"
+
+	"nsenter-mcp/tools/fact"
 )
 
 // Flow is what is recorded: packets from Src to Dst and their answers, whatever NAT
@@ -56,4 +58,26 @@ func (f Flow) valid() error {
 		return errFlow
 	}
 	return nil
+}
+
+// Unavailable is the journey of which there is no trail, and why.
+func Unavailable(err error) *fact.Journey {
+	return &fact.Journey{Status: fact.JourneyUnavailable, Why: err.Error()}
+}
+
+// Follow records a flow until stop is called, which returns its journey: where the flow's
+// own network is known and others are not. The journey of a nil Tracer is nil.
+func (t *Tracer) Follow(flow Flow) (stop func() *fact.Journey) {
+	if t == nil {
+		return func() *fact.Journey { return nil }
+	}
+	recording, err := t.Start(flow)
+	if err != nil {
+		return func() *fact.Journey { return Unavailable(err) }
+	}
+	return func() *fact.Journey {
+		trail := recording.Stop()
+		trail.SetPlaces(flow.NetnsInode, 0)
+		return &trail
+	}
 }

@@ -121,23 +121,14 @@ func (a *asker) askBeside(ctx context.Context, d *dialer, x *Exchange) {
 // trace records the journey of a datagram to the server of x until stop is called.
 func (d *dialer) trace(local net.Addr, x *Exchange) (stop func() *fact.Journey) {
 	udp, ok := local.(*net.UDPAddr)
-	if d.Tracer == nil || !ok || !x.Local.IsValid() {
+	if !ok || !x.Local.IsValid() {
 		return func() *fact.Journey { return nil }
 	}
-	inode := d.Handle.Identity().Inode
-	recording, err := d.Tracer.Start(journey.Flow{
-		Proto: journey.UDP, NetnsInode: inode,
+	return d.Tracer.Follow(journey.Flow{
+		Proto: journey.UDP, NetnsInode: d.Handle.Identity().Inode,
 		Src: netip.AddrPortFrom(x.Local.Addr().Unmap().WithZone(""), udp.AddrPort().Port()),
 		Dst: netip.AddrPortFrom(x.Server.Addr().Unmap().WithZone(""), x.Server.Port()),
 	})
-	if err != nil {
-		return func() *fact.Journey { return &fact.Journey{Status: fact.JourneyUnavailable, Why: err.Error()} }
-	}
-	return func() *fact.Journey {
-		trail := recording.Stop()
-		trail.SetPlaces(inode, 0)
-		return &trail
-	}
 }
 
 // answerFrom waits for an answer and returns who sent it; false where none comes until

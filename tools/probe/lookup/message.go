@@ -159,3 +159,20 @@ func recordAddress(rr dns.RR) (ip netip.Addr, isAddress bool) {
 	}
 	return netip.Addr{}, false
 }
+
+// Question packs a question for the IPv4 addresses of an absolute name, which passes
+// [CheckName]. rcode names the answer's code (RFC 6895, section 2.3); "" where a message
+// answers something else.
+func Question(name string) (packet []byte, rcode func(answer []byte) string, err error) {
+	fqdn, ok := absolute(name)
+	if !ok {
+		return nil, nil, CheckName(name)
+	}
+	id, packet, err := newQuery(fqdn, typeA, false, false)
+	return packet, func(answer []byte) string {
+		if m := readAnswer(answer, id, fqdn, typeA); m != nil {
+			return rcodeName(m.Rcode)
+		}
+		return ""
+	}, err
+}
