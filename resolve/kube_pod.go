@@ -63,7 +63,7 @@ func statusOf(p *kubePod) *PodStatus {
 	s := &PodStatus{
 		Phase: reasonWord(p.Status.Phase), Reason: reasonWord(p.Status.Reason), Message: textUpTo(p.Status.Message, maxPodText),
 		Created: p.Metadata.CreationTimestamp, Owner: ownersOf(p), Static: p.Metadata.Annotations[annotationMirror] != "",
-		ShareProcesses: p.Spec.ShareProcessNamespace,
+		ShareProcesses: p.Spec.ShareProcessNamespace, DNSPolicy: reasonWord(p.Spec.DNSPolicy),
 	}
 	if p.Metadata.DeletionTimestamp != nil {
 		s.Deleted = *p.Metadata.DeletionTimestamp

@@ -74,6 +74,18 @@ func (r *Resolver) Service(ctx context.Context, q ServiceQuery) (*ServiceState, 
 	return askCluster(ctx, r, func(ctx context.Context, c ClusterSource) (*ServiceState, error) { return c.Service(ctx, q) })
 }
 
+// DNSPolicy is that of a pod's spec, and whether the pod is in the host's network; "" is
+// not known.
+func (r *Resolver) DNSPolicy(ctx context.Context, namespace, pod string) (policy string, hostNetwork bool) {
+	found, err := askCluster(ctx, r, func(ctx context.Context, c ClusterSource) ([]Workload, error) {
+		return c.Exact(ctx, Query{Pod: pod, Namespace: namespace})
+	})
+	if err != nil || len(found) != 1 || found[0].Pod != pod || found[0].Status == nil {
+		return "", false
+	}
+	return found[0].Status.DNSPolicy, found[0].HostNetwork
+}
+
 // Service finds the service in one list, and what is behind it in two to five more.
 func (k *Kube) Service(ctx context.Context, q ServiceQuery) (*ServiceState, error) {
 	return kubeAsk(ctx, k, func(c *kubeConn) (*ServiceState, error) {

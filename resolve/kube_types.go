@@ -52,6 +52,7 @@ type kubePod struct {
 	Spec     struct {
 		NodeName              string              `json:"nodeName"`
 		HostNetwork           bool                `json:"hostNetwork"`
+		DNSPolicy             string              `json:"dnsPolicy"`
 		ShareProcessNamespace bool                `json:"shareProcessNamespace"`
 		Containers            []kubeContainerSpec `json:"containers"`
 		InitContainers        []kubeContainerSpec `json:"initContainers"`

@@ -31,6 +31,8 @@ type PodStatus struct {
 	Deleted time.Time `json:"deleted,omitzero"`
 	// Static says that the kubelet has it from a file, and the API only a picture.
 	Static bool `json:"static,omitempty"`
+	// DNSPolicy is that of its spec: ClusterFirst, Default.
+	DNSPolicy string `json:"-"`
 	// ShareProcesses says that its containers see each other's processes.
 	ShareProcesses bool `json:"share_processes,omitempty"`
 }

@@ -145,6 +145,10 @@ func (in *NetnsCurlIn) next(ctx context.Context, env *dispatch.Env, target *reso
 		case diagnose.ShowPod:
 			next = append(next, proposePod(step))
 			continue
+		case diagnose.ShowPodLink:
+			namespace, pod, _ := strings.Cut(step.Name, "/")
+			next = append(next, dispatch.Propose(netnsIPAddr, NetnsIPAddrIn{TargetArgs: dispatch.TargetArgs{Pod: pod, Namespace: namespace}}, why))
+			continue
 		case diagnose.ShowLink:
 			next = append(next, dispatch.Propose(netnsIPAddr, NetnsIPAddrIn{TargetArgs: same}, why))
 			continue

@@ -26,7 +26,8 @@ var sentencesOfOurs = map[string]string{
 	"data.files_from": "likewise", "candidates.source": "a source of ours",
 	"containers.reason": "made printable by resolve", "workloads.reason": "likewise", "pods.reason": "likewise", "status.reason": "likewise", "conditions.reason": "likewise",
 	"service.endpoints_unknown": "resolve.SaidError.Words", "sources.error": "resolve.SaidError.Words", "steps.reason": "resolve.SaidError.Words",
-	"wire.from": "an address", "backends.why": "ours, with names and reasons that resolve has made printable", "journey.trail": "words of ours, names of devices, addresses", "data.hops": "likewise", "data.mermaid": "likewise, with entities", "journey.why": "the kernel's errno, in words of ours",
+	"wire.from": "an address", "backends.why": "ours, with names and reasons that resolve has made printable", "service.why": "likewise",
+	"service.error": "resolve.SaidError.Words", "nameserver_service.why": "ours, as above", "nameserver_service.error": "resolve.SaidError.Words", "journey.trail": "words of ours, names of devices, addresses", "data.hops": "likewise", "data.mermaid": "likewise, with entities", "journey.why": "the kernel's errno, in words of ours",
 	"steps.action": "ours", "steps.source": "a source of ours",
 }
 

@@ -30,6 +30,7 @@ const (
 	FromInside // of the destination; the caller names it before Why
 	AsServer   // a lookup as the nameserver itself makes it, in its network; likewise
 	ShowPod    // the state of the pod Name
+	ShowPodLink
 )
 
 // Step is a move, and why it is made. Name is what is to be looked up, where the move
@@ -49,6 +50,9 @@ const slowLookup = 1000
 func AfterFetch(e *fact.FetchEvidence, findings []fact.Finding) []Step {
 	f, failed, own, settled := e.Fetch, e.Outcome != fact.OutcomeOK, isOwnPort(e.Fetch), Settled(findings)
 	steps := showBackend(f.Service, findings)
+	if !settled {
+		steps = append(steps, showBackendLink(f.Service)...)
+	}
 	if e.Lookup != nil {
 		steps = showServices(e.Lookup, findings)
 	}

@@ -51,6 +51,7 @@ const (
 	K8sOtherNamespace        fact.Code = "k8s.other_namespace"
 	K8sExternalName          fact.Code = "k8s.external_name"
 	DNSServiceDenied         fact.Code = "dns.service_denied"
+	DNSNotClusterDNS         fact.Code = "dns.not_cluster_dns"
 	SysctlIPForward          fact.Code = "sysctl.ip_forward"
 	SysctlRPFilter           fact.Code = "sysctl.rp_filter"
 	SysctlRouteLocalnet      fact.Code = "sysctl.route_localnet"
@@ -141,6 +142,7 @@ func Codes() []CodeInfo {
 	// What the node does with a packet to a service that leads nowhere.
 	unserved := append(both[:len(both):len(both)], TCPRefused, TCPReset, TCPUnreachable, RouteUnreachable, RouteLoop, FirewallHostReject,
 		DNSNameserverRefused, DNSNXDOMAIN, DNSNODATA, DNSSERVFAIL, DNSRefused, HTTPProxyEnv)
+	untranslated := append(unserved[:len(unserved):len(unserved)], NeighFailed) // the service's address on the link
 	noWayOut := append(both[:len(both):len(both)], AddrNoSource, RouteNoDefault, NeighGatewayFailed, NeighFailed)
 	return []CodeInfo{
 		{LinkMissing, Critical, settled, "The network has no interface besides the loopback", "Read the network plugin's log and the pod's events: the plugin did not attach the pod.", noWayOut},
@@ -175,7 +177,7 @@ func Codes() []CodeInfo {
 		{NetBridgeNFOff, Critical, settled, "The answer comes from the backend's own address, as bridged packets bypass the node's NAT", "Load br_netfilter and set net.bridge.bridge-nf-call-iptables to 1 on the node.", both},
 		{NATNotReversed, Critical, open, "The answer comes from another address than the one asked", "Find out where answers bypass NAT.", both},
 		{ServiceHairpin, Critical, settled, "A pod that calls its own service gets its own packets back", "Masquerade such connections, or enable hairpin mode of the network plugin.", []fact.Code{TCPTimeout}},
-		{ServiceNoDNAT, Critical, settled, "The node does not translate the service's address", "Find out why the node's NAT lacks the service: whether kube-proxy runs and reaches the API, and who deletes its rules.", unserved},
+		{ServiceNoDNAT, Critical, settled, "The node does not translate the service's address", "Find out why the node's NAT lacks the service: whether kube-proxy runs and reaches the API, and who deletes its rules.", untranslated},
 		{ServiceDeadBackend, Critical, settled, "NAT leads to a backend that is not there", "Look at the service's endpoints: that address is of no running pod, or the pod's network does not answer.", both},
 		{ServiceNoEndpoints, Critical, settled, "The service has no endpoint", "Start the pods that the service selects, or give the service its endpoints.", unserved},
 		{ServiceWrongTargetPort, Critical, settled, "The service leads to a port of its pods where nothing listens", "Correct the targetPort of the service, or the port of the application.", unserved},
@@ -185,10 +187,11 @@ func Codes() []CodeInfo {
 		{K8sSelectorMismatch, Critical, settled, "The service selects no pod", "Correct the selector of the service, or the labels of the pods.", unserved},
 		{K8sNotReady, Critical, settled, "No pod behind the service is ready", "Look at the pods: their readiness probes, and whether they start.", unserved},
 		{K8sCrash, Critical, settled, "The pods behind the service crash", "Read the log of the container's last run (kubectl logs --previous).", unserved},
-		{K8sNoSuchPort, Critical, settled, "The service, or the pods behind it, have no such port", "Ask a port that the service has, or correct its ports; a targetPort by name must be the name of a container port.", unserved},
+		{K8sNoSuchPort, Critical, settled, "The service, or the pods behind it, have no such port", "Ask a port that the service has, or correct its ports; a targetPort by name must be the name of a container port.", untranslated},
 		{K8sOtherNamespace, Critical, settled, "The service is in another namespace", "Name the service with its namespace: NAME.NAMESPACE.", unserved},
 		{K8sExternalName, Critical, settled, "The service is an alias of a name that has no address", "Correct the externalName of the service.", unserved},
 		{DNSServiceDenied, Critical, settled, "The cluster's DNS denies a service that the Kubernetes API has", "Look at the cluster DNS: its Corefile's zones, its log, and whether it reaches the Kubernetes API.", unserved},
+		{DNSNotClusterDNS, Critical, settled, "The pod asks the node's nameservers, which do not know the cluster's names", "Set dnsPolicy to ClusterFirst, or in the host's network to ClusterFirstWithHostNet.", append(unserved[:len(unserved):len(unserved)], DNSSearchMissing)},
 		{SysctlIPForward, Critical, settled, "A network on the way does not forward packets", "Set net.ipv4.ip_forward (or net.ipv6.conf.all.forwarding) to 1 there.", both},
 		{SysctlRPFilter, Critical, settled, "The reverse path filter drops packets", "Correct the route back to the source, or set rp_filter to 2.", both},
 		{SysctlRouteLocalnet, Critical, settled, "NAT leads a connection from 127.0.0.1 out of the target, and route_localnet forbids that", "Use the node's address, or set route_localnet to 1.", unanswered},

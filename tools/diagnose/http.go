@@ -33,7 +33,7 @@ func Fetch(e *fact.FetchEvidence) []fact.Finding {
 	if e.Lookup != nil {
 		findings = append(findings, FailedLookup(e.Lookup)...)
 	}
-	findings = missingRoute(e, findings)
+	findings = notTheRoute(f, missingRoute(e, findings))
 	roots := linkRoots(e.Links, deviceOf(f.Attempts))
 	if e.Lookup != nil {
 		roots = lookupRoots(e.Lookup, e.Links)

@@ -231,10 +231,17 @@ func unheardServer(l *fact.DNSLookup) []fact.Finding {
 // deniedService: the cluster has the service of the name, and the lookup gives nothing.
 func deniedService(l *fact.DNSLookup) []fact.Finding {
 	s := l.Service
-	if s == nil || !isResponse(l.Outcome) || l.Outcome == "answered" || l.HalfDenied() {
+	switch {
+	case s == nil || l.Outcome == "answered" || l.HalfDenied():
 		return nil
+	case l.Nameserver == nil && !s.Missing:
+		if found := notClusterDNS(l); found != nil {
+			return found
+		}
 	}
 	switch {
+	case !isResponse(l.Outcome):
+		return nil
 	case s.Missing:
 		return finding(K8sOtherNamespace, "namespace %s has no service %s: a service of that name is in %s", s.Namespace, s.Name, some(s.Elsewhere))
 	case s.ExternalName != "":
@@ -246,6 +253,22 @@ func deniedService(l *fact.DNSLookup) []fact.Finding {
 	}
 	return finding(DNSServiceDenied, "the Kubernetes API has %s, and nameserver %s, which is %s, answers %s for %s%s",
 		nameOf(s), l.Server, nameOf(l.Nameserver), strings.ToUpper(l.Outcome), l.Name, podStates(l.Nameserver))
+}
+
+// notClusterDNS: the pod's policy gives it the node's nameservers, which do not know the
+// cluster's names. In the host's network ClusterFirst means that, too (Kubernetes, Pod's
+// DNS Policy).
+func notClusterDNS(l *fact.DNSLookup) []fact.Finding {
+	why := "has dnsPolicy Default"
+	switch {
+	case l.DNSPolicy == "Default":
+	case l.DNSPolicy == "ClusterFirst" && l.HostNetwork:
+		why = "is in the host's network with dnsPolicy ClusterFirst, not ClusterFirstWithHostNet"
+	default:
+		return nil
+	}
+	return finding(DNSNotClusterDNS, "the Kubernetes API has %s, and the pod %s: it asks the node's nameservers (%s), which are no service of the cluster",
+		nameOf(l.Service), why, SomeOf(l.Resolver.Servers))
 }
 
 // podStates says how the pods of the cluster's DNS are, where not all is well.
@@ -285,6 +308,22 @@ func showBackend(s *fact.Service, findings []fact.Finding) []Step {
 	return nil
 }
 
+// showBackendLink shows the interface of a pod of this or another node behind a service
+// from which nothing came.
+func showBackendLink(s *fact.Service) []Step {
+	if s == nil {
+		return nil
+	}
+	i := slices.IndexFunc(s.Backends, func(b fact.Backend) bool {
+		return b.Pod != "" && (b.Outcome == fact.OutcomeTimeout || b.Outcome == fact.OutcomeUnreachable)
+	})
+	if i < 0 {
+		return nil
+	}
+	pod := s.Backends[i].Pod
+	return []Step{{ShowPodLink, s.Namespace + "/" + pod, "whether the interface of pod " + pod + " behind " + nameOf(s) + " leads to its neighbours: nothing came from there"}}
+}
+
 // forgetServiceRoute: the node's own route to a service's address says nothing of the
 // way, as kube-proxy translates the address first.
 func forgetServiceRoute(e *fact.FetchEvidence) {
@@ -296,4 +335,14 @@ func forgetServiceRoute(e *fact.FetchEvidence) {
 			a.Route, a.Neigh = nil, nil
 		}
 	}
+}
+
+// notTheRoute: that a service cannot be reached says nothing of a route of its address.
+func notTheRoute(f *fact.Fetch, findings []fact.Finding) []fact.Finding {
+	for i := range findings {
+		if f.Service != nil && findings[i].Code == RouteUnreachable {
+			findings[i].Code = TCPUnreachable
+		}
+	}
+	return findings
 }

@@ -131,6 +131,22 @@ func TestServicesOfALookup(t *testing.T) {
 	}
 }
 
+// A pod that does not ask the cluster's DNS, by its own spec.
+func TestNotClusterDNS(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		policy string
+		host   bool
+		proves bool
+	}{{"Default", false, true}, {"ClusterFirst", true, true}, {"ClusterFirst", false, false}, {"ClusterFirstWithHostNet", true, false}, {"None", false, false}, {"", true, false}} {
+		l := &fact.DNSLookup{Outcome: "nxdomain", Service: api(), DNSPolicy: test.policy, HostNetwork: test.host, Resolver: fact.DNSResolver{Servers: []string{"192.0.2.53"}}}
+		found := lookupServices(l)
+		if proves := len(found) == 1 && found[0].Code == DNSNotClusterDNS && strings.Contains(found[0].Fact, "192.0.2.53"); proves != test.proves || !proves && found != nil {
+			t.Errorf("%+v: %+v", test, found)
+		}
+	}
+}
+
 // A pod whose state is the cause is the next to be looked at; nothing is compared.
 func TestBackendIsShown(t *testing.T) {
 	t.Parallel()

@@ -58,8 +58,10 @@ type DNSLookup struct {
 	// one whose address the first nameserver is.
 	Service    *Service `json:"service,omitempty" jsonschema:"as of netns_curl: the service of that name, as the Kubernetes API has it"`
 	Nameserver *Service `json:"nameserver_service,omitempty" jsonschema:"as of netns_curl: the service at the first nameserver's address"`
-	// DNSPolicy is that of the target's pod.
-	DNSPolicy string `json:"dns_policy,omitempty" jsonschema:"of the pod's spec"`
+	// DNSPolicy is that of the target's pod, where the name is a service's and the
+	// nameserver is none of the cluster. HostNetwork: the pod is in the host's network.
+	DNSPolicy   string `json:"dns_policy,omitempty" jsonschema:"of the pod's spec"`
+	HostNetwork bool   `json:"-"`
 
 	// TwoDots: the search list ends it, with a name that has two final dots.
 	TwoDots bool `json:"-"`

@@ -29,11 +29,11 @@ type Service struct {
 	// PodLabels are values that pods of the namespace have for the keys of the selector,
 	// where no pod is selected. Workload says what makes such pods.
 	PodLabels []string `json:"pod_labels,omitempty" jsonschema:"labels that pods of the namespace have instead"`
-	Workload  string   `json:"workload,omitempty"`
+	Workload  string   `json:"why,omitempty" jsonschema:"what makes such pods"`
 	// PodPorts are those that containers of the pods declare.
 	PodPorts []string `json:"pod_ports,omitempty" jsonschema:"ports that the pods' containers declare"`
 	// Denied says what could not be asked.
-	Denied string `json:"denied,omitempty" jsonschema:"what the API did not tell, and why"`
+	Denied string `json:"error,omitempty" jsonschema:"what the API did not tell, and why"`
 
 	// Asked is the port that the probe was sent to, over Protocol (TCP, UDP); ByNodePort:
 	// at an address of the node.

@@ -135,10 +135,11 @@ func askLookup(ctx context.Context, node Node, target *resolve.Target, allow all
 			break
 		}
 	}
-	if l.Outcome == "nxdomain" || l.Outcome == "nodata" || l.Outcome == "refused" || l.Outcome == "servfail" {
-		to := place{name: meantName(l)}
-		if to.name != "" {
-			l.Service, said = serviceAt(ctx, node, to)
+	denied := l.Outcome == "nxdomain" || l.Outcome == "nodata" || l.Outcome == "refused" || l.Outcome == "servfail"
+	if name := meantName(target, l); name != "" && (denied || l.Nameserver == nil) {
+		l.Service, said = serviceAt(ctx, node, place{name: name})
+		if w := target.Workload; l.Service != nil && l.Nameserver == nil && w.Pod != "" && w.Namespace != "" {
+			l.DNSPolicy, l.HostNetwork = node.Resolver.DNSPolicy(ctx, w.Namespace, w.Pod)
 		}
 	}
 	return said
@@ -182,7 +183,7 @@ func askServer(ctx context.Context, target *resolve.Target, allow allowed, l *fa
 
 // meantName is the name of a service among those that were tried, or beside them; "" for
 // none.
-func meantName(l *fact.DNSLookup) string {
+func meantName(target *resolve.Target, l *fact.DNSLookup) string {
 	for _, beside := range [...]bool{false, true} {
 		for _, t := range l.Tried {
 			labels := strings.Split(t.Name, ".")
@@ -190,6 +191,9 @@ func meantName(l *fact.DNSLookup) string {
 				return t.Name
 			}
 		}
+	}
+	if names := besideNames(target, l.Asked); len(names) > 0 {
+		return names[0] // nobody could be asked
 	}
 	return ""
 }

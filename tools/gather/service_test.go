@@ -31,15 +31,26 @@ func TestMeantName(t *testing.T) {
 	l := &fact.DNSLookup{Tried: []fact.DNSTry{
 		{Name: "api.prod.shop.svc.cluster.local."}, {Name: "api.prod.svc.cluster.local."}, {Name: "other.prod.svc.cluster.local.", Beside: true},
 	}}
-	if got := meantName(l); got != "api.prod.svc.cluster.local." {
+	if got := meantName(&resolve.Target{}, l); got != "api.prod.svc.cluster.local." {
 		t.Error(got)
 	}
 	l.Tried = []fact.DNSTry{{Name: "api."}, {Name: "api.shop.svc.cluster.local.", Beside: true}}
-	if got := meantName(l); got != "api.shop.svc.cluster.local." {
+	if got := meantName(&resolve.Target{}, l); got != "api.shop.svc.cluster.local." {
 		t.Error(got)
 	}
-	if got := meantName(&fact.DNSLookup{Tried: []fact.DNSTry{{Name: "example.com."}}}); got != "" {
+	if got := meantName(&resolve.Target{}, &fact.DNSLookup{Tried: []fact.DNSTry{{Name: "example.com."}}}); got != "" {
 		t.Error(got)
+	}
+}
+
+// Where nobody could be asked, the pod's namespace says which service is meant.
+func TestMeantNameOfAPod(t *testing.T) {
+	t.Parallel()
+	pod := &resolve.Target{Workload: resolve.Workload{Namespace: "shop"}}
+	for name, want := range map[string]string{"api": "api.shop.svc.cluster.local", "api.prod": "api.prod.svc.cluster.local", "www.example.com.": ""} {
+		if got := meantName(pod, &fact.DNSLookup{Asked: name}); got != want {
+			t.Errorf("%s: %s", name, got)
+		}
 	}
 }
 
