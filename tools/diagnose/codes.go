@@ -142,7 +142,7 @@ func Codes() []CodeInfo {
 	// What the node does with a packet to a service that leads nowhere.
 	unserved := append(both[:len(both):len(both)], TCPRefused, TCPReset, TCPUnreachable, RouteUnreachable, RouteLoop, FirewallHostReject,
 		DNSNameserverRefused, DNSNXDOMAIN, DNSNODATA, DNSSERVFAIL, DNSRefused, HTTPProxyEnv)
-	untranslated := append(unserved[:len(unserved):len(unserved)], NeighFailed) // the service's address on the link
+	untranslated := append(unserved[:len(unserved):len(unserved)], NeighFailed, SysctlIPForward, RouteBlackhole, RouteProhibit) // met by the service's address
 	noWayOut := append(both[:len(both):len(both)], AddrNoSource, RouteNoDefault, NeighGatewayFailed, NeighFailed)
 	return []CodeInfo{
 		{LinkMissing, Critical, settled, "The network has no interface besides the loopback", "Read the network plugin's log and the pod's events: the plugin did not attach the pod.", noWayOut},
