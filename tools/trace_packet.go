@@ -173,6 +173,12 @@ func traceOne(ctx context.Context, sender *gather.HTTP, node gather.Node, env *d
 				Code: "journey_unavailable", Message: "what became of the packet is known, its way is not: nsenter-mcp doctor on the node says what the journey needs",
 			})
 		}
+		if j.Status == fact.JourneyRecorded && len(data.Hops) == 0 && found.Outcome == fact.OutcomeOK {
+			answer.Notes = append(answer.Notes, dispatch.Note{
+				Code: "packet_not_recognized", Message: "no device showed the packet under its own addresses: the target's own NAT probably changed them before the first one, " +
+					"as for a service's address on the node; trace the address of a backend",
+			})
+		}
 	}
 	answer.Data = data
 	return answer, nil

@@ -214,6 +214,20 @@ func TestTracePacketInDetail(t *testing.T) {
 	}
 }
 
+// TestTracePacketBehindOwnNAT: what the target's own NAT rewrites before the first device is
+// not known again, which is said.
+func TestTracePacketBehindOwnNAT(t *testing.T) {
+	t.Parallel()
+	lab.Kernel(t, noJourney())
+	b := newTraceBed(t)
+	b.serve(t)
+	answer, data := b.ask(t, "SERVICE:80", "netns", "host")
+	noted := slices.ContainsFunc(answer.Notes, func(n dispatch.Note) bool { return n.Code == "packet_not_recognized" })
+	if data.Outcome != fact.OutcomeOK || noted != (len(data.Hops) == 0) {
+		t.Errorf("%s: %q %v", data.Outcome, data.Hops, answer.Notes)
+	}
+}
+
 // TestTracePacketLeadsOn: to the destination's own network, by the address that the packet
 // had after NAT.
 func TestTracePacketLeadsOn(t *testing.T) {
