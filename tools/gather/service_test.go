@@ -98,3 +98,26 @@ func TestNoServiceIsAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// A request's destination is asked about once, and only where one is known.
+func TestInquiry(t *testing.T) {
+	t.Parallel()
+	asked := 0
+	want := place{name: "api.shop.svc.cluster.local.", at: netip.MustParseAddrPort("10.96.0.7:80"), protocol: "TCP"}
+	i := &inquiry{to: place{protocol: "TCP"}, ask: func(to place) (*fact.Service, string) {
+		if asked++; to != want {
+			t.Errorf("asked for %+v", to)
+		}
+		return &fact.Service{Name: "api"}, ""
+	}}
+	i.named(&fact.DNSLookup{Name: want.name})
+	if i.begin(); asked != 0 || i.service != nil {
+		t.Error("asked without an address")
+	}
+	i.sentTo(want.at)
+	i.begin()
+	i.begin()
+	if asked != 1 || i.service == nil {
+		t.Errorf("asked %d times", asked)
+	}
+}
