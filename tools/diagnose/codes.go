@@ -142,6 +142,9 @@ func Codes() []CodeInfo {
 	// What the node does with a packet to a service that leads nowhere.
 	unserved := append(both[:len(both):len(both)], TCPRefused, TCPReset, TCPUnreachable, RouteUnreachable, RouteLoop, FirewallHostReject,
 		DNSNameserverRefused, DNSNXDOMAIN, DNSNODATA, DNSSERVFAIL, DNSRefused, HTTPProxyEnv)
+	// kube-proxy rejects what goes to a service without endpoints; where the node's limit of
+	// ICMP errors (icmp_ratelimit) keeps its answer back, that is a drop by netfilter.
+	rejected := append(unserved[:len(unserved):len(unserved)], FirewallHostDrop)
 	untranslated := append(unserved[:len(unserved):len(unserved)], NeighFailed, SysctlIPForward, RouteBlackhole, RouteProhibit) // met by the service's address
 	noWayOut := append(both[:len(both):len(both)], AddrNoSource, RouteNoDefault, NeighGatewayFailed, NeighFailed)
 	return []CodeInfo{
@@ -179,15 +182,15 @@ func Codes() []CodeInfo {
 		{ServiceHairpin, Critical, settled, "A pod that calls its own service gets its own packets back", "Masquerade such connections, or enable hairpin mode of the network plugin.", []fact.Code{TCPTimeout}},
 		{ServiceNoDNAT, Critical, settled, "The node does not translate the service's address", "Find out why the node's NAT lacks the service: whether kube-proxy runs and reaches the API, and who deletes its rules.", untranslated},
 		{ServiceDeadBackend, Critical, settled, "NAT leads to a backend that is not there", "Look at the service's endpoints: that address is of no running pod, or the pod's network does not answer.", both},
-		{ServiceNoEndpoints, Critical, settled, "The service has no endpoint", "Start the pods that the service selects, or give the service its endpoints.", unserved},
+		{ServiceNoEndpoints, Critical, settled, "The service has no endpoint", "Start the pods that the service selects, or give the service its endpoints.", rejected},
 		{ServiceWrongTargetPort, Critical, settled, "The service leads to a port of its pods where nothing listens", "Correct the targetPort of the service, or the port of the application.", unserved},
 		{ServiceHeadlessPort, Critical, settled, "A headless service translates no ports", "Ask the port on which the pods listen, or give the service a cluster IP.", unserved},
 		{ServiceSomeBackendsDead, Critical, open, "Some endpoints of the service fail, others answer", "Look into the pods whose endpoints fail; a readiness probe would take them out of the service.", unserved},
 		{ServiceStaleEndpoint, Critical, settled, "The node's NAT leads to an address that is no endpoint of the service", "Find out why kube-proxy does not update its rules: whether it runs, and reaches the API.", append(unserved[:len(unserved):len(unserved)], ServiceDeadBackend, NeighFailed)},
-		{K8sSelectorMismatch, Critical, settled, "The service selects no pod", "Correct the selector of the service, or the labels of the pods.", unserved},
-		{K8sNotReady, Critical, settled, "No pod behind the service is ready", "Look at the pods: their readiness probes, and whether they start.", unserved},
-		{K8sCrash, Critical, settled, "The pods behind the service crash", "Read the log of the container's last run (kubectl logs --previous).", unserved},
-		{K8sNoSuchPort, Critical, settled, "The service, or the pods behind it, have no such port", "Ask a port that the service has, or correct its ports; a targetPort by name must be the name of a container port.", untranslated},
+		{K8sSelectorMismatch, Critical, settled, "The service selects no pod", "Correct the selector of the service, or the labels of the pods.", rejected},
+		{K8sNotReady, Critical, settled, "No pod behind the service is ready", "Look at the pods: their readiness probes, and whether they start.", rejected},
+		{K8sCrash, Critical, settled, "The pods behind the service crash", "Read the log of the container's last run (kubectl logs --previous).", rejected},
+		{K8sNoSuchPort, Critical, settled, "The service, or the pods behind it, have no such port", "Ask a port that the service has, or correct its ports; a targetPort by name must be the name of a container port.", append(untranslated[:len(untranslated):len(untranslated)], FirewallHostDrop)},
 		{K8sOtherNamespace, Critical, settled, "The service is in another namespace", "Name the service with its namespace: NAME.NAMESPACE.", unserved},
 		{K8sExternalName, Critical, settled, "The service is an alias of a name that has no address", "Correct the externalName of the service.", unserved},
 		{DNSServiceDenied, Critical, settled, "The cluster's DNS denies a service that the Kubernetes API has", "Look at the cluster DNS: its Corefile's zones, its log, and whether it reaches the Kubernetes API.", unserved},

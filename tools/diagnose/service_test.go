@@ -165,6 +165,24 @@ func TestBackendIsShown(t *testing.T) {
 	}
 }
 
+// kube-proxy's REJECT for a service without endpoints is no firewall, also where the limit
+// of ICMP errors keeps the answer back. Behind NAT a drop stays what it is.
+func TestRejectOfAServiceIsNoFirewall(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		service *fact.Service
+		codes   int
+	}{
+		"no pod is ready": {api(unready(fact.BackendProbe, "its probe fails")), 1}, "no pod is selected": {api(nobody), 1},
+		"nobody has the port": {api(func(s *fact.Service) { s.Ports[0].Ready = 0 }), 1}, "a closed targetPort": {api(refusedBy("0.0.0.0:9090")), 2},
+	} {
+		found := withRoots(serviceFault(test.service, fact.OutcomeTimeout, nil), finding(FirewallHostDrop, "dropped"))
+		if len(found) != test.codes {
+			t.Errorf("%s: %+v", name, found)
+		}
+	}
+}
+
 // The route to a service's address, which kube-proxy translates, is no evidence from the node.
 func TestRouteToAServiceFromTheNode(t *testing.T) {
 	t.Parallel()
