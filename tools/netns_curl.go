@@ -77,6 +77,7 @@ type NetnsCurlIn struct {
 	Proxy           string            `json:"proxy,omitempty" jsonschema:"as curl's -x: http or socks5"`
 	MSS             int               `json:"mss,omitempty" jsonschema:"largest TCP segment, to try whether only small packets pass" min:"88" max:"32767"`
 	MaxBodyBytes    *int              `json:"max_body_bytes,omitempty" jsonschema:"to show; default 1000" min:"0" max:"65536"`
+	Count           int               `json:"count,omitempty" jsonschema:"tries, each on a new connection: loss, dead backends; default 1" min:"1" max:"50"`
 	Details         bool              `json:"details,omitempty" jsonschema:"show all"`
 }
 
@@ -90,7 +91,7 @@ func (in *NetnsCurlIn) request(p dispatch.Policy) gather.HTTPRequest {
 	return gather.HTTPRequest{
 		URL: in.URL, Method: in.Method, Headers: in.Headers, Body: in.Body, Version: gather.HTTPVersion(in.HTTPVersion),
 		MaxRedirects: in.FollowRedirects, Insecure: in.Insecure, Resolve: in.Resolve, ConnectTo: in.ConnectTo,
-		UseProxy: in.UseProxy, Proxy: in.Proxy, MaxBody: shown, MSS: in.MSS, Details: in.Details, Unsafe: p.UnsafeMethods,
+		UseProxy: in.UseProxy, Proxy: in.Proxy, MaxBody: shown, MSS: in.MSS, Repeated: in.Count > 1, Details: in.Details, Unsafe: p.UnsafeMethods,
 	}
 }
 
@@ -104,12 +105,21 @@ func (in *NetnsCurlIn) Permitted(p dispatch.Policy) error {
 }
 
 func curl(ctx context.Context, client *gather.HTTP, node gather.Node, env *dispatch.Env, target *resolve.Target, in NetnsCurlIn) (dispatch.Answer[fact.Fetch], error) {
-	found, err := client.Do(ctx, node, target, in.request(env.Policy))
+	send := func() (*fact.FetchEvidence, error) { return client.Do(ctx, node, target, in.request(env.Policy)) }
+	if in.Count > 1 {
+		send = func() (*fact.FetchEvidence, error) {
+			return client.Repeat(ctx, node, target, in.request(env.Policy), in.Count, env.ReportTries(in.Count))
+		}
+	}
+	found, err := send()
 	if err != nil {
 		return dispatch.Answer[fact.Fetch]{}, curlError(err)
 	}
 	answer := dispatch.Answer[fact.Fetch]{Findings: diagnose.Fetch(found)}
 	answer.Summary = summarizeFetch(found.Fetch) // with the reason that was found
+	if found.Tries != nil {
+		answer.Summary = summarizeTries(found.Tries, answer.Findings) + answer.Summary
+	}
 	answer.Notes = slices.Concat(curlNotes(found, target), firewallNotRead(answer.Findings), serviceUnknown(found.ServiceUnknown))
 	answer.Next = in.next(ctx, env, target, found, answer.Findings)
 	found.ShowJourney()

@@ -30,6 +30,21 @@ type Env struct {
 	// nodes; the Dispatcher fills them in.
 	Policy   Policy
 	Forwards bool
+	// Progress gets a call's reports on the way, from one goroutine at a time; nil where
+	// nobody wants them. The Dispatcher fills it in.
+	Progress func(Progress)
+}
+
+// ReportTries returns what reports to the caller how many of count tries are done.
+func (e *Env) ReportTries(count int) func(done int) {
+	last := 0
+	return func(done int) {
+		if e.Progress == nil || done <= last {
+			return
+		}
+		last = done
+		e.Progress(Progress{Done: float64(done), Total: float64(count), Message: fmt.Sprintf("%d of %d tries", done, count)})
+	}
 }
 
 // Config is what a Dispatcher is made of.
@@ -201,7 +216,7 @@ func (d *Dispatcher) carryOut(ctx context.Context, c Call, record *Record) *Enve
 		}
 	}
 	env := d.Env
-	env.Policy = d.Policy.narrowedBy(c.Narrowing)
+	env.Policy, env.Progress = d.Policy.narrowedBy(c.Narrowing), c.Progress
 	if target != nil && target.HostNetwork && env.Policy.NoHostNetwork {
 		return failed(nil, hostNetworkDenied(target.Node), StagePolicy)
 	}

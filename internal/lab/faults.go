@@ -21,6 +21,7 @@ type Fault struct {
 	Serve func(*Scene) string
 	Break func(*Pod) error // breaks the pod or its node until its end, nil for nothing
 	Ask   string           // the tool of a user's first question, "" for netns_curl
+	Count int              // how many tries the questions ask for, 0 for one
 
 	// Says are the tools that have to say it, asked about it directly.
 	Says []Answer
@@ -79,12 +80,16 @@ type Scene struct {
 	Pod    *Pod // shop/cart-0
 	Server *Pod // shop/api-0
 	URL    string
+	count  int
 	ca     *Authority
 }
 
 // Arguments are those of a first question to a tool.
 func (s *Scene) Arguments(tool string) map[string]any {
 	arguments := map[string]any{"pod": s.Pod.Name, "namespace": s.Pod.Namespace}
+	if s.count > 0 && (tool == "netns_curl" || tool == "netns_dns_lookup") {
+		arguments["count"] = s.count
+	}
 	switch tool {
 	case "netns_curl":
 		arguments["url"] = s.URL

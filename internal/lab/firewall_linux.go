@@ -15,6 +15,7 @@ type FirewallRule struct {
 	Port     uint16 // destination; 0 for all
 	Answers  bool   // what comes from the port, not what goes there
 	Flags    uint8  // of TCP, one of which is set; 0 for all
+	Every    uint32 // one packet in so many; 0 for all
 	Verdict  FirewallVerdict
 }
 
@@ -107,6 +108,11 @@ func (r FirewallRule) expressions() []expr.Any {
 			&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: flags, Len: 1},
 			&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 1, Mask: []byte{r.Flags}, Xor: []byte{0}},
 			&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: []byte{0}})
+	}
+	if r.Every != 0 {
+		rule = append(rule,
+			&expr.Numgen{Register: 1, Modulus: r.Every, Type: unix.NFT_NG_INCREMENTAL},
+			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: make([]byte, 4)})
 	}
 	return append(rule, &expr.Counter{}, r.Verdict.expression())
 }

@@ -21,7 +21,7 @@ import (
 // networks of the machine; below 90.
 func (l *Lab) Scene(tb TB, f *Fault, number int) *Scene {
 	tb.Helper()
-	s := &Scene{TB: tb, Lab: l}
+	s := &Scene{TB: tb, Lab: l, count: f.Count}
 	var err error
 	s.ca, err = NewAuthority()
 	s.Must(err)

@@ -98,7 +98,8 @@ func AfterFetch(e *fact.FetchEvidence, findings []fact.Finding) []Step {
 	if stalled(f) && e.MSS == 0 && !own && !settled {
 		add(WithSmallPackets, "the same with small packets: if that works, large ones are lost on the way (MTU)")
 	}
-	compare := failed && !settled && f.Stage != fact.StageDNS && !own && !isClientError(f) && !hasBadCertificate(f)
+	lossy := slices.ContainsFunc(findings, func(f fact.Finding) bool { return f.Code == LossPackets })
+	compare := (failed || lossy) && !settled && f.Stage != fact.StageDNS && !own && !isClientError(f) && !hasBadCertificate(f)
 	slow := f.SlowFirstByte()
 	inside := !own && (slow || e.Compared && !failed || compare && f.ReasonCode != fact.ReasonTLSPort)
 	first := slow || f.Outcome == fact.OutcomeRefused // so the way there and back works

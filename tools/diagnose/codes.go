@@ -67,6 +67,7 @@ const (
 	TCPBadChecksum           fact.Code = "tcp.bad_checksum"
 	TCPAcceptQueueFull       fact.Code = "tcp.accept_queue_full"
 	TCPPortExhaustion        fact.Code = "tcp.port_exhaustion"
+	LossPackets              fact.Code = "loss.packets"
 	DNSNoNameserver          fact.Code = "dns.no_nameserver"
 	DNSNameserverTimeout     fact.Code = "dns.nameserver_timeout"
 	DNSNameserverRefused     fact.Code = "dns.nameserver_refused"
@@ -210,6 +211,7 @@ func Codes() []CodeInfo {
 		{TCPBadChecksum, Critical, open, "Packets arrive with a wrong checksum", "Switch checksum offloading off on the device that sends wrong checksums.", both},
 		{TCPAcceptQueueFull, Critical, settled, "The application does not accept connections fast enough", "Find out why the application does not accept, or raise the listener's backlog and net.core.somaxconn.", []fact.Code{TCPTimeout}},
 		{TCPPortExhaustion, Critical, settled, "No local port is left for another connection", "Reuse connections, or widen net.ipv4.ip_local_port_range.", nil},
+		{LossPackets, Warning, open, "Packets are lost on the way", "Follow next: the same from the node and from inside the destination; look at the counters of the interfaces between.", []fact.Code{TCPSynRetransmitted}},
 		{DNSNoNameserver, Critical, open, "resolv.conf names no usable nameserver", "Correct the pod's dnsPolicy or dnsConfig.", nil},
 		{DNSNameserverTimeout, Critical, open, "A nameserver does not answer", "Follow next: whether the nameserver's address can be reached.", []fact.Code{DNSSlow}},
 		{DNSNameserverRefused, Critical, open, "Nothing listens at a nameserver's address", "See whether the DNS service has ready endpoints.", []fact.Code{DNSSlow}},

@@ -52,6 +52,7 @@ func Fetch(e *fact.FetchEvidence) []fact.Finding {
 		findings = withRoots(roots, findings)
 		f.Reason = roots[0].Fact + "; so " + f.Reason
 	}
+	findings = withRoots(tries(f.Tries), findings)
 	if e.Host {
 		return OnHost(findings)
 	}

@@ -1,5 +1,7 @@
 package fact
 
+import "cmp"
+
 // Outcome is how far a connection came. The same words are used by every tool
 // that connects.
 type Outcome string
@@ -129,6 +131,14 @@ type Attempt struct {
 func (a *Attempt) Stuck() bool {
 	return a.Route != nil && (a.Route.Type == RouteNone || a.Route.OperState != "") || a.Neigh.Failed() ||
 		a.Neigh != nil && a.Wire != nil && a.Wire.Asked > 0 && a.Wire.Answered == 0 || a.Errno == "EADDRNOTAVAIL"
+}
+
+// Destination is where the attempt led to, after the NAT that is known.
+func (a *Attempt) Destination() string {
+	if a.Node != nil && a.Node.SentTo != "" {
+		return a.Node.SentTo
+	}
+	return cmp.Or(a.SentTo, a.Address)
 }
 
 // The types of an [AttemptRoute] by which an attempt is judged.

@@ -1,7 +1,5 @@
 package fact
 
-import "cmp"
-
 // Stage is where a fetch stood when it ended.
 type Stage string
 
@@ -26,8 +24,8 @@ type Fetch struct {
 	Reason     string `json:"reason,omitempty"`
 	ReasonCode string `json:"reason_code,omitempty"`
 	// Complete is false where the time was up before all was measured that would
-	// explain a failure.
-	Complete bool   `json:"complete" jsonschema:"false: the time was up before a failure was fully explained"`
+	// explain a failure, or before all tries were done.
+	Complete bool   `json:"complete" jsonschema:"false: the time was up before a failure was fully explained, or all tries done"`
 	Method   string `json:"method"`
 	URL      string `json:"url" jsonschema:"last one requested, without credentials; the path of a redirect stands in redirects"`
 	// Status is absent where no answer came.
@@ -50,6 +48,10 @@ type Fetch struct {
 	Redirects        []Redirect  `json:"redirects" jsonschema:"answers that led elsewhere, in their order"`
 	Proxy            *Proxy      `json:"proxy,omitempty"`
 	Conn             *ConnState  `json:"connection,omitempty" jsonschema:"state of the connection (tcp_info)"`
+
+	// Tries sums up all tries, where there were several. The rest is of the first that
+	// failed, else of the last.
+	Tries *Tries `json:"tries,omitempty" jsonschema:"with count: all tries; the rest is of the first that failed, else of the last"`
 
 	// BodyBytes counts what was received, after any transfer encoding.
 	BodyBytes *int64 `json:"body_bytes,omitempty" jsonschema:"received; reading stops at 1 MiB"`
@@ -110,11 +112,7 @@ func (f *Fetch) Destination() string {
 	if len(f.Attempts) != 1 || f.Proxy != nil && f.Proxy.Used {
 		return ""
 	}
-	a := &f.Attempts[0]
-	if a.Node != nil && a.Node.SentTo != "" {
-		return a.Node.SentTo
-	}
-	return cmp.Or(a.SentTo, a.Address)
+	return f.Attempts[0].Destination()
 }
 
 // Behind are the places where the only attempt may have led to, as far as they are known:
@@ -266,6 +264,8 @@ type ConnState struct {
 	Unacked       int    `json:"unacked" jsonschema:"segments sent and not confirmed"`
 	NotSent       int    `json:"notsent_bytes" jsonschema:"bytes that the kernel could not send"`
 	Retransmits   int    `json:"retransmits" jsonschema:"segments sent again"`
+	// Duplicates counts what the other side says to have got twice (DSACK, RFC 2883).
+	Duplicates int `json:"-"`
 	// OutOfOrder counts segments that came after a gap. With nothing received
 	// in order, those before were lost on the way.
 	OutOfOrder int     `json:"out_of_order" jsonschema:"segments that arrived after a gap"`

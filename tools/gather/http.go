@@ -73,6 +73,11 @@ func NewHTTP() *HTTP { return &HTTP{attempt.New()} }
 // Do sends a request and gathers what its answer is judged by. What the network did is
 // no error; errors are [*ArgumentError], [*DeniedError], and what kept from measuring.
 func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTPRequest) (*fact.FetchEvidence, error) {
+	return h.do(ctx, node, target, r, true)
+}
+
+// do is Do; inquire says whether the service behind a failure is asked about.
+func (h *HTTP) do(ctx context.Context, node Node, target *resolve.Target, r HTTPRequest, inquire bool) (*fact.FetchEvidence, error) {
 	environ, cut := applicationEnviron(ctx, target)
 	variables := fetch.ParseEnviron(environ)
 	allow := allowedFor(ctx, node.Destinations, target)
@@ -101,12 +106,15 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 		},
 	}
 	halfTime := time.AfterFunc(half(ctx), inquiry.begin)
+	if !inquire {
+		halfTime.Stop()
+	}
 	answer, err := client.Do(ctx, r)
-	failed := err == nil && answer.Stage != fact.StageDNS && isSilentOrRefused(answer.Outcome)
+	failed := inquire && err == nil && answer.Stage != fact.StageDNS && isSilentOrRefused(answer.Outcome)
 	if !failed {
 		cancel()
 	}
-	if !halfTime.Stop() || failed {
+	if inquire && !halfTime.Stop() || failed {
 		inquiry.begin() // or waits until that has ended
 	}
 	if err != nil {
@@ -115,7 +123,7 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 	if failed {
 		answer.Service = inquiry.service
 	}
-	if r.Details || answer.Outcome == fact.OutcomeHTTPError || answer.SlowFirstByte() {
+	if r.Details || r.Repeated || answer.Outcome == fact.OutcomeHTTPError || answer.SlowFirstByte() {
 		attempt.MeasureWays(ctx, target.Net, answer.Attempts)
 	}
 	attempt.AskNode(ctx, node.Host, target.Net, answer.Attempts)
@@ -128,7 +136,9 @@ func (h *HTTP) Do(ctx context.Context, node Node, target *resolve.Target, r HTTP
 		e.ServiceAddress = serviceAddress(environ, answer.DNS.Name, target.Workload.Namespace)
 		for _, l := range slices.Backward(lookups) {
 			if l.Asked == answer.DNS.Name {
-				e.Lookup, e.ServiceUnknown = l, askLookup(ctx, node, target, allow, l)
+				if e.Lookup = l; inquire {
+					e.ServiceUnknown = askLookup(ctx, node, target, allow, l)
+				}
 				break
 			}
 		}

@@ -29,7 +29,7 @@ func State(conn net.Conn) *fact.ConnState {
 		state = &fact.ConnState{
 			BytesSent: info.Bytes_sent, BytesAcked: info.Bytes_acked, BytesReceived: info.Bytes_received,
 			Unacked: int(info.Unacked), NotSent: int(info.Notsent_bytes), Retransmits: int(info.Total_retrans),
-			OutOfOrder: int(info.Rcv_ooopack), SendWindow: int(info.Snd_wnd),
+			Duplicates: int(info.Dsack_dups), OutOfOrder: int(info.Rcv_ooopack), SendWindow: int(info.Snd_wnd),
 			MSS: int(info.Snd_mss), PMTU: int(info.Pmtu), RTTMS: float64(info.Rtt) / 1000,
 		}
 	})

@@ -108,7 +108,11 @@ func (s *step) connect(ctx context.Context) (bool, error) {
 		return false, err
 	}
 	begun := time.Now()
-	conn, attempts, err := s.race(s.finish, to, connectDeadline(ctx, begun))
+	deadline := connectDeadline(ctx, begun)
+	if soon := begun.Add(fewSYNs); s.Repeated && soon.Before(deadline) {
+		deadline = soon
+	}
+	conn, attempts, err := s.race(s.finish, to, deadline)
 	s.answer.Attempts = attempts
 	s.answer.AddressesSkipped = len(to) - len(attempts)
 	if errors.Is(err, attempt.ErrZone) && s.redirected {

@@ -46,6 +46,9 @@ type Request struct {
 	// Details shows all headers, certificates and measurements, within larger
 	// bounds.
 	Details bool
+	// Repeated: the request is one of several. Connecting is given up after the time in
+	// which a SYN is sent three times.
+	Repeated bool
 	// Unsafe allows methods that change something.
 	Unsafe bool
 }
@@ -230,6 +233,8 @@ func (p *plan) checkMethod() error {
 			Field: "method", Message: p.Method + " may change something; the operator allows " + strings.Join(safeMethods[:], ", ") + " only",
 			Hint: "use one of those, or ask the operator to set allow_unsafe_methods",
 		}
+	case !safe && p.Repeated:
+		return badArgument("count", "repeats %s only", strings.Join(safeMethods[:], ", "))
 	case p.Body != "" && (safe || p.Method == http.MethodTrace):
 		return badArgument("body", "%s has no body", p.Method)
 	case len(p.Body) > maxRequestBody:
