@@ -13,7 +13,7 @@ import (
 // Faults returns the table: eval walks its rows, the tests of the tools hold each
 // tool to what the rows say, and the demo shows some. A new fault is a new row.
 func Faults() []Fault {
-	return slices.Concat(healthyPods(), healthyServices(), linkFaults(), pathFaults(), firewallFaults(), nodeFaults(), serviceFaults(), serverFaults(), tlsFaults(), nameFaults(), sometimesFaults())
+	return slices.Concat(healthyPods(), healthyServices(), healthyNodes(), linkFaults(), pathFaults(), firewallFaults(), nodeFaults(), nodeFaultsInDisguise(), serviceFaults(), serverFaults(), tlsFaults(), nameFaults(), sometimesFaults())
 }
 
 // healthyPods are the controls: nothing may be said of them.

@@ -216,17 +216,22 @@ func (g *serverTries) dropped() (code fact.Code, text string) {
 	if i < 0 {
 		return "", ""
 	}
-	if cause, text := newTrail(g.tries[i].Journey, "the question", g.server).judge(); cause != "" {
+	t := newTrail(g.tries[i].Journey, "the question", g.server)
+	if cause, text := t.judge(); cause != "" {
 		return causeCode(cause), text
 	}
+	left := t.leftOpen()
+	if left != "" {
+		left = ": " + left
+	}
 	if g.tries[i].Wire == nil {
-		return "", ""
+		return "", left
 	}
 	wire := g.tries[i].Wire
 	came, counters := uint64(max(wire.Answers, 0)), wire.Counters
 	switch {
 	case came == 0:
-		return "", ", and one more brought no answer to any interface of the target"
+		return "", ", and one more brought no answer to any interface of the target" + left
 	case wire.From != "":
 		return "", fmt.Sprintf(", although an answer of %s came in by %s", wire.From, wire.Dev)
 	case wire.OtherMAC:

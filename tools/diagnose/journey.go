@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"strings"
 
 	"nsenter-mcp/tools/fact"
 )
@@ -148,6 +149,34 @@ func reversePathFilter(t *trail) (fact.Cause, string) {
 type dropped struct {
 	*fact.JourneyStep
 	arrived bool // a device had received the packet there
+}
+
+// leftOpen says how far the packet was seen on this node, where no rule knows more; "" where
+// that is no farther than the target.
+func (t *trail) leftOpen() string {
+	if t == nil || t.doubtful || t.end.Place == "" || t.end.Place == fact.PlaceTarget && !t.end.Back {
+		return ""
+	}
+	switch d := t.end; {
+	case d.What == fact.StepDropped && !consumed(d):
+		return fmt.Sprintf("%s was dropped %s (%s)", t.subject(), d.where(), d.by())
+	case d.Back:
+		return fmt.Sprintf("%s was last seen %s", t.subject(), d.where())
+	case d.What == fact.StepQueued && d.Role == fact.RoleUplink:
+		return fmt.Sprintf("%s left the node by %s", t.subject(), d.Dev)
+	case d.What == fact.StepQueued:
+		return fmt.Sprintf("%s was sent %s, and was not seen again", t.subject(), d.where())
+	case d.Place == fact.PlaceOther:
+		return fmt.Sprintf("%s arrived %s, and no answer was sent", t.subject(), d.where())
+	default:
+		return fmt.Sprintf("%s came in %s, and was not seen again", t.subject(), d.where())
+	}
+}
+
+// consumed reports whether a drop is how a packet ends that was taken: TCP and UDP let go of
+// one without a reason.
+func consumed(d *dropped) bool {
+	return d.Reason == dropUnspecific && (strings.HasPrefix(d.Function, "tcp_") || strings.HasPrefix(d.Function, "udp"))
 }
 
 // endOf is the last step of a way; nil for none. That it is a drop counts, as nothing of

@@ -135,3 +135,32 @@ func TestRouteRules(t *testing.T) {
 		}
 	}
 }
+
+// TestLeftOpen: how far a packet was seen is said, and no more.
+func TestLeftOpen(t *testing.T) {
+	t.Parallel()
+	const sent = `
+		0 target eth0 queued SYN 10.244.1.60:4000 > 10.244.2.10:80
+		`
+	const onNode = sent + `0.1 node eth0 queued SYN 10.244.1.60:4000 > 10.244.2.10:80
+		`
+	for _, c := range []struct{ trail, role, says string }{
+		{sent, "", ""},
+		{onNode, fact.RoleUplink, "the SYN to 10.244.2.10:80 left the node by eth0"},
+		{onNode, fact.RoleBridge, "the SYN to 10.244.2.10:80 was sent on the node, at eth0, and was not seen again"},
+		{onNode, "", "the SYN to 10.244.2.10:80 was sent on the node, at eth0, and was not seen again"},
+		{sent + `0.1 node veth1 received SYN 10.244.1.60:4000 > 10.244.2.10:80`, "", "the SYN to 10.244.2.10:80 came in on the node, at veth1, and was not seen again"},
+		{sent + `0.1 node veth1 dropped (NOT_SPECIFIED in br_handle_frame) SYN 10.244.1.60:4000 > 10.244.2.10:80`, "",
+			"the SYN to 10.244.2.10:80 was dropped on the node, at veth1 (NOT_SPECIFIED in br_handle_frame)"},
+		{onNode + `0.2 other eth0 received SYN 10.244.1.60:4000 > 10.244.2.10:80`, "", "the SYN to 10.244.2.10:80 arrived in another network on this node, at eth0, and no answer was sent"},
+		{onNode + `0.2 other eth0 dropped (NOT_SPECIFIED in tcp_v4_rcv) SYN 10.244.1.60:4000 > 10.244.2.10:80`, "",
+			"the SYN to 10.244.2.10:80 arrived in another network on this node, at eth0, and no answer was sent"},
+		{onNode + `0.2 node veth1 received SYN-ACK 10.244.2.10:80 > 10.244.1.60:4000`, "", "the answer of 10.244.2.10:80 was last seen on the node, at veth1"},
+	} {
+		j := fact.Journey{Steps: parseTrail(t, c.trail)}
+		j.Steps[len(j.Steps)-1].Role = c.role
+		if got := newTrail(&j, "the SYN", "10.244.2.10:80").leftOpen(); got != c.says {
+			t.Errorf("%q, want %q", got, c.says)
+		}
+	}
+}

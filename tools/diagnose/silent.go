@@ -223,7 +223,10 @@ func (e explanation) lost() {
 		text += ", rewritten by the target's own NAT to " + e.SentTo + ","
 	}
 	text += " and nothing came back: "
+	left := newTrail(e.Journey, "the SYN", e.Address).leftOpen()
 	switch n := e.Node; {
+	case left != "":
+		text += left
 	case n != nil && n.Replied:
 		text += fmt.Sprintf("the node saw an answer%s, which did not arrive at the target", sentOn(" of ", n.SentTo))
 	case n != nil && n.Tracked:
