@@ -22,7 +22,7 @@ func serverFaults() []Fault {
 		{Name: "pod itself listens on loopback only", Serve: func(s *Scene) string { return s.itself("127.0.0.1:80") },
 			Code: "tcp.listener_loopback", Says: []Answer{curl("refused", "tcp.listener_loopback")}},
 		{Name: "accept queue full", Serve: func(s *Scene) string { s.Server.FillAcceptQueue(s, 80); return s.url("http", 80) },
-			Code: "tcp.accept_queue_full", Beside: []string{"tcp.timeout"}, Says: []Answer{curl("timeout", "tcp.timeout")}},
+			Code: "tcp.accept_queue_full", Beside: []string{"tcp.timeout"}, Journey: true, Says: []Answer{curl("timeout", "tcp.accept_queue_full")}},
 		{Name: "accept queue of the pod itself full", Serve: func(s *Scene) string { return "http://" + s.Pod.FillAcceptQueue(s, 8080).String() + "/" },
 			Code: "tcp.accept_queue_full", Says: []Answer{curl("timeout", "tcp.accept_queue_full")}},
 		{Name: "no local port left", Serve: func(s *Scene) string {

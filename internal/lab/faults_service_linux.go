@@ -17,12 +17,16 @@ var serviceIP6 = netip.MustParseAddr("fd00:10:96::64")
 // the node's NAT sends on.
 func serviceFaults() []Fault {
 	return []Fault{
-		{Name: "backend of a service gone", Serve: behind(ServiceSpec{Backends: []netip.Addr{nobody}}), Code: "svc.dead_backend",
+		{Name: "backend of a service gone", Serve: behind(ServiceSpec{Backends: []netip.Addr{nobody}}), Code: "svc.dead_backend", Journey: true,
 			Says: []Answer{curl("unreachable", "svc.dead_backend")}},
-		{Name: "backend of a service gone, by name", Serve: named(behind(ServiceSpec{Backends: []netip.Addr{nobody}})), Code: "svc.dead_backend"},
-		{Name: "backend of a service gone, IPv6", Pod: dualStack, Serve: behind(ServiceSpec{IP: serviceIP6, Backends: []netip.Addr{nobody6}}), Code: "svc.dead_backend",
+		{Name: "backend of a service gone, by name", Serve: named(behind(ServiceSpec{Backends: []netip.Addr{nobody}})), Code: "svc.dead_backend", Journey: true},
+		{Name: "backend of a service gone, IPv6", Pod: dualStack, Serve: behind(ServiceSpec{IP: serviceIP6, Backends: []netip.Addr{nobody6}}), Code: "svc.dead_backend", Journey: true,
 			Says: []Answer{curl("unreachable", "svc.dead_backend")}},
-		{Name: "own service, hairpin off", Serve: ownService(ServiceSpec{}), Code: "svc.hairpin",
+		{Name: "accept queue of a service's backend full", Serve: func(s *Scene) string {
+			s.Server.FillAcceptQueue(s, 80)
+			return s.behind(ServiceSpec{})
+		}, Code: "tcp.accept_queue_full", Journey: true, Says: []Answer{curl("timeout", "tcp.accept_queue_full")}},
+		{Name: "own service, hairpin off", Serve: ownService(ServiceSpec{}), Code: "svc.hairpin", Journey: true,
 			Break: onHostLink(func(h *netlink.Handle, l netlink.Link) error { return h.LinkSetHairpin(l, false) }),
 			Says:  []Answer{curl("timeout", "svc.hairpin")}},
 		{Name: "own service, not masqueraded", Serve: ownService(ServiceSpec{Unmasked: true}), Code: "svc.hairpin",

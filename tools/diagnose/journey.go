@@ -60,10 +60,13 @@ func newTrail(j *fact.Journey, packet, address string) *trail {
 var trailRules = [...]func(*trail) (fact.Cause, string){
 	ownBackend,
 	deadBackend,
+	nobodyListens,
+	wrongChecksum,
 	packetFilter,
 	notForwarding,
 	routeRefuses,
 	noReturn,
+	acceptQueueFull,
 	reversePathFilter,
 	neighbourOnTheWay,
 }

@@ -108,3 +108,47 @@ func translated(dst, asked string) bool {
 	}
 	return at.String() != asked
 }
+
+// nobodyListens: the kernel of the destination knows no socket for the SYN. In the target
+// itself its own sockets tell more.
+func nobodyListens(t *trail) (fact.Cause, string) {
+	d := t.end
+	if d.What != fact.StepDropped || d.Reason != dropNoSocket || d.Kind != "SYN" || d.Back || d.Place == fact.PlaceTarget {
+		return "", ""
+	}
+	text := fmt.Sprintf("%s arrived %s, where ", t.subject(), d.where())
+	if t.End == nil || t.End.Listeners == nil {
+		return fact.CauseNoListener, text + "nothing takes it (" + d.by() + ")"
+	}
+	on := onPort(t.End.Listeners, d.Dst)
+	switch {
+	case listensOn(t.End.Listeners, d.Dst): // began only now
+		return "", ""
+	case len(t.End.Listeners) == 0:
+		return fact.CauseNoListener, text + "nothing listens on any TCP port"
+	case len(on) == 0:
+		return fact.CauseNoListener, fmt.Sprintf("%snothing listens on port %s, but on %s", text, portOf(d.Dst), some(t.End.Listeners))
+	case !slices.ContainsFunc(on, isNoLoopback):
+		return fact.CauseLoopbackOnly, fmt.Sprintf("%sport %s is listened on only at %s", text, portOf(d.Dst), strings.Join(on, ", "))
+	}
+	return fact.CauseNoListener, fmt.Sprintf("%sport %s is listened on only at %s", text, portOf(d.Dst), strings.Join(on, ", "))
+}
+
+// acceptQueueFull: the SYN arrived, and what listens there has no room for it. The kernel
+// drops it without a word (tcp_conn_request in net/ipv4/tcp_input.c).
+func acceptQueueFull(t *trail) (fact.Cause, string) {
+	d := t.end
+	if d.What == fact.StepQueued || d.What == fact.StepDropped && d.Reason != dropUnspecific || d.Kind != "SYN" || d.Back || t.End == nil || !t.End.Queue.Full() {
+		return "", ""
+	}
+	return fact.CauseAcceptQueue, fmt.Sprintf("%s arrived %s, where the listener's accept queue is full (%d wait): the application does not accept",
+		t.subject(), d.where(), t.End.Queue.Waiting)
+}
+
+// wrongChecksum: the kernel that should have taken the packet found it damaged.
+func wrongChecksum(t *trail) (fact.Cause, string) {
+	if t.drop == nil || !slices.Contains([]string{"TCP_CSUM", "UDP_CSUM", "IP_CSUM"}, t.drop.Reason) {
+		return "", ""
+	}
+	return fact.CauseChecksum, fmt.Sprintf("%s arrived %s, with a wrong checksum, and is dropped (%s)", t.subject(), t.drop.where(), t.drop.by())
+}

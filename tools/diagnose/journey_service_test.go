@@ -45,6 +45,21 @@ func TestServiceTrails(t *testing.T) {
 			j.Steps = append(j.Steps, s)
 		}
 	}
+	ends := func(reason, function string) func(*fact.Journey) {
+		return func(j *fact.Journey) {
+			last := j.Steps[len(j.Steps)-1]
+			last.What, last.Reason, last.Function = fact.StepDropped, reason, function
+			j.Steps, j.End = append(j.Steps, last), nil
+		}
+	}
+	closed := func(listeners ...string) func(*fact.Journey) {
+		return func(j *fact.Journey) {
+			end := j.End
+			ends(dropNoSocket, "tcp_v4_rcv")(j)
+			j.End = end
+			j.End.Queue, j.End.Listeners = nil, append([]string{}, listeners...)
+		}
+	}
 	for _, c := range []struct {
 		title, file, address string
 		change               func(*fact.Journey)
@@ -88,6 +103,20 @@ func TestServiceTrails(t *testing.T) {
 				j.Steps[i].Dst = "10.244.1.60:80"
 			}
 		}, "", ""},
+		{"accept queue full", "accept_queue_full", address, nil, fact.CauseAcceptQueue,
+			"the SYN to 10.96.0.100:80, translated to 10.244.1.61:80, arrived in another network on this node, at eth0, where the listener's accept queue is full (2 wait)"},
+		{"accept queue with room for one", "accept_queue_full", address, func(j *fact.Journey) { j.End.Queue.Waiting = 1 }, "", ""},
+		{"accept queue of nobody", "accept_queue_full", address, func(j *fact.Journey) { j.End.Queue = nil }, "", ""},
+		{"accept queue full, and answered", "accept_queue_full", address, answeredBy("SYN-ACK"), "", ""},
+		{"accept queue full, and a filter drops", "accept_queue_full", address, ends(dropNetfilter, "nf_hook_slow"), fact.CausePeerDrop, ""},
+		{"accept queue full, on its way there", "accept_queue_full", address, func(j *fact.Journey) { j.Steps = j.Steps[:3] }, "", ""},
+		{"nobody listens", "accept_queue_full", address, closed("0.0.0.0:8080"), fact.CauseNoListener, "where nothing listens on port 80, but on 0.0.0.0:8080"},
+		{"nobody listens at all", "accept_queue_full", address, closed(), fact.CauseNoListener, "where nothing listens on any TCP port"},
+		{"nobody listens, by the kernel's word alone", "accept_queue_full", address, ends(dropNoSocket, "tcp_v4_rcv"), fact.CauseNoListener, "arrived in another network on this node, at eth0, where nothing takes it (NO_SOCKET in tcp_v4_rcv)"},
+		{"on loopback only", "accept_queue_full", address, closed("127.0.0.1:80", "[::1]:80"), fact.CauseLoopbackOnly, "where port 80 is listened on only at 127.0.0.1:80, [::1]:80"},
+		{"on another address too", "accept_queue_full", address, closed("127.0.0.1:80", "10.0.0.9:80"), fact.CauseNoListener, "only at 127.0.0.1:80, 10.0.0.9:80"},
+		{"begins to listen just now", "accept_queue_full", address, closed("0.0.0.0:80"), "", ""},
+		{"wrong checksum", "accept_queue_full", address, ends("TCP_CSUM", "tcp_v4_rcv"), fact.CauseChecksum, "arrived in another network on this node, at eth0, with a wrong checksum, and is dropped (TCP_CSUM in tcp_v4_rcv)"},
 		{"records are missing", "hairpin_off", address, func(j *fact.Journey) { j.Missed = 1 }, "", ""},
 	} {
 		j := recorded(t, c.file)

@@ -57,6 +57,8 @@ func causeCode(c fact.Cause) fact.Code {
 		return TCPPortExhaustion
 	case fact.CauseNoListener:
 		return TCPNoListener
+	case fact.CauseLoopbackOnly:
+		return TCPListenerLoopback
 	case fact.CauseAcceptQueue:
 		return TCPAcceptQueueFull
 	case fact.CauseResetAnswer:

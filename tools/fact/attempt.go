@@ -60,10 +60,11 @@ const (
 	CauseChecksum         Cause = "bad_checksum"      // the answer came damaged
 	CauseNotPermitted     Cause = "not_permitted"     // connect(2) itself was refused
 	CausePortsExhausted   Cause = "ports_exhausted"
-	CauseNoListener       Cause = "no_listener"      // proven: the destination is in the same namespace
+	CauseNoListener       Cause = "no_listener"      // proven: the kernel of the destination is this one
 	CauseRedirected       Cause = "local_redirect"   // the target's own NAT leads to a port of its own that is closed
 	CauseListenElsewhere  Cause = "listener_address" // something listens on the port, on another address
-	CauseAcceptQueue      Cause = "accept_queue"     // proven: the destination is in the same namespace
+	CauseLoopbackOnly     Cause = "loopback_only"    // the same, on loopback alone, in another network of this node
+	CauseAcceptQueue      Cause = "accept_queue"     // the listener's accept queue is full
 	CauseResetAnswer      Cause = "rst"              // a RST came in the destination's name
 	CauseICMP             Cause = "icmp"             // somebody on the way answered with an ICMP error
 	CauseLost             Cause = "lost"             // sent to a next hop that is there, no answer

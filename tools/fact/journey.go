@@ -34,7 +34,20 @@ type JourneyEnd struct {
 	// Forwarding is net.ipv4.conf.DEV.forwarding of the device that received the packet,
 	// or net.ipv6.conf.all.forwarding (ip-sysctl.rst).
 	Forwarding *bool `json:"forwarding,omitempty"`
+	// Listeners and Queue are of the network that the SYN had reached: as those of an
+	// [Attempt], and the accept queue of the one that takes the connection.
+	Listeners []string     `json:"listeners,omitzero" jsonschema:"address:port of what listens there, at most 20"`
+	Queue     *AcceptQueue `json:"accept_queue,omitempty"`
 }
+
+// AcceptQueue is how many connections wait for an application to accept them.
+type AcceptQueue struct {
+	Waiting int `json:"waiting"`
+	Most    int `json:"most" jsonschema:"one more is let in"`
+}
+
+// Full reports whether the kernel drops further SYNs (sk_acceptq_is_full in net/sock.h).
+func (q *AcceptQueue) Full() bool { return q != nil && q.Waiting > q.Most }
 
 // The statuses of a [Journey].
 const (

@@ -48,6 +48,10 @@ func AskEnd(ctx context.Context, h *nsexec.Handle, j *fact.Journey) {
 		if back, err := r.measure(ctx, lookup{to: from, from: to.Addr(), udp: l.udp}); err == nil {
 			end.Return = back.route
 		}
+		if last.Kind == "SYN" && !last.Back {
+			end.Queue = readAcceptQueue(ctx, h, to)
+			end.Listeners = Listeners(ctx, h, to.Port())
+		}
 	}
 	j.End = &end
 }
