@@ -86,7 +86,7 @@ bed-test: build ## its tests on a bed that is up; BEDTEST=regexp
 .PHONY: eval
 eval: build ## pods with a fault each, walked by the answers alone; writes docs/eval.md
 	CGO_ENABLED=0 NSENTER_MCP='$(CURDIR)/bin/nsenter-mcp' \
-		$(GO) test $(TESTFLAGS) -tags e2e -parallel 8 -timeout 5m ./internal/e2e/eval -args -update
+		$(GO) test $(TESTFLAGS) -tags e2e -parallel 8 -timeout 15m ./internal/e2e/eval -args -update
 
 .PHONY: bench
 BENCH ?= .

@@ -22,11 +22,12 @@ func byRouting(s *dropped) bool {
 	return s.Function == "ip_error" || s.Function == "ip6_forward" || strings.HasPrefix(s.Function, "ip6_pkt_") || strings.HasPrefix(s.Function, "dst_discard")
 }
 
-// notForwarding: the network that should have passed the packet on does not forward. The
-// reason alone says that of other packets too, so the sysctl decides.
+// notForwarding: the node should have passed the packet on and does not forward. The
+// reason alone says that of other packets too, so the sysctl decides. A network that is
+// not the node's need not forward: a packet for others may have come to it by mistake.
 func notForwarding(t *trail) (fact.Cause, string) {
 	d := t.end
-	if !byRouting(d) || d.Place == fact.PlaceTarget || t.doubtful || t.End == nil || t.End.Forwarding == nil || *t.End.Forwarding {
+	if !byRouting(d) || d.Place != fact.PlaceNode || t.doubtful || t.End == nil || t.End.Forwarding == nil || *t.End.Forwarding {
 		return "", ""
 	}
 	sysctl := "net.ipv4.conf." + d.Dev + ".forwarding"
@@ -36,11 +37,11 @@ func notForwarding(t *trail) (fact.Cause, string) {
 	return fact.CauseNotForwarding, fmt.Sprintf("%s is dropped %s, which does not forward: %s is 0 there (%s)", t.subject(), d.where(), sysctl, d.by())
 }
 
-// routeRefuses: a route, a rule or the want of one ends the packet, as the network says
-// when it is asked for the packet's way.
+// routeRefuses: a route, a rule or the want of one ends the packet on the node, or its
+// answer, as the network says when it is asked for the packet's way.
 func routeRefuses(t *trail) (fact.Cause, string) {
 	d := t.end
-	if !byRouting(d) || d.Place == fact.PlaceTarget || t.doubtful || t.End == nil {
+	if !byRouting(d) || d.Place == fact.PlaceTarget || d.Place != fact.PlaceNode && !d.Back || t.doubtful || t.End == nil {
 		return "", ""
 	}
 	cause, what := refusing(t.End.Route)
@@ -59,6 +60,9 @@ func noReturn(t *trail) (fact.Cause, string) {
 	d := t.end
 	if d.Back || t.doubtful || d.What == fact.StepQueued || t.End == nil {
 		return "", ""
+	}
+	if r := t.End.Route; r != nil && r.Type != fact.RouteLocal {
+		return "", "" // not its destination
 	}
 	cause, what := refusing(t.End.Return)
 	if cause == "" {

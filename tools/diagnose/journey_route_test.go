@@ -97,6 +97,9 @@ func TestRouteRules(t *testing.T) {
 		{"forwarding is off, and nothing is dropped there", arrived, &fact.JourneyEnd{Forwarding: &no}, "", ""},
 		{"the same reason, and the node forwards", addresses, &fact.JourneyEnd{Forwarding: &yes}, "", ""},
 		{"the same reason, and nobody was asked", addresses, nil, "", ""},
+		{"another network need not forward", strings.Replace(addresses, "node cni0 dropped", "other wire dropped", 1), &fact.JourneyEnd{Forwarding: &no}, "", ""},
+		{"another network need have no route", strings.Replace(blackhole, "node cni0 dropped", "other wire dropped", 1),
+			&fact.JourneyEnd{Forwarding: &no, Route: route(fact.RouteNone, "")}, "", ""},
 		{"forwarding is off for IPv6", `0 target eth0 queued SYN [fd00::1]:4000 > [fd00:2::2]:80
 			0.2 node cni0 dropped (IP_INADDRERRORS in ip6_forward) SYN [fd00::1]:4000 > [fd00:2::2]:80`, &fact.JourneyEnd{Forwarding: &no},
 			fact.CauseNotForwarding, "net.ipv6.conf.all.forwarding is 0 there"},
@@ -120,6 +123,7 @@ func TestRouteRules(t *testing.T) {
 			fact.CauseNoReturn, "the answer of 10.244.2.10:80 is dropped on the node, at eth0: for 10.244.1.60 there is a route of type blackhole"},
 		{"no way back", arrived, &fact.JourneyEnd{Route: route(fact.RouteLocal, ""), Return: route(fact.RouteNone, "")}, fact.CauseNoReturn,
 			"the SYN to 10.244.2.10:80 arrived in another network on this node, at eth0, and no answer can leave: for 10.244.1.60 there is no route there"},
+		{"no way back from a network that is not the destination's", arrived, &fact.JourneyEnd{Route: route(fact.RouteNone, ""), Return: route(fact.RouteNone, "")}, "", ""},
 		{"a way back", arrived, &fact.JourneyEnd{Route: route(fact.RouteLocal, ""), Return: route("unicast", "default")}, "", ""},
 		{"no way back, and the answer left", answered, &fact.JourneyEnd{Route: route(fact.RouteLocal, ""), Return: route(fact.RouteNone, "")}, "", ""},
 		{"a question", `0 target eth0 queued 10.244.1.60:4000 > 10.96.0.10:53
