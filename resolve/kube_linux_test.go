@@ -275,6 +275,13 @@ func TestResolveIPByAPI(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 	api.deny("list services")
+	if e := refused(t, r, Query{IP: "10.96.0.10"}, KindService); e.Service.Name != "web" {
+		t.Errorf("in the namespace of the context: got %+v", e)
+	}
+	if e := refused(t, r, Query{IP: "192.0.2.1"}, KindNotFound); !strings.Contains(e.Message, "not allowed to list services") {
+		t.Errorf("got %+v", e)
+	}
+	api.deny("list services in shop")
 	if e := refused(t, r, Query{IP: "10.96.0.10"}, KindNotFound); !strings.Contains(e.Message, "not allowed to list services") {
 		t.Errorf("got %+v", e)
 	}

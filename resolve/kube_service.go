@@ -123,7 +123,10 @@ func (c *kubeConn) findService(ctx context.Context, q ServiceQuery) (found *kube
 	}
 	err = pages(ctx, c, r, take)
 	if r.namespace = cmp.Or(q.Namespace, c.namespace); isForbidden(err) && r.namespace != "" {
-		err = pages(ctx, c, r, take)
+		forbidden := err
+		if err = pages(ctx, c, r, take); err == nil && found == nil {
+			err = forbidden // other namespaces may have it
+		}
 	}
 	slices.Sort(elsewhere)
 	return found, elsewhere, err

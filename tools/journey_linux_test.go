@@ -157,7 +157,7 @@ func TestCopiesDoNotMislead(t *testing.T) {
 	if err := pods[1].Firewall(lab.FirewallRule{Hook: lab.Incoming, Port: 8080}); err != nil {
 		t.Fatal(err)
 	}
-	answer, _ := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://"+pods[1].IP.String()+":8080/", "timeout_ms", 3000))
+	answer, _ := succeed[fact.Fetch](t, b, "netns_curl", curlArgs("http://"+pods[1].IP.String()+":8080/"))
 	if got := codes(answer.Findings); !slices.Equal(got, []string{string(diagnose.FirewallPeerDrop)}) {
 		t.Errorf("%q %v", answer.Summary, answer.Findings)
 	}
