@@ -90,8 +90,8 @@ func update(fd int, key, value int32) asm.Instructions {
 	}
 }
 
-func forget(m mapFDs) asm.Instructions {
-	return asm.Instructions{asm.LoadMapPtr(asm.R1, m.packets), asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, atSkb), asm.FnMapDeleteElem.Call()}
+func forget(m mapFDs, key int32) asm.Instructions {
+	return asm.Instructions{asm.LoadMapPtr(asm.R1, m.packets), asm.Mov.Reg(asm.R2, asm.RFP), asm.Add.Imm(asm.R2, key), asm.FnMapDeleteElem.Call()}
 }
 
 // program reports each packet of the recorded flows. A skb is the first argument of
@@ -155,6 +155,8 @@ func program(o *offsets, m mapFDs, reason int32) asm.Instructions {
 		netns(asm.R8, o.sockNet, atSocket, "whose")
 		add(asm.LoadMem(asm.R1, asm.RFP, atSocket, asm.Word), asm.LoadMem(asm.R2, asm.RFP, atPlace+4, asm.Word), asm.JNE.Reg(asm.R1, asm.R2, "whose"))
 		add(storeDouble(asm.RFP, atFollowed, 0))
+		add(forget(m, atSkb)...)
+		add(forget(m, atHead)...) // else it would pass for a clone of the packet that was there
 	}
 	add(asm.Ja.Label("whose"))
 	mark("socket", readPointer(asm.R8, asm.R7, o.skbSk))
@@ -275,7 +277,7 @@ func program(o *offsets, m mapFDs, reason int32) asm.Instructions {
 	label("lost", asm.LoadMapValue(asm.R1, m.lost, 0))
 	add(asm.Mov.Imm(asm.R2, 1), asm.AddAtomic.Mem(asm.R1, asm.R2, asm.DWord, 0))
 	if reason == 0 {
-		mark("out", forget(m))
+		mark("out", forget(m, atSkb))
 		add(asm.Mov.Imm(asm.R0, 0))
 	} else {
 		label("out", asm.Mov.Imm(asm.R0, 0))
