@@ -31,14 +31,15 @@ func Name(name string) bool {
 	for _, part := range [...]string{
 		"authorization", "cookie", "token", "secret", "passw", "passphrase", "passcode", "passwd", "pwd", "session",
 		"sessid", "credential", "signature", "apikey", "privatekey", "accesskey", "keydata", "bearer", "jwt", "assertion", "saml",
-		"csrf", "xsrf", "hmac", "verifier", "webhook",
+		"csrf", "xsrf", "hmac", "verifier", "webhook", "authentication", "authn", "authdata", "keymaterial", "privkey", "ticket",
 	} {
 		if strings.Contains(plain, part) {
 			return true
 		}
 	}
+	plain = strings.TrimRight(plain, "0123456789") // pass1, key2
 	switch plain {
-	case "sig", "pw", "sid", "otp", "totp", "pin", "seed":
+	case "sig", "pw", "sid", "otp", "totp", "pin", "seed", "keys", "pem", "cred", "creds":
 		return true
 	}
 	return strings.HasSuffix(plain, "key") || strings.HasSuffix(plain, "auth") || strings.HasSuffix(plain, "pass")
@@ -100,6 +101,7 @@ func value(v any, depth int) (clean any, hidden bool) {
 func list(all []any, depth int) (clean any, hidden bool) {
 	for i, v := range all {
 		before, _ := element(all, i-1).(string)
+		before = strings.TrimRight(before, ": ")
 		changed := true
 		if Name(before) && !strings.ContainsAny(before, ":=") {
 			all[i] = Replacement

@@ -13,6 +13,7 @@ type expressions struct {
 	userinfo, looseUserinfo, bareUserinfo, bareToken *regexp.Regexp
 	header, pair, scheme, digest, jwt                *regexp.Regexp
 	element, part, port                              *regexp.Regexp
+	apart, option, below, pem                        *regexp.Regexp
 }
 
 var patterns = sync.OnceValue(func() *expressions {
@@ -29,6 +30,14 @@ var patterns = sync.OnceValue(func() *expressions {
 		header: regexp.MustCompile(`(?m)(^|[\s"'{,;(>\\])([\w.%-]+)(\\?["']?[ \t]*:[ \t]*)("(?:[^"\\]|\\.)*"?|'[^']*'?|[^\r\n]+)`),
 		// A parameter of a query, a form, a cookie or a connection string.
 		pair: regexp.MustCompile(`(^|[?&;#\s,"'{(])([^\s=&;?#"'{(,]+)(=)("[^"]*"?|'[^']*'?|[^&;#\s"']*)`),
+		// A member of a file of settings, and an option of a program, whose value stands
+		// apart: password = abc, --password abc.
+		apart:  regexp.MustCompile(`(^|[\s"'{,;(])([\w.-]+)([ \t]*(?:=>|:=|=)[ \t]+|[ \t]+=[ \t]*)("[^"]*"?|'[^']*'?|[^\s"']+)`),
+		option: regexp.MustCompile(`(^|[\s"'])(--[\w.-]+)([ \t]+)("[^"]*"?|'[^']*'?|[^\s"'-][^\s"']*)`),
+		// Lines of YAML, or of a folded header, that go on below a name.
+		below: regexp.MustCompile(`(?m)(^|[\s"'{,])([\w.-]+)("?[ \t]*:[ \t]*(?:[|>][^\r\n]*|\w+)?\r?\n)((?:[ \t]+[^\r\n]+(?:\r?\n|$))+|"[^"]*"?)`),
+		// A key that is not public (RFC 7468, 10 and 11).
+		pem: regexp.MustCompile(`(-----BEGIN [A-Z ]*PRIVATE KEY-----)[\s\S]*?(?:-----END|$)`),
 		// The credentials of HTTP's schemes, by themselves (RFC 7617, RFC 6750).
 		scheme: regexp.MustCompile(`(?i)(\b(?:basic|bearer|negotiate|ntlm)\s+)[^\s"',]+`),
 		digest: regexp.MustCompile(`(?i)(\bdigest\s+)username=[^\r\n]*`),
@@ -46,11 +55,16 @@ var patterns = sync.OnceValue(func() *expressions {
 // Text returns s without credentials: header lines, URLs with or without a
 // scheme, parameters, and what HTTP's schemes of authentication are followed by.
 func Text(s string) string {
-	if !strings.ContainsAny(s, ":=@%<\n ") && !strings.Contains(s, "eyJ") {
+	if !strings.ContainsAny(s, ":=@%<\n\t ") && !strings.Contains(s, "eyJ") {
 		return s
 	}
 	p := patterns()
 	s = p.part.ReplaceAllStringFunc(s, named(p.part))
+	s = p.pem.ReplaceAllString(s, "${1}"+Replacement)
+	s = p.scheme.ReplaceAllString(s, "${1}"+Replacement) // before a pair takes its first word
+	s = p.below.ReplaceAllStringFunc(s, named(p.below))
+	s = p.apart.ReplaceAllStringFunc(s, named(p.apart))
+	s = p.option.ReplaceAllStringFunc(s, named(p.option))
 	s = p.element.ReplaceAllStringFunc(s, named(p.element))
 	s = p.header.ReplaceAllStringFunc(s, func(match string) string {
 		if m := p.header.FindStringSubmatch(match); m[3] == ":" && p.port.MatchString(m[4]) && isHost(m[2]) {
@@ -68,7 +82,6 @@ func Text(s string) string {
 		return match
 	})
 	s = p.digest.ReplaceAllString(s, "${1}"+Replacement)
-	s = p.scheme.ReplaceAllString(s, "${1}"+Replacement)
 	return p.jwt.ReplaceAllString(s, "${1}"+Replacement)
 }
 
