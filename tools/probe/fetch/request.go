@@ -252,6 +252,14 @@ var framing = [...]string{
 // methodOverrides make some frameworks treat a GET as another method.
 var methodOverrides = [...]string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"}
 
+// hyphen is what stands in a header's name in place of r.
+func hyphen(r rune) rune {
+	if r >= '0' && r <= '9' || r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' {
+		return r
+	}
+	return '-'
+}
+
 func (p *plan) checkHeaders() error {
 	if len(p.Headers) > maxHeaders {
 		return badArgument("headers", "there are more than %d", maxHeaders)
@@ -263,9 +271,10 @@ func (p *plan) checkHeaders() error {
 		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
 			return badArgument("headers", "%q has a name or a value that HTTP does not allow", line(name, 64))
 		}
-		// Gateways (CGI, WSGI) take _ for -, so what is refused with one is with the other.
+		// Gateways (CGI, WSGI) take _ for -, and some take all that is no letter or digit
+		// for it: what is refused with one is with the other.
 		canonical := http.CanonicalHeaderKey(name)
-		plain := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		plain := http.CanonicalHeaderKey(strings.Map(hyphen, name))
 		switch {
 		case slices.Contains(framing[:], plain):
 			return badArgument("headers", "%s is set by the tool", canonical)

@@ -39,6 +39,8 @@ func TestPrepareRefuses(t *testing.T) {
 		{"length", Request{URL: url, Headers: map[string]string{"Content-Length": "5"}}, "headers"},
 		{"method by header", Request{URL: url, Headers: map[string]string{"X-HTTP-Method-Override": "DELETE"}}, "headers"},
 		{"method by header with _", Request{URL: url, Headers: map[string]string{"X_HTTP-Method_Override": "DELETE"}}, "headers"},
+		{"method by header with other marks", Request{URL: url, Headers: map[string]string{"X.HTTP!Method.Override": "DELETE"}}, "headers"},
+		{"framing with other marks", Request{URL: url, Headers: map[string]string{"Transfer.Encoding": "chunked"}}, "headers"},
 		{"framing with _", Request{URL: url, Headers: map[string]string{"Content_Length": "3"}}, "headers"},
 		{"bad Host header", Request{URL: url, Headers: map[string]string{"Host": "a b"}}, "headers"},
 		{"many headers", Request{URL: url, Headers: many}, "headers"},
