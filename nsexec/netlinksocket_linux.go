@@ -80,11 +80,11 @@ const (
 // The bounds of one dump. A link takes about 2 kB, an address or a route about 100 B.
 const (
 	maxDumpMessages = 1 << 16
-	maxDumpBytes    = 32 << 20
+	maxDumpBytes    = 4 << 20
 )
 
 // Dump returns the payloads of the messages of the type want. Where complete is false,
-// the list changed in each round, or is longer than 65,536 messages or 32 MB, of which
+// the list changed in each round, or is longer than 65,536 messages or 4 MB, of which
 // the rest is left out.
 func (s *NetlinkSocket) Dump(ctx context.Context, kind, want uint16, body ...nl.NetlinkRequestData) (payloads [][]byte, complete bool, err error) {
 	err = RepeatDump(ctx, func() error {

@@ -30,17 +30,22 @@ type Interfaces struct {
 // which may be nil.
 func ReadInterfaces(ctx context.Context, host *nsexec.Handle, target *resolve.Target, options LinkOptions) (Interfaces, error) {
 	var list probe.LinkList
-	err := target.Net.Look(ctx, func() (err error) { list, err = probe.Links(ctx, target.Net, options); return err })
+	var hostErr error
+	// In one turn: a pod may have thousands of addresses, and who waits for another turn
+	// keeps the list meanwhile.
+	err := target.Net.Look(ctx, func() (err error) {
+		if list, err = probe.Links(ctx, target.Net, options); err == nil && host != nil {
+			hostErr = probe.HostPeers(ctx, target.Net, host, list.Links, options)
+		}
+		return err
+	})
 	if err != nil {
 		return Interfaces{}, err
 	}
-	found := Interfaces{Complete: list.Complete, RouteTotals: list.RouteTotals, LinkEvidence: fact.LinkEvidence{
+	found := Interfaces{Complete: list.Complete, HostErr: hostErr, RouteTotals: list.RouteTotals, LinkEvidence: fact.LinkEvidence{
 		Links: list.Links, Host: target.HostNetwork, Pod: ownNetworkOfPod(target),
 		Routes: list.Routes, AllRoutes: list.AllRoutes, AllDefaults: list.AllDefaults,
 	}}
-	if host != nil {
-		found.HostErr = host.Look(ctx, func() error { return probe.HostPeers(ctx, target.Net, host, list.Links, options) })
-	}
 	return found, nil
 }
 

@@ -13,6 +13,10 @@ import (
 	"nsenter-mcp/tools/fact"
 )
 
+// maxAddresses is how many addresses are kept of a list: a target can have as many as it
+// likes. A node whose services are balanced by IPVS has one for each service.
+const maxAddresses = 1 << 13
+
 // Links reads all interfaces of a namespace, their addresses and the routes by one
 // dump each. It ends at ctx's deadline.
 func Links(ctx context.Context, h *nsexec.Handle, options LinkOptions) (LinkList, error) {
@@ -28,6 +32,9 @@ func Links(ctx context.Context, h *nsexec.Handle, options LinkOptions) (LinkList
 	messages, allAddresses, err := socket.Dump(ctx, unix.RTM_GETADDR, unix.RTM_NEWADDR, nl.NewIfAddrmsg(unix.AF_UNSPEC))
 	if err != nil {
 		return LinkList{}, fmt.Errorf("list addresses: %w", err)
+	}
+	if len(messages) > maxAddresses {
+		messages, allAddresses = messages[:maxAddresses], false
 	}
 	now, err := uptime()
 	if err != nil {

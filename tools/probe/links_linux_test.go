@@ -66,3 +66,25 @@ func TestCountsErrors(t *testing.T) {
 		t.Error("errors in counters that are not there")
 	}
 }
+
+// TestLinksManyAddresses: a target may have any number of addresses, of which few are kept.
+func TestLinksManyAddresses(t *testing.T) {
+	t.Parallel()
+	pod := lab.Start(t).Pod(t, lab.PodSpec{IPv6: true})
+	var commands strings.Builder
+	for i := range maxAddresses {
+		fmt.Fprintf(&commands, "addr add fd00:77::%x/128 dev lo nodad\n", i+1)
+	}
+	batch(t, pod.Netns, commands.String())
+	list, err := Links(t.Context(), pod.Handle, LinkOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := 0
+	for _, l := range list.Links {
+		kept += len(l.AddrInfo)
+	}
+	if list.Complete || kept != maxAddresses {
+		t.Errorf("%d addresses are kept, complete %v", kept, list.Complete)
+	}
+}

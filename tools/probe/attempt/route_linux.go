@@ -333,7 +333,7 @@ var routeTypes = map[uint8]string{
 func routeType(kind uint8) string { return cmp.Or(routeTypes[kind], fmt.Sprintf("type %d", kind)) }
 
 // Gateways returns the gateways of the namespace's default routes in the table main.
-// Where there are more than 65,536 IPv6 routes, IPv6's are not found.
+// Where there are more IPv6 routes than a dump holds, IPv6's are not found.
 func Gateways(ctx context.Context, h *nsexec.Handle) ([]netip.Addr, error) {
 	var gateways []netip.Addr
 	for _, family := range [...]uint8{unix.AF_INET6, unix.AF_INET} {
