@@ -12,7 +12,8 @@ func sometimesFaults() []Fault {
 	return []Fault{
 		{Name: "healthy: 50 tries of a service with two backends", Count: 50, Serve: byService, Says: []Answer{curl("ok")}},
 		{Name: "healthy: 20 tries over a slow path", Count: 20, Far: true, Break: onHostLink(slowDown), Says: []Answer{curl("ok")}},
-		{Name: "every seventh packet is lost on the way", Count: 30, Far: true, Break: nodeRule(FirewallRule{Hook: Forwarded, Port: 80, Every: 7}),
+		// Segments of data (PSH) alone: which of all packets is the seventh depends on the timing.
+		{Name: "every seventh segment of data is lost on the way", Count: 30, Far: true, Break: nodeRule(FirewallRule{Hook: Forwarded, Port: 80, Flags: 0x08, Every: 7}),
 			Code: "loss.packets", Says: []Answer{curl("ok", "loss.packets")}},
 		{Name: "one of two backends drops", Count: 20, Serve: oneBackendDrops, Code: "svc.some_backends_dead", Beside: []string{"fw.peer_drop", "tcp.timeout"},
 			Says: []Answer{curl("timeout", "svc.some_backends_dead", "fw.peer_drop")}},
