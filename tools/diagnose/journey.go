@@ -2,6 +2,7 @@ package diagnose
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"nsenter-mcp/tools/fact"
@@ -117,10 +118,11 @@ func (e explanation) onTheWay() bool {
 	return true
 }
 
-// packetFilter: a packet filter dropped, and in whose network.
+// packetFilter: a packet filter dropped, and in whose network. One that refuses lets go of
+// the packet for the same reason, and what it answers tells of it.
 func packetFilter(t *trail) (fact.Cause, string) {
 	d := t.drop
-	if d == nil || d.Reason != dropNetfilter {
+	if d == nil || d.Reason != dropNetfilter || t.refused() {
 		return "", ""
 	}
 	switch d.Place {
@@ -135,6 +137,16 @@ func packetFilter(t *trail) (fact.Cause, string) {
 		return fact.CausePeerDrop, fmt.Sprintf("%s is dropped by a packet filter %s (%s)", t.subject(), d.where(), d.by())
 	}
 	return "", ""
+}
+
+// refused reports whether an ICMP error or a reset was sent back.
+func (t *trail) refused() bool {
+	return slices.ContainsFunc(t.steps, func(s fact.JourneyStep) bool { return s.Back && (s.Kind == "RST" || isICMPError(&s)) })
+}
+
+// isICMPError reports whether a step is of an ICMP error about the packet.
+func isICMPError(s *fact.JourneyStep) bool {
+	return strings.HasPrefix(s.Proto, "icmp") && s.Kind != "" && s.Kind != fact.KindEchoReply && s.Kind != fact.KindEchoRequest
 }
 
 // reversePathFilter: rp_filter dropped.

@@ -73,7 +73,7 @@ func untranslated(s *fact.Service, t *trail, host bool) []fact.Finding {
 		case step.Back:
 		case translated(step.Dst, t.address):
 			return nil
-		case step.Place == node && (step.What == fact.StepQueued || slices.Contains(routingDrops[:], step.Reason)):
+		case step.Place == node && (step.What == fact.StepQueued || isRoutingDrop(step.Reason)):
 			on = &dropped{JourneyStep: step}
 		}
 	}
@@ -88,8 +88,11 @@ func untranslated(s *fact.Service, t *trail, host bool) []fact.Finding {
 		t.packet, t.address, how, nameOf(s), plural(s.Ready, "endpoint", "endpoints"))
 }
 
-// routingDrops are the reasons of routing, which follows NAT of the destination.
-var routingDrops = [...]string{"IP_INNOROUTES", "IP_OUTNOROUTES", "IP_INADDRERRORS", dropNeighbour}
+// isRoutingDrop reports whether a reason is one of routing, which follows NAT of the
+// destination.
+func isRoutingDrop(reason string) bool {
+	return slices.Contains([]string{dropNoRouteIn, dropNoRouteOut, dropAddressErrors, dropNeighbour}, reason)
+}
 
 // answered reports whether anything but an ICMP error came back.
 func (t *trail) answered() bool {

@@ -187,7 +187,7 @@ func staleEndpoint(s *fact.Service, attempts []fact.Attempt) []fact.Finding {
 	}
 	for i := range attempts {
 		if to := translatedTo(&attempts[i]); to != "" && !s.Has(to) {
-			return finding(ServiceStaleEndpoint, "the node translates %s to %s, which is no endpoint of %s: kube-proxy does not keep its rules up to date",
+			return finding(ServiceStaleEndpoint, "the node translates %s to %s, which is no endpoint of %s that the Kubernetes API knows",
 				attempts[i].Address, to, nameOf(s))
 		}
 	}

@@ -59,7 +59,7 @@ func icmpAnswer(j *fact.Journey) (from, what string) {
 		return "", ""
 	}
 	for _, s := range j.Last() {
-		if s.Back && s.Place == fact.PlaceTarget && s.Kind != "" && s.Kind != "echo-reply" && s.Proto != "tcp" && s.Proto != "udp" {
+		if s.Back && s.Place == fact.PlaceTarget && isICMPError(&s) {
 			from, what = s.Src, s.Kind
 		}
 	}

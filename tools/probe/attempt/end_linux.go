@@ -83,6 +83,11 @@ func readForwarding(h *nsexec.Handle, dev string, v6 bool) *bool {
 	if v6 {
 		name = "/proc/sys/net/ipv6/conf/all/forwarding"
 	}
+	return readSwitch(h, name)
+}
+
+// readSwitch reports whether a sysctl of a namespace is not 0; nil where it cannot be read.
+func readSwitch(h *nsexec.Handle, name string) *bool {
 	var text []byte
 	err := h.Do(func() (err error) {
 		text, err = readInto(make([]byte, 8), name)
@@ -91,6 +96,5 @@ func readForwarding(h *nsexec.Handle, dev string, v6 bool) *bool {
 	if err != nil {
 		return nil
 	}
-	on := !bytes.HasPrefix(text, []byte("0"))
-	return &on
+	return new(!bytes.HasPrefix(text, []byte("0")))
 }

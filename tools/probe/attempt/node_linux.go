@@ -1,7 +1,6 @@
 package attempt
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"net/netip"
@@ -159,14 +158,5 @@ func readBridgeNF(node *nsexec.Handle, v6 bool) *bool {
 	if v6 {
 		name = "/proc/sys/net/bridge/bridge-nf-call-ip6tables"
 	}
-	var text []byte
-	err := node.Do(func() (err error) {
-		text, err = readInto(make([]byte, 8), name)
-		return err
-	})
-	if err != nil {
-		return nil
-	}
-	on := !bytes.HasPrefix(text, []byte("0"))
-	return &on
+	return readSwitch(node, name)
 }
